@@ -1,0 +1,43 @@
+"""Core space by hand: reference bases, projection, reconstruction (paper, section 4)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from coremerge_ref import linalg, namespaces
+from coremerge_ref.frames import Frames
+from coremerge_ref.namespaces import Array
+from coremerge_ref.spaces import Core, Space, as_space
+from coremerge_ref.updates import Update, as_updates
+
+
+def reference_bases(
+    updates: Sequence[Any],
+    space: str | Space = "core",
+    rank: str = linalg.NUMERICAL,
+    compute_dtype: Any = "float64",
+    basis: str = "paper",
+) -> Frames:
+    """The frames U (…, m, p) and V (…, n, q) of `space` for these updates; the paper's reference bases by default.
+
+    updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
+    "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
+    """
+    chosen = Core(basis) if space == "core" else as_space(space)
+    return chosen.frames(_factors(updates, compute_dtype), rank)
+
+
+def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
+    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there."""
+    return bases.encode_all(_factors(updates, compute_dtype))
+
+
+def reconstruct(M: Array, bases: Frames) -> Update:
+    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
+    return bases.decode(bases.unscale(M))
+
+
+def _factors(updates: Sequence[Any], compute_dtype: Any) -> list[tuple[Array, Array]]:
+    present = [update for update in as_updates(updates) if update is not None]
+    xp = namespaces.namespace_of(present[0].B)
+    dtype = namespaces.working_dtype(xp, compute_dtype, present[0].B)
+    return [update.folded(dtype) for update in present]

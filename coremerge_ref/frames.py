@@ -1,0 +1,59 @@
+"""Frames (U, V): the one idea behind every space. Encode is M = Uᵀ ΔW V, decode is U M Vᵀ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.namespaces import Array
+from coremerge_ref.updates import DenseUpdate, LowRankUpdate, Update
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """A pair of orthonormal frames U (…, m, p) and V (…, n, q); None is the identity, I_m or I_n.
+
+    Masked directions are zero columns, after the live ones. `rows` and `cols` are the live sizes: how many columns of
+    U and V are not masked, a Python int where the frame is an identity, else a floating array (…).
+
+    `sigma` (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i, decode multiplies it back.
+    """
+
+    U: Array | None
+    V: Array | None
+    rows: Any
+    cols: Any
+    sigma: Array | None = None
+
+    def encode(self, B: Array, A: Array) -> Array:
+        """M (…, p, q) = Uᵀ (B A) V for B (…, m, r), A (…, r, n): two thin products, then one of inner size r."""
+        xp = array_namespace(B, A)
+        left = B if self.U is None else xp.matrix_transpose(self.U) @ B  # (…, p, r)
+        right = A if self.V is None else A @ self.V  # (…, r, q)
+        if self.sigma is not None:
+            left = xp.where(self.sigma > 0, 1 / xp.where(self.sigma > 0, self.sigma, 1.0), 0.0)[..., None] * left
+        return left @ right
+
+    def encode_all(self, factors: Sequence[tuple[Array, Array]]) -> Array:
+        """The stack M (T, …, p, q) of all tasks' matrices."""
+        xp = array_namespace(*[X for pair in factors for X in pair])
+        return xp.stack([self.encode(B, A) for B, A in factors])
+
+    def unscale(self, M: Array) -> Array:
+        """M (…, p, q) with what encode divided out multiplied back: a matrix in orthonormal frames again."""
+        return M if self.sigma is None else self.sigma[..., None] * M
+
+    def decode(self, M: Array) -> Update:
+        """U M Vᵀ as a LowRankUpdate of rank min(p, q); as a DenseUpdate where both frames are identities."""
+        xp = array_namespace(M)
+        if self.U is None and self.V is None:
+            return DenseUpdate(M)
+        if self.V is None:
+            return LowRankUpdate(self.U, M)
+        Vh = xp.matrix_transpose(self.V)  # (…, q, n)
+        if self.U is None:
+            return LowRankUpdate(M, Vh)
+        if M.shape[-2] < M.shape[-1]:
+            return LowRankUpdate(self.U, M @ Vh)
+        return LowRankUpdate(self.U @ M, Vh)

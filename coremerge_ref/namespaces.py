@@ -1,0 +1,191 @@
+"""Array namespaces: the only module that knows how libraries, dtypes and devices differ.
+
+Met here and nowhere else: which library an array belongs to, which dtypes linear algebra runs in, how a dtype is
+called, when values can be looked at (they cannot while JAX traces), and how masks drawn on the host reach a device.
+Nothing is imported that the caller has not imported already.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import array_api_extra as xpx
+import ml_dtypes
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError
+
+Array: TypeAlias = Any  # an array of any namespace; the standard has no type to name it by
+DType: TypeAlias = Any
+
+WORKING = ("float32", "float64")  # the dtypes linear algebra exists in
+_RANKED = ("float16", "bfloat16", *WORKING)
+
+
+def namespace_of(*arrays: Array) -> Any:
+    """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array."""
+    try:
+        xp = array_namespace(*arrays)
+    except TypeError as error:
+        kinds = sorted({f"{type(a).__module__.split('.')[0]}.{type(a).__name__}" for a in arrays})
+        raise NamespaceError(
+            f"expected arrays of one library, got {', '.join(kinds)}; convert them to one library first"
+        ) from error
+    places = {str(device(a)) for a in arrays if is_concrete(a)}
+    if len(places) > 1:
+        raise NamespaceError(f"expected arrays on one device, got {', '.join(sorted(places))}; move them to one first")
+    return xp
+
+
+def is_concrete(array: Array) -> bool:
+    """False for a JAX tracer, whose values cannot be looked at."""
+    return not any(base.__name__ == "Tracer" for base in type(array).__mro__)
+
+
+def dtype_name(dtype: DType) -> str:
+    """'float32' for numpy.float32, torch.float32, strict's and JAX's alike."""
+    for text in (getattr(dtype, "name", ""), str(dtype), getattr(dtype, "__name__", "")):
+        name = text.rsplit(".", 1)[-1]
+        if name in _RANKED:
+            return name
+    return str(dtype)
+
+
+def check_real_floating(array: Array, where: str) -> None:
+    """DTypeError naming `where` unless `array` holds real floating-point numbers."""
+    name = dtype_name(array.dtype)
+    if name not in _RANKED:
+        raise DTypeError(f"{where}: expected one of {', '.join(_RANKED)}, got {name}; cast it to a floating dtype first")
+
+
+def check_finite(array: Array, where: str) -> None:
+    """NonFiniteError naming `where` if `array` holds NaN or Inf. Says nothing while tracing: there is nothing to see."""
+    if not is_concrete(array):
+        return
+    wide = widened(array)
+    xp = array_namespace(wide)
+    if not bool(xp.all(xp.isfinite(wide))):
+        raise NonFiniteError(f"{where}: expected finite numbers, got NaN or Inf; find out where they come from")
+
+
+def widened(array: Array) -> Array:
+    """`array` itself, or its exact float32 copy where its own dtype (float16, bfloat16) has next to no functions."""
+    if dtype_name(array.dtype) in WORKING:
+        return array
+    return cast(array, "float32")
+
+
+def working_dtype(xp: Any, name: str, like: Array) -> DType:
+    """The dtype called `name` ("float32" or "float64"), checked to exist where `like` lives."""
+    name = dtype_name(name)
+    if name not in WORKING:
+        raise ParameterError(f"compute_dtype: expected one of {', '.join(WORKING)}, got {name!r}")
+    dtype = getattr(xp, name)
+    try:
+        made = xp.zeros((), dtype=dtype, device=device(like)).dtype if is_concrete(like) else dtype_made(xp, dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_such_dtype(name, device(like)) from error
+    if dtype_name(made) != name:  # JAX without x64 hands out float32 for float64
+        raise _no_such_dtype(name, "JAX without jax_enable_x64")
+    return dtype
+
+
+def dtype_made(xp: Any, dtype: DType) -> DType:
+    """The dtype that asking for `dtype` really gives."""
+    return xp.zeros((), dtype=dtype).dtype
+
+
+def _no_such_dtype(name: str, place: Any) -> DTypeError:
+    return DTypeError(
+        f"compute_dtype {name} does not exist on {place}; pass compute_dtype='float32', or switch float64 on"
+    )
+
+
+def counting_dtype(xp: Any, like: Array) -> DType:
+    """float64 where it exists, for products such as density·d that are rounded to whole numbers; else float32."""
+    try:
+        return working_dtype(xp, "float64", like)
+    except DTypeError:
+        return xp.float32
+
+
+def eps(dtype: DType | str) -> float:
+    """Machine epsilon of a dtype or dtype name: 2^-52 for float64, 2^-23, 2^-10 (float16), 2^-7 (bfloat16)."""
+    return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype_name(dtype)]
+
+
+def promoted(xp: Any, arrays: Sequence[Array]) -> DType:
+    """The dtype the floating `arrays` promote to; float16 with bfloat16 gives float32, which holds both exactly."""
+    names = {dtype_name(a.dtype) for a in arrays}
+    name = "float32" if names >= {"float16", "bfloat16"} else ""
+    name = max([*names, name], key=lambda n: (eps_order(n)))
+    return next((a.dtype for a in arrays if dtype_name(a.dtype) == name), None) or getattr(xp, name)
+
+
+def eps_order(name: str) -> int:
+    """Position of a dtype name from narrow to wide; -1 for ''."""
+    return _RANKED.index(name) if name else -1
+
+
+def named_dtype(xp: Any, name: DType | str) -> DType:
+    """The dtype `name` of `xp`; "bfloat16" on NumPy is ml_dtypes' own."""
+    if not isinstance(name, str):
+        return name
+    if name in _RANKED and hasattr(xp, name):
+        return getattr(xp, name)
+    if name == "bfloat16" and "numpy" in xp.__name__:
+        return np.dtype(ml_dtypes.bfloat16)
+    raise DTypeError(f"expected one of {', '.join(n for n in _RANKED if hasattr(xp, n))}, got {name!r}")
+
+
+def cast(array: Array, dtype: DType | str) -> Array:
+    """`array` in `dtype`, itself where nothing changes; never a copy that loses its device or its gradient."""
+    xp = array_namespace(array)
+    dtype = named_dtype(xp, dtype)
+    if array.dtype == dtype:
+        return array
+    return array.astype(dtype) if isinstance(array, np.ndarray) else xp.astype(array, dtype)
+
+
+def from_host(values: np.ndarray, like: Array, dtype: DType | None = None) -> Array:
+    """A host array as an array of `like`'s namespace, on its device."""
+    xp = array_namespace(like)
+    place = {"device": device(like)} if is_concrete(like) else {}
+    return xp.asarray(values, dtype=dtype, **place)
+
+
+def bernoulli_mask(seed: int, layer: str, task: int, shape: tuple[int, int], drop: float) -> np.ndarray:
+    """Host mask (p, q), True where kept, each with probability 1 − drop.
+
+    Philox keyed by a hash of (seed, layer, task): the mask depends on nothing else, so it is the same on every backend
+    and device, in every batch grouping and order of layers.
+    """
+    key = int.from_bytes(hashlib.blake2b(f"{seed}|{layer}|{task}".encode(), digest_size=16).digest(), "little")
+    draws = np.random.Generator(np.random.Philox(key=key)).random(shape[0] * shape[1])
+    return draws.reshape(shape) >= drop
+
+
+def scalar(value: Any, like: Array) -> Array:
+    """A Python number or an array of numbers as an array of `like`'s dtype, namespace and device."""
+    xp = array_namespace(like)
+    if hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray):
+        return cast(value, like.dtype)
+    return from_host(np.asarray(value, dtype=np.float64), like, dtype=like.dtype)
+
+
+def positions(size: int, like: Array) -> Array:
+    """0, 1, …, size − 1 as floating numbers of the counting dtype, beside `like`."""
+    xp = array_namespace(like)
+    return from_host(np.arange(size, dtype=np.float64), like, dtype=counting_dtype(xp, like))
+
+
+def count(array: Array) -> int:
+    """How many entries `array` has."""
+    return math.prod(array.shape)
+
+
+def kth_smallest(values: Array, k: int) -> Array:
+    """The k-th smallest (from 0) of `values` (…, N) along the last axis, kept as an axis of length 1."""
+    return xpx.partition(values, k, axis=-1)[..., k : k + 1]
