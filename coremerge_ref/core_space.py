@@ -33,7 +33,7 @@ def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64
 
 def reconstruct(M: Array, bases: Frames) -> Update:
     """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
-    return bases.decode(bases.unscale(M))
+    return bases.decode(bases.unscale(M, M[..., 0, 0])[0])
 
 
 def _factors(updates: Sequence[Any], compute_dtype: Any) -> list[tuple[Array, Array]]:

@@ -40,9 +40,11 @@ class Frames:
         xp = array_namespace(*[X for pair in factors for X in pair])
         return xp.stack([self.encode(B, A) for B, A in factors])
 
-    def unscale(self, M: Array) -> Array:
-        """M (…, p, q) with what encode divided out multiplied back: a matrix in orthonormal frames again."""
-        return M if self.sigma is None else self.sigma[..., None] * M
+    def unscale(self, M: Array, noise: Array) -> tuple[Array, Array]:
+        """M (…, p, q) and its noise (…) with what encode divided out multiplied back: in orthonormal frames again."""
+        if self.sigma is None:
+            return M, noise
+        return self.sigma[..., None] * M, array_namespace(M).max(self.sigma, axis=-1) * noise
 
     def decode(self, M: Array) -> Update:
         """U M Vᵀ as a LowRankUpdate of rank min(p, q); as a DenseUpdate where both frames are identities."""

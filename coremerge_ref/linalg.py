@@ -63,7 +63,14 @@ def norm(X: Array) -> Array:
     return unit * xp.sqrt(xp.sum((X / unit[..., None, None]) ** 2, axis=(-2, -1)))
 
 
-def polar(X: Array, rtol: float) -> Array:
-    """The canonical polar factor P Qᵀ (…, m, n) of X = P S Qᵀ, over the numerical support σ > rtol · σ_1 only."""
+def polar(X: Array, rtol: Array) -> Array:
+    """The canonical polar factor P Qᵀ (…, m, n) of X = P S Qᵀ, over the support σ > rtol · σ_1 only; rtol (…)."""
     P, S, Qh = svd(X)
-    return masked(P, S > rtol * S[..., :1]) @ Qh
+    return masked(P, S > rtol[..., None] * S[..., :1]) @ Qh
+
+
+def at_most_half_precision(error: Array, rtol: float) -> Array:
+    """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, so that it never eats signal."""
+    if rtol < 0:
+        return rtol * array_namespace(error).ones_like(error)
+    return array_namespace(error).clip(error, rtol, namespaces.eps(error.dtype) ** 0.5)

@@ -134,7 +134,9 @@ def finish(prepared: list[Prepared], pipeline: Pipeline, options: Options) -> li
     """Runs the pipeline over all groups and decodes each result."""
 
     def restore(items: list[Merged]) -> list[Merged]:
-        return [replace(item, M=one.frames.unscale(item.M)) for item, one in zip(items, prepared, strict=True)]
+        pairs = zip(items, prepared, strict=True)
+        unscaled = [(item, *one.frames.unscale(item.M, item.noise)) for item, one in pairs]
+        return [replace(item, M=M, noise=noise) for item, M, noise in unscaled]
 
     merged = pipeline.merge([one.stack for one in prepared], restore)
     return [_decode(item, one, options.scale) for item, one in zip(merged, prepared, strict=True)]

@@ -39,7 +39,7 @@ class Cart(Stage):
         mean = xp.sum(stack.M, axis=0) / stack.T
         # a deviation is computed from all tasks, so the noise of any of them is its own
         noise = xp.broadcast_to(xp.max(stack.noise, axis=0), stack.noise.shape)
-        P, S, Qh = leading_triplets(stack.M - mean, k, noise)
+        P, S, Qh, _ = leading_triplets(stack.M - mean, k, noise)
         parts = xp.sum((P * S[..., None, :]) @ Qh, axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 from array_api_compat import array_namespace
 
 from coremerge_ref import linalg
-from coremerge_ref.stack import Merged, Stack, whole
+from coremerge_ref.namespaces import Array
+from coremerge_ref.stack import Merged, Stack
 from coremerge_ref.stages.base import MERGE, SIGNED_PERMUTATION, Stage
 from coremerge_ref.stages.ties import signs
 from coremerge_ref.stages.trim import largest
@@ -55,10 +56,11 @@ class Drm(Stage):
         Y = xp.matrix_transpose(U) @ stack.M  # (T, …, k, q): rows s_tj V̂_tj
         length = xp.sqrt(xp.sum(Y * Y, axis=-1))  # (T, …, k)
         there = length > stack.noise[..., None]
-        V = xp.where(there[..., None], Y / xp.where(there, length, 1.0)[..., None], 0.0)
-        flat = xp.reshape(xp.moveaxis(xp.abs(V), 0, -3), (*S.shape[:-1], -1))  # (…, T·k·q)
-        kept = largest(flat, rank * stack.cols * stack.T, 1 - self.drop, "threshold", "round")
-        kept = xp.moveaxis(xp.reshape(kept, (*S.shape[:-1], stack.T, *Y.shape[-2:])), -3, 0)
+        unit = xp.where(there, length, 1.0)[..., None]
+        V = xp.where(there[..., None], Y / unit, 0.0)
+        slack = xp.broadcast_to(stack.noise[..., None, None] / unit, V.shape)
+        cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
+        kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
         values = xp.where(kept & (V != 0), Y, 0.0)
         sign = signs(xp.sum(values, axis=0), noise)
         majority = xp.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
@@ -67,3 +69,15 @@ class Drm(Stage):
         total = xp.sum(xp.where(agrees, stack.weigh() * values, 0.0), axis=0)
         count = xp.sum(xp.astype(agrees, values.dtype), axis=0)
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)
+
+
+def together(V: Array) -> Array:
+    """All tasks' entries (…, T·k·q) of V (T, …, k, q)."""
+    xp = array_namespace(V)
+    return xp.reshape(xp.moveaxis(V, 0, -3), (*V.shape[1:-2], -1))
+
+
+def apart(flat: Array, shape: tuple[int, ...]) -> Array:
+    """What together made of an array of `shape` (T, …, k, q), undone."""
+    xp = array_namespace(flat)
+    return xp.moveaxis(xp.reshape(flat, (*shape[1:-2], shape[0], *shape[-2:])), -3, 0)

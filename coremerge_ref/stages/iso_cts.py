@@ -35,17 +35,20 @@ class IsoCts(Stage):
         xp = array_namespace(stack.M)
         common, each = self.counts(stack.least, stack.T)
         total = stack.merged(xp.sum(stack.M, axis=0))
-        Uc, Sc, Vch = leading_triplets(total.M, common, total.noise)  # (…, p, s), (…, s), (…, s, q)
+        Uc, Sc, Vch, turned = leading_triplets(total.M, common, total.noise)  # (…, p, s), (…, s), (…, s, q), (…)
         residual = stack.M - Uc @ (xp.matrix_transpose(Uc) @ stack.M)
-        P, S, Qh = leading_triplets(residual, each, stack.noise)
+        # what is left of M_t is known only as well as the common directions are
+        noise = stack.noise + turned * linalg.norm(stack.M)
+        P, S, Qh, error = leading_triplets(residual, each, noise)
         U = xp.concat([Uc, side_by_side(P)], axis=-1)
         V = xp.concat([xp.matrix_transpose(Vch), side_by_side(xp.matrix_transpose(Qh))], axis=-1)
+        error = xp.maximum(turned, xp.max(error, axis=0))
         sigma = xp.concat([Sc, beside(S)], axis=-1)  # (…, k), zero where nothing was kept
         kept = sigma > 0
         count = xp.sum(xp.astype(kept, sigma.dtype), axis=-1)
         mean = xp.sum(sigma, axis=-1) / xp.where(count > 0, count, 1.0)
         level = xp.where(kept, mean[..., None], 0.0)
-        return stack.merged(orthogonalized(U, level, V, stack.rtol), common=common, task=each)
+        return stack.merged(orthogonalized(U, level, V, error, stack.rtol), common=common, task=each)
 
     def counts(self, d: Any, T: int) -> tuple[Any, Any]:
         """How many common directions and how many of each task, of d; Python ints or floating arrays."""

@@ -18,7 +18,7 @@ class Trim(Stage):
     """Keep the K = int(d · density) largest magnitudes of each M_t, d the live size rows · cols.
 
     keep="threshold" (original TIES, the paper's code): all entries ≥ the (d − K)-th smallest magnitude, so K + 1 of
-    them and every equal one. keep="exact" (PEFT, mergekit): K, the lowest index first among equals.
+    them and every equal one; magnitudes within rounding of the cut are equal to it. keep="exact" (PEFT, mergekit): K, the lowest index first among equals.
     scope="tensor": d and the threshold are each matrix's own; "model" (original TIES): over all layers of the call.
     """
 
@@ -48,7 +48,7 @@ class Trim(Stage):
     def _each_tensor(self, stack: Stack) -> Stack:
         xp = array_namespace(stack.M)
         flat = xp.reshape(stack.M, (*stack.M.shape[:-2], -1))  # (T, …, p·q)
-        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep)
+        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, stack.noise[..., None])
         return replace(stack, M=xp.reshape(xp.where(kept, flat, 0.0), stack.M.shape))
 
     def _over_model(self, stacks: list[Stack]) -> list[Stack]:
@@ -59,7 +59,9 @@ class Trim(Stage):
             xp = array_namespace(*parts)
             flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
             d = sum(live_entries(stacks[i]) for i, _ in holders)
-            flat = xp.where(largest(xp.abs(flat), d, self.density, self.keep), flat, 0.0)
+            noise = [xp.broadcast_to(stacks[i].noise[t, ...][..., None, None], stacks[i].M.shape[1:]) for i, t in holders]
+            slack = xp.concat([xp.reshape(part, (-1,)) for part in noise])
+            flat = xp.where(largest(xp.abs(flat), d, self.density, self.keep, slack), flat, 0.0)
             start = 0
             for (i, _), part in zip(holders, parts, strict=True):
                 size = namespaces.count(part)
@@ -75,11 +77,12 @@ def live_entries(stack: Stack) -> Any:
     return d * layers if isinstance(d, int) else array_namespace(d).sum(d)
 
 
-def largest(magnitude: Array, d: Any, fraction: float, keep: str, rounding: str = "floor") -> Array:
+def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, rounding: str = "floor") -> Array:
     """Which of `magnitude` (…, N) are kept: K = rounding(d · fraction) of d live entries, the N − d others being zeros.
 
     d is a Python int or an array (…). Zeros sort below all else, so the (d − K)-th smallest live one is the (N − K)-th
-    smallest of all.
+    smallest of all. Magnitudes closer to the cut than `slack`, broadcast against (…, N), are equal to it: which of two
+    equal numbers rounding made the larger must not matter.
     """
     xp = array_namespace(magnitude)
     N = magnitude.shape[-1]
@@ -91,10 +94,10 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, rounding: str 
     if not hasattr(K, "shape"):
         if K >= d:
             return magnitude >= 0
-        return magnitude >= namespaces.kth_smallest(magnitude, N - K - 1)
+        return magnitude >= namespaces.kth_smallest(magnitude, N - K - 1) - slack
     ordered = xp.sort(magnitude, axis=-1)
     # the cut's place; where all are kept any place does, since the cut is not looked at
     index = xp.astype(xp.clip(N - K - 1, 0.0, float(N - 1)), xp.int64)
     index = xp.broadcast_to(index[..., None], (*magnitude.shape[:-1], 1))
     cut = xp.take_along_axis(ordered, index, axis=-1)
-    return (magnitude >= cut) | (K >= d)[..., None]
+    return (magnitude >= cut - slack) | (K >= d)[..., None]

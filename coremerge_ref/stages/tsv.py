@@ -29,23 +29,29 @@ class Tsv(Stage):
     def apply(self, item: Stack) -> Merged:
         """The merged matrix; info["k"] is the rank each task was cut to."""
         stack = item.weighted()
+        xp = array_namespace(stack.M)
         k = whole(stack.least / stack.T) if self.k is None else self.k
-        P, S, Qh = leading_triplets(stack.M, k, stack.noise)
-        M = orthogonalized(side_by_side(P), beside(S), side_by_side(array_namespace(Qh).matrix_transpose(Qh)), stack.rtol)
-        return stack.merged(M, k=k)
+        P, S, Qh, error = leading_triplets(stack.M, k, stack.noise)
+        U, V = side_by_side(P), side_by_side(xp.matrix_transpose(Qh))
+        return stack.merged(orthogonalized(U, beside(S), V, xp.max(error, axis=0), stack.rtol), k=k)
 
 
-def leading_triplets(M: Array, k: Any, noise: Array) -> tuple[Array, Array, Array]:
+def leading_triplets(M: Array, k: Any, noise: Array) -> tuple[Array, Array, Array, Array]:
     """P (…, p, s), S (…, s), Qh (…, s, q): the first k triplets of M with σ above `noise` (…), the others zero.
 
-    k is a Python int, which bounds s, or an array that broadcasts against (…); s ≥ 1 keeps shapes legal.
+    k is a Python int, which bounds s, or an array that broadcasts against (…); s ≥ 1 keeps shapes legal. Also returned:
+    error (…), how far rounding may turn the span of what was kept, noise / (last kept − first dropped σ).
     """
     xp = array_namespace(M)
     P, S, Qh = linalg.svd(M)
     s = S.shape[-1] if hasattr(k, "shape") else max(1, min(k, S.shape[-1]))
-    P, S, Qh = P[..., :s], S[..., :s], Qh[..., :s, :]
-    kept = (S > noise[..., None]) & linalg.leading(k, s, S)
-    return linalg.masked(P, kept), xp.where(kept, S, 0.0), xp.where(kept[..., None], Qh, 0.0)
+    live = S > noise[..., None]
+    kept = live & linalg.leading(k, S.shape[-1], S)
+    last = xp.min(xp.where(kept, S, float("inf")), axis=-1)
+    dropped = xp.max(xp.where(live & ~kept, S, 0.0), axis=-1)
+    error = xp.where(last > dropped, noise / xp.where(last > dropped, last - dropped, 1.0), 1.0)
+    kept, P, S, Qh = kept[..., :s], P[..., :s], S[..., :s], Qh[..., :s, :]
+    return linalg.masked(P, kept), xp.where(kept, S, 0.0), xp.where(kept[..., None], Qh, 0.0), error
 
 
 def side_by_side(P: Array) -> Array:
@@ -58,7 +64,12 @@ def beside(S: Array) -> Array:
     return array_namespace(S).concat([S[t, ...] for t in range(S.shape[0])], axis=-1)
 
 
-def orthogonalized(U: Array, S: Array, V: Array, rtol: float) -> Array:
-    """polar(U) · diag(S) · polar(V)ᵀ (…, p, q) from U (…, p, k), S (…, k), V (…, q, k)."""
+def orthogonalized(U: Array, S: Array, V: Array, error: Array, rtol: float) -> Array:
+    """polar(U) · diag(S) · polar(V)ᵀ (…, p, q) from U (…, p, k), S (…, k), V (…, q, k).
+
+    The columns of U and V are known up to `error` (…) only, so a singular value of U or V below it is none: two tasks
+    that share a direction leave no garbage one behind.
+    """
     xp = array_namespace(U)
-    return (linalg.polar(U, rtol) * S[..., None, :]) @ xp.matrix_transpose(linalg.polar(V, rtol))
+    cut = linalg.at_most_half_precision(error, rtol)
+    return (linalg.polar(U, cut) * S[..., None, :]) @ xp.matrix_transpose(linalg.polar(V, cut))
