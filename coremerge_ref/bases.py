@@ -20,12 +20,11 @@ def joint_frame(blocks: Sequence[Array], norms: Sequence[Array], rank: str) -> t
     """
     xp = array_namespace(*blocks)
     if all(block.shape[-1] == 0 for block in blocks):  # one masked direction keeps every later shape legal
-        blocks = [xp.sum(blocks[0], axis=-1, keepdims=True)]
+        blocks, norms = [xp.sum(blocks[0], axis=-1, keepdims=True)], norms[:1]
     X = xp.concat([*blocks], axis=-1)
     # one weight a column, (…, R); a block of norm zero is zero and keeps weight 1
-    weight = xp.concat(
-        [xp.where(c > 0, c, 1.0)[..., None] * xp.ones_like(X_t[..., 0, :]) for c, X_t in zip(norms, blocks)], axis=-1
-    )
+    units = [xp.where(c > 0, c, 1.0)[..., None] for c in norms]
+    weight = xp.concat([c * xp.ones_like(X_t[..., 0, :]) for c, X_t in zip(units, blocks, strict=True)], axis=-1)
     Q, C = xp.linalg.qr(X / weight[..., None, :])  # (…, m, p), (…, p, R)
     rtol = linalg.tolerance((X.shape[-2], X.shape[-1]), X.dtype, rank)
     P, balanced, _ = linalg.svd(C)

@@ -16,7 +16,7 @@ NUMERICAL, FULL = "numerical", "full"
 
 
 def tolerance(sizes: tuple[int, ...], dtype: Any, rank: str = NUMERICAL) -> float:
-    """Relative size up to which a value is rounding: max(sizes) · eps(dtype), as LAPACK and numpy's matrix_rank have it.
+    """Relative size up to which a value is rounding: max(sizes) · eps(dtype), as in numpy's matrix_rank.
 
     `rank="full"` gives −1: nothing, not even 0, is rounding then, which is how the paper's code behaves.
     """
@@ -70,7 +70,7 @@ def polar(X: Array, rtol: Array) -> Array:
 
 
 def at_most_half_precision(error: Array, rtol: float) -> Array:
-    """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, so that it never eats signal."""
+    """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, lest it eat signal."""
     if rtol < 0:
         return rtol * array_namespace(error).ones_like(error)
     return array_namespace(error).clip(error, rtol, namespaces.eps(error.dtype) ** 0.5)

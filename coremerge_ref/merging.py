@@ -114,7 +114,9 @@ def prepare(
         layer_names(names, tuple(batch)),
     )
     arrays = [factor for update in present for factor in (update.B, update.A)]
-    out = namespaces.promoted(xp, arrays) if options.out_dtype is None else namespaces.named_dtype(xp, options.out_dtype)
+    out = (
+        namespaces.promoted(xp, arrays) if options.out_dtype is None else namespaces.named_dtype(xp, options.out_dtype)
+    )
     return Prepared(frames, stack, out)
 
 

@@ -57,20 +57,22 @@ def equal_shapes(layers: Mapping[str, Sequence[LowRankUpdate | None]]) -> list[l
     return list(groups.values())
 
 
-def stacked(
-    layers: Mapping[str, Sequence[LowRankUpdate | None]], names: Iterable[str]
-) -> list[LowRankUpdate | None]:
+def stacked(layers: Mapping[str, Sequence[LowRankUpdate | None]], names: Iterable[str]) -> list[LowRankUpdate | None]:
     """The updates of several layers of equal shape as one batch: B (layers, …, m, r_t), A (layers, …, r_t, n)."""
     batch: list[LowRankUpdate | None] = []
     for task in zip(*[layers[name] for name in names], strict=True):
         if task[0] is None:
             batch.append(None)
             continue
-        xp = namespaces.namespace_of(*[u.B for u in task])
-        scales = [u.scale for u in task]
+        present = [u for u in task if u is not None]  # all of them, since layers are grouped by which tasks they have
+        xp = namespaces.namespace_of(*[u.B for u in present])
+        scales = [u.scale for u in present]
         plain = all(isinstance(s, float | int) for s in scales)
-        scale = np.asarray(scales, dtype=np.float64) if plain else xp.stack([namespaces.scalar(s, task[0].B) for s in scales])
-        batch.append(LowRankUpdate(xp.stack([u.B for u in task]), xp.stack([u.A for u in task]), scale))
+        if plain:
+            scale: Any = np.asarray(scales, dtype=np.float64)
+        else:
+            scale = xp.stack([namespaces.scalar(s, present[0].B) for s in scales])
+        batch.append(LowRankUpdate(xp.stack([u.B for u in present]), xp.stack([u.A for u in present]), scale))
     return batch
 
 

@@ -57,11 +57,11 @@ def check_real_floating(array: Array, where: str) -> None:
     """DTypeError naming `where` unless `array` holds real floating-point numbers."""
     name = dtype_name(array.dtype)
     if name not in _RANKED:
-        raise DTypeError(f"{where}: expected one of {', '.join(_RANKED)}, got {name}; cast it to a floating dtype first")
+        raise DTypeError(f"{where}: expected one of {', '.join(_RANKED)}, got {name}; cast it first")
 
 
 def check_finite(array: Array, where: str) -> None:
-    """NonFiniteError naming `where` if `array` holds NaN or Inf. Says nothing while tracing: there is nothing to see."""
+    """NonFiniteError naming `where` if `array` holds NaN or Inf; silent while tracing: there is nothing to see."""
     if not is_concrete(array):
         return
     wide = widened(array)
@@ -120,7 +120,7 @@ def promoted(xp: Any, arrays: Sequence[Array]) -> DType:
     """The dtype the floating `arrays` promote to; float16 with bfloat16 gives float32, which holds both exactly."""
     names = {dtype_name(a.dtype) for a in arrays}
     name = "float32" if names >= {"float16", "bfloat16"} else ""
-    name = max([*names, name], key=lambda n: (eps_order(n)))
+    name = max([*names, name], key=lambda n: eps_order(n))
     return next((a.dtype for a in arrays if dtype_name(a.dtype) == name), None) or getattr(xp, name)
 
 
@@ -169,7 +169,6 @@ def bernoulli_mask(seed: int, layer: str, task: int, shape: tuple[int, int], dro
 
 def scalar(value: Any, like: Array) -> Array:
     """A Python number or an array of numbers as an array of `like`'s dtype, namespace and device."""
-    xp = array_namespace(like)
     if hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray):
         return cast(value, like.dtype)
     return from_host(np.asarray(value, dtype=np.float64), like, dtype=like.dtype)

@@ -48,7 +48,7 @@ class Pipeline:
 
     @property
     def equivariance(self) -> str:
-        """The weakest of the stages' equivariances: "orthogonal" means the same ΔW in every space at absolute settings."""
+        """The weakest of the stages' equivariances; "orthogonal": the same ΔW in every space at absolute settings."""
         return max((stage.equivariance for stage in self.stages), key=EQUIVARIANCES.index)
 
     @property
@@ -101,5 +101,5 @@ def _by_name(name: str, parameters: Mapping[str, Any]) -> Stage:
     known = STAGES[name].__dataclass_fields__  # type: ignore[attr-defined]
     unknown = [key for key in parameters if key not in known]
     if unknown:
-        raise ParameterError(f"{name}: expected parameters among {', '.join(known) or 'none'}, got {', '.join(unknown)}")
+        raise ParameterError(f"{name}: expected parameters among {', '.join(known)}, got {', '.join(unknown)}")
     return STAGES[name](**parameters)

@@ -66,7 +66,7 @@ class LowRankUpdate:
         return namespaces.cast(B @ A, namespaces.promoted(xp, (self.B, self.A)))
 
     def truncate(self, rank: int) -> "LowRankUpdate":
-        """The nearest update of rank ≤ `rank` in Frobenius and spectral norm (Eckart-Young), factors (m, rank), (rank, n).
+        """The nearest update of rank ≤ `rank` in Frobenius and spectral norm (Eckart-Young).
 
         Costs a QR of each factor and one small SVD; the m × n matrix is never formed. Singular values are shared
         evenly: B = P √S, A = √S Qᵀ, which keeps both factors within the range of a narrow dtype.
@@ -144,7 +144,9 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
     namespaces.namespace_of(*[factor for _, u in present for factor in (u.B, u.A)])
     for t, u in present:
         if u.shape != first.shape:
-            raise ShapeError(f"{where}task {t}: expected shape {first.shape} as task {present[0][0]} has, got {u.shape}")
+            raise ShapeError(
+                f"{where}task {t}: expected shape {first.shape} as task {present[0][0]} has, got {u.shape}"
+            )
         for name, factor in (("B", u.B), ("A", u.A)):
             namespaces.check_finite(factor, f"{where}task {t}, factor {name}")
         namespaces.check_finite(namespaces.scalar(u.scale, u.B), f"{where}task {t}, scale")

@@ -24,8 +24,17 @@ class Stage:
 
     name: ClassVar[str]
     kind: ClassVar[str]
-    equivariance: str = ORTHOGONAL
-    whole_model: bool = False
+    commutes_with: ClassVar[str] = ORTHOGONAL
+
+    @property
+    def equivariance(self) -> str:
+        """What the stage, with its parameters, commutes with: one of EQUIVARIANCES."""
+        return self.commutes_with
+
+    @property
+    def whole_model(self) -> bool:
+        """Whether all layers are needed at once."""
+        return False
 
     def __call__(self, items: list[Any]) -> list[Any]:
         """One result for each item."""
@@ -73,7 +82,7 @@ class Custom(Stage):
     function: Callable[[Any], Any]
     name: ClassVar[str] = "custom"
     kind: ClassVar[str] = MERGE
-    equivariance: ClassVar[str] = UNKNOWN
+    commutes_with: ClassVar[str] = UNKNOWN
 
     def apply(self, item: Stack) -> Merged:
         """Calls the function; ParameterError if what it returns has another shape than one task's matrix."""

@@ -28,7 +28,7 @@ class Dare(Stage):
     rescale: str = "inverse"
     name: ClassVar[str] = "dare"
     kind: ClassVar[str] = TRANSFORM
-    equivariance: ClassVar[str] = SIGNED_PERMUTATION
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
 
     def __post_init__(self) -> None:
         self.check(isinstance(self.drop, float | int) and 0 <= self.drop < 1, "drop", "a number from 0 to below 1")

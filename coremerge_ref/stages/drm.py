@@ -31,7 +31,7 @@ class Drm(Stage):
     rank_cut: float = 0.01
     name: ClassVar[str] = "drm"
     kind: ClassVar[str] = MERGE
-    equivariance: ClassVar[str] = SIGNED_PERMUTATION
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
 
     def __post_init__(self) -> None:
         self.check_choice("direction", ("horizontal", "vertical"))

@@ -6,7 +6,7 @@ from typing import ClassVar
 from array_api_compat import array_namespace
 
 from coremerge_ref import linalg, namespaces
-from coremerge_ref.stack import Merged
+from coremerge_ref.stack import Merged, smaller
 from coremerge_ref.stages.base import ORTHOGONAL, POST, UNKNOWN, Stage
 
 
@@ -28,7 +28,7 @@ class Iso(Stage):
         self.check_choice("support", ("rank", "size"))
 
     @property
-    def equivariance(self) -> str:  # type: ignore[override]
+    def equivariance(self) -> str:
         """Orthogonal on the support; with null vectors taking part, nothing can be said."""
         return ORTHOGONAL if self.support == "rank" else UNKNOWN
 
@@ -37,7 +37,7 @@ class Iso(Stage):
         xp = array_namespace(item.M)
         P, S, Qh = linalg.svd(item.M)
         if self.support == "size":
-            mean = xp.sum(S, axis=-1) / namespaces.scalar(item.least, S)
+            mean = xp.sum(S, axis=-1) / namespaces.scalar(smaller(item.rows, item.cols), S)
             return replace(item, M=mean[..., None, None] * (P @ Qh))
         live = S > item.noise[..., None]  # (…, k)
         count = xp.sum(xp.astype(live, S.dtype), axis=-1)

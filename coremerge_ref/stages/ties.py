@@ -45,7 +45,7 @@ class Ties(Stage):
     divisor: str = "count"
     name: ClassVar[str] = "ties"
     kind: ClassVar[str] = MERGE
-    equivariance: ClassVar[str] = SIGNED_PERMUTATION
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
 
     def __post_init__(self) -> None:
         self.check_fraction("density")
@@ -53,7 +53,7 @@ class Ties(Stage):
             self.check_choice(parameter, choices)
 
     @property
-    def whole_model(self) -> bool:  # type: ignore[override]
+    def whole_model(self) -> bool:
         """Whether all layers are needed at once."""
         return self.scope == "model"
 
@@ -83,7 +83,10 @@ class Ties(Stage):
         if self.scope == "model":
             sums = [sum(array_namespace(s).sum(s) for s in sums)] * len(sums)
         pairs = zip(elected, sums, strict=True)
-        return [array_namespace(s).where((s > 0) | ((s == 0) & (total > 0)), array_namespace(s).ones_like(s), -1.0) for s, total in pairs]
+        return [
+            array_namespace(s).where((s > 0) | ((s == 0) & (total > 0)), array_namespace(s).ones_like(s), -1.0)
+            for s, total in pairs
+        ]
 
     def _aggregate(self, stack: Stack, sign: Array) -> Merged:
         """Weighted mean or sum of the entries that have the elected sign (…, p, q)."""

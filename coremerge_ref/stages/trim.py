@@ -27,7 +27,7 @@ class Trim(Stage):
     scope: str = "tensor"
     name: ClassVar[str] = "trim"
     kind: ClassVar[str] = TRANSFORM
-    equivariance: ClassVar[str] = SIGNED_PERMUTATION
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
 
     def __post_init__(self) -> None:
         self.check_fraction("density")
@@ -35,7 +35,7 @@ class Trim(Stage):
         self.check_choice("scope", SCOPES)
 
     @property
-    def whole_model(self) -> bool:  # type: ignore[override]
+    def whole_model(self) -> bool:
         """Whether all layers are needed at once."""
         return self.scope == "model"
 
@@ -59,7 +59,9 @@ class Trim(Stage):
             xp = array_namespace(*parts)
             flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
             d = sum(live_entries(stacks[i]) for i, _ in holders)
-            noise = [xp.broadcast_to(stacks[i].noise[t, ...][..., None, None], stacks[i].M.shape[1:]) for i, t in holders]
+            noise = [
+                xp.broadcast_to(stacks[i].noise[t, ...][..., None, None], stacks[i].M.shape[1:]) for i, t in holders
+            ]
             slack = xp.concat([xp.reshape(part, (-1,)) for part in noise])
             flat = xp.where(largest(xp.abs(flat), d, self.density, self.keep, slack), flat, 0.0)
             start = 0

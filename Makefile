@@ -1,0 +1,44 @@
+# Everything runs in a virtual environment of its own; each target makes what it needs from a fresh clone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
+
+.PHONY: demo test lint proofs docs bench mutants clean
+
+demo: $(VENV)/.package
+	$(BIN)/coremerge demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.test $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+proofs:
+	$(MAKE) -C proofs
+
+clean:
+	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.package: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable .
+	touch $@
+
+# torch by itself and first, so that nothing else chooses its build
+$(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) --editable '.[test]'
+	touch $@ $(VENV)/.package
+
+$(VENV)/.lint: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[lint]'
+	touch $@
