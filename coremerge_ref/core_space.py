@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from array_api_compat import array_namespace
+
 from coremerge_ref import linalg, namespaces
+from coremerge_ref.bases import How
 from coremerge_ref.frames import Frames
 from coremerge_ref.namespaces import Array
 from coremerge_ref.spaces import Core, Space, as_space
@@ -16,19 +19,21 @@ def reference_bases(
     rank: str = linalg.NUMERICAL,
     compute_dtype: Any = "float64",
     basis: str = "paper",
+    driver: str = "auto",
 ) -> Frames:
     """The frames U (…, m, p) and V (…, n, q) of `space` for these updates; the paper's reference bases by default.
 
     updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
-    "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
+    "tucker" takes the frames of the updates themselves instead. driver: see merge. Raises what merge raises.
     """
     chosen = Core(basis) if space == "core" else as_space(space)
-    return chosen.frames(_factors(updates, compute_dtype), rank)
+    return chosen.frames(_factors(updates, compute_dtype), How(rank, driver))
 
 
 def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
     """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there."""
-    return bases.encode_all(_factors(updates, compute_dtype))
+    products = [bases.encode(B, A) for B, A in _factors(updates, compute_dtype)]
+    return array_namespace(products[0][0]).stack([left @ right for left, right in products])
 
 
 def reconstruct(M: Array, bases: Frames) -> Update:

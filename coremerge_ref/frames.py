@@ -18,6 +18,7 @@ class Frames:
     U and V are not masked, a Python int where the frame is an identity, else a floating array (…).
 
     `sigma` (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i, decode multiplies it back.
+    `inside`, where a basis knows them already: the pairs (Uᵀ B_t, A_t V) of the factors that it was made from.
     """
 
     U: Array | None
@@ -25,20 +26,27 @@ class Frames:
     rows: Any
     cols: Any
     sigma: Array | None = None
+    inside: Sequence[tuple[Array, Array]] | None = None
 
-    def encode(self, B: Array, A: Array) -> Array:
-        """M (…, p, q) = Uᵀ (B A) V for B (…, m, r), A (…, r, n): two thin products, then one of inner size r."""
+    def encode(self, B: Array, A: Array) -> tuple[Array, Array]:
+        """M = Uᵀ (B A) V as a product (…, p, r), (…, r, q), for B (…, m, r), A (…, r, n)."""
         xp = array_namespace(B, A)
-        left = B if self.U is None else xp.matrix_transpose(self.U) @ B  # (…, p, r)
-        right = A if self.V is None else A @ self.V  # (…, r, q)
-        if self.sigma is not None:
-            left = xp.where(self.sigma > 0, 1 / xp.where(self.sigma > 0, self.sigma, 1.0), 0.0)[..., None] * left
-        return left @ right
+        left = B if self.U is None else xp.matrix_transpose(self.U) @ B
+        return self._divided(left), A if self.V is None else A @ self.V
 
-    def encode_all(self, factors: Sequence[tuple[Array, Array]]) -> Array:
-        """The stack M (T, …, p, q) of all tasks' matrices."""
-        xp = array_namespace(*[X for pair in factors for X in pair])
-        return xp.stack([self.encode(B, A) for B, A in factors])
+    def encode_known(self, factors: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+        """encode of the very factors that the frames were made from, which `inside` may hold already."""
+        if self.inside is None:
+            return [self.encode(B, A) for B, A in factors]
+        return [(self._divided(left), right) for left, right in self.inside]
+
+    def _divided(self, left: Array) -> Array:
+        """Rows of `left` (…, p, r) divided by sigma, those of masked directions zero."""
+        if self.sigma is None:
+            return left
+        xp = array_namespace(left)
+        live = self.sigma > 0
+        return xp.where(live, 1 / xp.where(live, self.sigma, 1.0), 0.0)[..., None] * left
 
     def unscale(self, M: Array, noise: Array) -> tuple[Array, Array]:
         """M (…, p, q) and its noise (…) with what encode divided out multiplied back: in orthonormal frames again."""

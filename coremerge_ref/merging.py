@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coremerge_ref import linalg, namespaces
+from coremerge_ref.bases import How
 from coremerge_ref.errors import ParameterError, ShapeError
 from coremerge_ref.frames import Frames
 from coremerge_ref.namespaces import Array
@@ -25,6 +26,7 @@ class Options:
     rank: str = linalg.NUMERICAL
     compute_dtype: Any = "float64"
     out_dtype: Any = None
+    driver: str = "auto"
 
     def __post_init__(self) -> None:
         if self.rank not in (linalg.NUMERICAL, linalg.FULL):
@@ -52,6 +54,7 @@ def merge(
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
     names: Sequence[str] | None = None,
+    driver: str = "auto",
 ) -> Update:
     """Merge T task updates of one layer, or of a batch of layers of equal shape, into one.
 
@@ -70,6 +73,9 @@ def merge(
     out_dtype : dtype of the result; the promoted dtype of the inputs by default.
     names : the layer names of the batch in row-major order, which key DARE's masks; "" or "0", "1", … by default.
 
+    driver : how orthonormal frames are computed: "cholesky" (Cholesky-QR2, which proves itself or falls back), "qr"
+        (Householder), "svd" (of the stacks, the paper's way); "auto" is the quickest that is exact to rounding.
+
     Returns
     -------
     LowRankUpdate of rank at most min(p, q), or DenseUpdate where the space does not stay in factors (full space with an
@@ -77,7 +83,7 @@ def merge(
 
     Raises ShapeError, DTypeError, NamespaceError, NonFiniteError and ParameterError, naming task and factor.
     """
-    pipeline, options = as_pipeline(method), Options(scale, weights, rank, compute_dtype, out_dtype)
+    pipeline, options = as_pipeline(method), Options(scale, weights, rank, compute_dtype, out_dtype, driver)
     prepared = prepare(as_updates(updates), pipeline, as_space(space), options, names)
     return finish([prepared], pipeline, options)[0]
 
@@ -96,14 +102,15 @@ def prepare(
     xp = namespaces.namespace_of(present[0].B)
     dtype = namespaces.working_dtype(xp, options.compute_dtype, present[0].B)
     factors = [update.folded(dtype) for update in present]
-    frames = frames_for(factors, pipeline, space, options.rank)
+    frames = frames_for(factors, pipeline, space, options)
+    products = frames.encode_known(factors)
     *batch, m, n = present[0].shape
     rtol = linalg.tolerance((m, n, sum(update.rank for update in present)), dtype, options.rank)
     noise = xp.stack([rtol * linalg.norm(B) * linalg.norm(A) for B, A in factors])  # (T, …)
     if frames.sigma is not None:  # blocks of orthonormal rows: of norm at most 1 whatever they were computed from
         noise = rtol * xp.ones_like(noise)
     stack = Stack(
-        frames.encode_all(factors),
+        xp.stack([left @ right for left, right in products]),
         noise,
         frames.rows,
         frames.cols,
@@ -112,6 +119,7 @@ def prepare(
         tasks,
         len(checked),
         layer_names(names, tuple(batch)),
+        products,
     )
     arrays = [factor for update in present for factor in (update.B, update.A)]
     out = (
@@ -120,15 +128,18 @@ def prepare(
     return Prepared(frames, stack, out)
 
 
-def frames_for(factors: Sequence[tuple[Array, Array]], pipeline: Pipeline, space: Space, rank: str) -> Frames:
+def frames_for(factors: Sequence[tuple[Array, Array]], pipeline: Pipeline, space: Space, options: Options) -> Frames:
     """The frames that the merge runs in.
 
     An orthogonally equivariant pipeline gives the same ΔW in every lossless pair of frames once its sizes are fixed
-    (equivariance theorem), so full space runs in the core's small frames at the full space's size.
+    (equivariance theorem). So any frame of the span will do, and full space runs in the core's small frames at the full
+    space's size.
     """
-    frames = space.frames(factors, rank)
-    if frames.U is None and frames.V is None and pipeline.equivariance == ORTHOGONAL and rank == linalg.NUMERICAL:
-        return replace(Core().frames(factors, rank), rows=frames.rows, cols=frames.cols)
+    free = pipeline.equivariance == ORTHOGONAL and options.rank == linalg.NUMERICAL
+    how = How(options.rank, options.driver, any_frame=free)
+    frames = space.frames(factors, how)
+    if free and frames.U is None and frames.V is None:
+        return replace(Core().frames(factors, how), rows=frames.rows, cols=frames.cols)
     return frames
 
 

@@ -21,6 +21,7 @@ def merge_adapters(
     rank: str = linalg.NUMERICAL,
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
+    driver: str = "auto",
 ) -> dict[str, Update]:
     """Merge every layer of a model: {"layer.q": updates, …} → {"layer.q": merged update, …}, in the given order.
 
@@ -30,7 +31,7 @@ def merge_adapters(
     look over all layers. The other parameters, and the errors, are merge's; errors name the layer.
     """
     pipeline, space = as_pipeline(method), as_space(space)
-    options = Options(scale, weights, rank, compute_dtype, out_dtype)
+    options = Options(scale, weights, rank, compute_dtype, out_dtype, driver)
     checked = {name: as_updates(updates, name) for name, updates in layers.items()}
     groups = equal_shapes(checked)
     prepared = (prepare(stacked(checked, names), pipeline, space, options, names) for names in groups)

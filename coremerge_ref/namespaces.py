@@ -188,3 +188,12 @@ def count(array: Array) -> int:
 def kth_smallest(values: Array, k: int) -> Array:
     """The k-th smallest (from 0) of `values` (…, N) along the last axis, kept as an axis of length 1."""
     return xpx.partition(values, k, axis=-1)[..., k : k + 1]
+
+
+def widen(array: Array, columns: int) -> Array:
+    """`array` (…, m, r) with zero columns appended up to `columns`."""
+    return (
+        array
+        if array.shape[-1] == columns
+        else xpx.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, columns - array.shape[-1])])
+    )

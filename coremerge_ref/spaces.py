@@ -14,7 +14,7 @@ class Full:
 
     name: ClassVar[str] = "full"
 
-    def frames(self, factors: bases.Factors, rank: str) -> Frames:
+    def frames(self, factors: bases.Factors, how: bases.How) -> Frames:
         """(I_m, I_n)."""
         (B, _), (_, A) = factors[0], factors[0]
         return Frames(None, None, int(B.shape[-2]), int(A.shape[-1]))
@@ -32,18 +32,18 @@ class Knots:
     scaled: bool = True
     name: ClassVar[str] = "knots"
 
-    def frames(self, factors: bases.Factors, rank: str) -> Frames:
+    def frames(self, factors: bases.Factors, how: bases.How) -> Frames:
         """The Tucker frame of one side, computed from the factors, never from an m × Tn matrix."""
         if self.transposed and not self.scaled:
             raise ParameterError("Knots: scaled=False is defined for transposed=False alone, as in the paper's code")
         (B, _), (_, A) = factors[0], factors[0]
-        core = bases.paper_basis(factors, rank)
-        side = "right" if self.transposed else "left"
-        W, size, S = bases.tucker_side(core, factors, rank, side)
+        left, right = bases.tucker_sides(factors, how)
         if self.transposed:
-            return Frames(None, core.V @ W, int(B.shape[-2]), size)
-        sigma = None if self.scaled else linalg.masked(S[..., None, :], linalg.leading(size, S.shape[-1], S))[..., 0, :]
-        return Frames(core.U @ W, None, size, int(A.shape[-1]), sigma)
+            return Frames(None, right.U, int(B.shape[-2]), right.size)
+        live = linalg.leading(left.size, left.S.shape[-1], left.S)
+        sigma = None if self.scaled else linalg.masked(left.S[..., None, :], live)[..., 0, :]
+        inside = [(L, A_t) for L, (_, A_t) in zip(left.coordinates, factors, strict=True)]
+        return Frames(left.U, None, left.size, int(A.shape[-1]), sigma, inside)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Core:
         if self.basis not in _BASES:
             raise ParameterError(f"Core: basis: expected one of {', '.join(_BASES)}, got {self.basis!r}")
 
-    def frames(self, factors: bases.Factors, rank: str) -> Frames:
+    def frames(self, factors: bases.Factors, how: bases.How) -> Frames:
         """Both reference frames."""
-        return _BASES[self.basis](factors, rank)
+        return _BASES[self.basis](factors, how)
 
 
 _BASES = {"paper": bases.paper_basis, "tucker": bases.tucker_basis}

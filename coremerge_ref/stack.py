@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from coremerge_ref import namespaces
+from coremerge_ref import linalg, namespaces
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.namespaces import Array
 
@@ -21,6 +21,7 @@ class Stack:
     rows, cols: live sizes, Python ints or floating arrays (…). rtol: relative size of rounding in this layer.
     weights (T): one finite number a task. tasks (T): each task's place among the `total` tasks of the call, some of
     which may lack this layer. names: the layer names of the batch in row-major order.
+    products: while no transform has changed M, the factors (…, p, r_t), (…, r_t, q) that each M_t is the product of.
     """
 
     M: Array
@@ -32,6 +33,7 @@ class Stack:
     tasks: tuple[int, ...]
     total: int
     names: tuple[str, ...]
+    products: Sequence[tuple[Array, Array]] | None = None
 
     @property
     def T(self) -> int:
@@ -58,7 +60,25 @@ class Stack:
     def weighted(self) -> "Stack":
         """w_t M_t with weights 1: what a stage sees that has no use of its own for weights."""
         xp, w = array_namespace(self.M), self.weigh()
-        return replace(self, M=w * self.M, noise=xp.abs(w[..., 0, 0]) * self.noise, weights=(1.0,) * self.T)
+        if all(weight == 1 for weight in self.weights):
+            return self
+        products = self.products and [(w[t, ...] * L, R) for t, (L, R) in enumerate(self.products)]
+        noise = xp.abs(w[..., 0, 0]) * self.noise
+        return replace(self, M=w * self.M, noise=noise, weights=(1.0,) * self.T, products=products)
+
+    def with_entries(self, M: Array, noise: Array | None = None) -> "Stack":
+        """The stack with other matrices M (T, …, p, q), which are no longer the product of anything."""
+        return replace(self, M=M, noise=self.noise if noise is None else noise, products=None)
+
+    def triplets(self) -> tuple[Array, Array, Array]:
+        """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks, s = max r_t where the M_t are products."""
+        xp = array_namespace(self.M)
+        s = max((L.shape[-1] for L, _ in self.products or ()), default=0)
+        if self.products is None or not 0 < s < min(self.M.shape[-2:]):
+            return linalg.svd(self.M)
+        left = xp.stack([namespaces.widen(L, s) for L, _ in self.products])  # (T, …, p, s)
+        right = xp.stack([xp.matrix_transpose(namespaces.widen(xp.matrix_transpose(R), s)) for _, R in self.products])
+        return linalg.product_svd(left, right)
 
     def merged(self, M: Array, factor: float = 1.0, **info: Any) -> "Merged":
         """The merge result M (…, p, q); rounding in it is the largest |w_t| noise_t, times `factor`."""

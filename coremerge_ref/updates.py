@@ -7,7 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from coremerge_ref import linalg, namespaces
-from coremerge_ref.errors import NamespaceError, ParameterError, ShapeError
+from coremerge_ref.errors import DTypeError, NamespaceError, ParameterError, ShapeError
 from coremerge_ref.namespaces import Array
 
 
@@ -131,7 +131,7 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
         elif isinstance(given, Sequence) and len(given) == 2:
             try:
                 made.append(LowRankUpdate(*given))
-            except (ShapeError, NamespaceError) as error:
+            except (ShapeError, DTypeError, NamespaceError) as error:
                 raise type(error)(f"{where}task {t}: {error}") from error
         else:
             raise ParameterError(
@@ -141,8 +141,11 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
     if not present:
         raise ParameterError(f"{where}expected at least one update, got {len(made)} of which none is there")
     first = present[0][1]
-    namespaces.namespace_of(*[factor for _, u in present for factor in (u.B, u.A)])
     for t, u in present:
+        try:
+            namespaces.namespace_of(first.B, u.B)
+        except NamespaceError as error:
+            raise NamespaceError(f"{where}task {t} beside task {present[0][0]}: {error}") from error
         if u.shape != first.shape:
             raise ShapeError(
                 f"{where}task {t}: expected shape {first.shape} as task {present[0][0]} has, got {u.shape}"

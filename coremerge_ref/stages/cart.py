@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
 
+from coremerge_ref import linalg
 from coremerge_ref.stack import Merged, Stack, whole
 from coremerge_ref.stages.base import MERGE, Stage
 from coremerge_ref.stages.tsv import leading_triplets
@@ -39,7 +40,7 @@ class Cart(Stage):
         mean = xp.sum(stack.M, axis=0) / stack.T
         # a deviation is computed from all tasks, so the noise of any of them is its own
         noise = xp.broadcast_to(xp.max(stack.noise, axis=0), stack.noise.shape)
-        P, S, Qh, _ = leading_triplets(stack.M - mean, k, noise)
+        P, S, Qh, _ = leading_triplets(*linalg.svd(stack.M - mean), k, noise)
         parts = xp.sum((P * S[..., None, :]) @ Qh, axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
 

@@ -1,6 +1,6 @@
 """DARE: drop entries at random and rescale the rest (Yu et al., 2024)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +46,7 @@ class Dare(Stage):
         else:
             before, after = (xp.sum(xp.abs(M), axis=(-2, -1)) for M in (item.M, kept))
             factor = xp.where(after > 0, before / xp.where(after > 0, after, 1.0), 1.0)
-        return replace(item, M=factor[..., None, None] * kept, noise=factor * item.noise)
+        return item.with_entries(factor[..., None, None] * kept, factor * item.noise)
 
     def _masks(self, stack: Stack) -> Array:
         """Boolean (T, …, p, q), True where kept."""

@@ -43,7 +43,9 @@ class Drm(Stage):
         if self.direction == "horizontal":
             return self._horizontal(item)
         xp = array_namespace(item.M)
-        mirrored = self._horizontal(replace(item, M=xp.matrix_transpose(item.M), rows=item.cols, cols=item.rows))
+        mirrored = self._horizontal(
+            replace(item.with_entries(xp.matrix_transpose(item.M)), rows=item.cols, cols=item.rows)
+        )
         return replace(mirrored, M=xp.matrix_transpose(mirrored.M), rows=item.rows, cols=item.cols)
 
     def _horizontal(self, stack: Stack) -> Merged:

@@ -35,11 +35,13 @@ class IsoCts(Stage):
         xp = array_namespace(stack.M)
         common, each = self.counts(stack.least, stack.T)
         total = stack.merged(xp.sum(stack.M, axis=0))
-        Uc, Sc, Vch, turned = leading_triplets(total.M, common, total.noise)  # (…, p, s), (…, s), (…, s, q), (…)
+        Uc, Sc, Vch, turned = leading_triplets(
+            *linalg.svd(total.M), common, total.noise
+        )  # (…, p, s), (…, s), (…, s, q), (…)
         residual = stack.M - Uc @ (xp.matrix_transpose(Uc) @ stack.M)
         # what is left of M_t is known only as well as the common directions are
         noise = stack.noise + turned * linalg.norm(stack.M)
-        P, S, Qh, error = leading_triplets(residual, each, noise)
+        P, S, Qh, error = leading_triplets(*linalg.svd(residual), each, noise)
         U = xp.concat([Uc, side_by_side(P)], axis=-1)
         V = xp.concat([xp.matrix_transpose(Vch), side_by_side(xp.matrix_transpose(Qh))], axis=-1)
         error = xp.maximum(turned, xp.max(error, axis=0))

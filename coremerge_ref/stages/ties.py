@@ -1,6 +1,6 @@
 """TIES: trim, elect a sign for each entry, merge the entries that have it (Yadav et al., 2023)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from array_api_compat import array_namespace
@@ -105,7 +105,7 @@ class Ties(Stage):
 def denoised(stack: Stack) -> Stack:
     """The stack with entries that are rounding of what they were computed from set to exactly zero."""
     xp = array_namespace(stack.M)
-    return replace(stack, M=xp.where(xp.abs(stack.M) > stack.noise[..., None, None], stack.M, 0.0))
+    return stack.with_entries(xp.where(xp.abs(stack.M) > stack.noise[..., None, None], stack.M, 0.0))
 
 
 def signs(total: Array, noise: Array) -> Array:

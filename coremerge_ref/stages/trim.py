@@ -1,6 +1,6 @@
 """Trimming: keep the entries of each task's matrix that are largest in magnitude."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
@@ -18,7 +18,8 @@ class Trim(Stage):
     """Keep the K = int(d · density) largest magnitudes of each M_t, d the live size rows · cols.
 
     keep="threshold" (original TIES, the paper's code): all entries ≥ the (d − K)-th smallest magnitude, so K + 1 of
-    them and every equal one; magnitudes within rounding of the cut are equal to it. keep="exact" (PEFT, mergekit): K, the lowest index first among equals.
+    them and every equal one; magnitudes within rounding of the cut are equal to it. keep="exact" (PEFT, mergekit): K,
+    the lowest index first among equals.
     scope="tensor": d and the threshold are each matrix's own; "model" (original TIES): over all layers of the call.
     """
 
@@ -49,7 +50,7 @@ class Trim(Stage):
         xp = array_namespace(stack.M)
         flat = xp.reshape(stack.M, (*stack.M.shape[:-2], -1))  # (T, …, p·q)
         kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, stack.noise[..., None])
-        return replace(stack, M=xp.reshape(xp.where(kept, flat, 0.0), stack.M.shape))
+        return stack.with_entries(xp.reshape(xp.where(kept, flat, 0.0), stack.M.shape))
 
     def _over_model(self, stacks: list[Stack]) -> list[Stack]:
         trimmed: list[list[Array]] = [[] for _ in stacks]
@@ -69,7 +70,7 @@ class Trim(Stage):
                 size = namespaces.count(part)
                 trimmed[i].append(xp.reshape(flat[start : start + size], part.shape))
                 start += size
-        return [replace(s, M=array_namespace(s.M).stack(Ms)) for s, Ms in zip(stacks, trimmed, strict=True)]
+        return [s.with_entries(array_namespace(s.M).stack(Ms)) for s, Ms in zip(stacks, trimmed, strict=True)]
 
 
 def live_entries(stack: Stack) -> Any:

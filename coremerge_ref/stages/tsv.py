@@ -31,19 +31,18 @@ class Tsv(Stage):
         stack = item.weighted()
         xp = array_namespace(stack.M)
         k = whole(stack.least / stack.T) if self.k is None else self.k
-        P, S, Qh, error = leading_triplets(stack.M, k, stack.noise)
+        P, S, Qh, error = leading_triplets(*stack.triplets(), k, stack.noise)
         U, V = side_by_side(P), side_by_side(xp.matrix_transpose(Qh))
         return stack.merged(orthogonalized(U, beside(S), V, xp.max(error, axis=0), stack.rtol), k=k)
 
 
-def leading_triplets(M: Array, k: Any, noise: Array) -> tuple[Array, Array, Array, Array]:
-    """P (…, p, s), S (…, s), Qh (…, s, q): the first k triplets of M with σ above `noise` (…), the others zero.
+def leading_triplets(P: Array, S: Array, Qh: Array, k: Any, noise: Array) -> tuple[Array, Array, Array, Array]:
+    """P (…, p, s), S (…, s), Qh (…, s, q): the first k triplets of an SVD with σ above `noise` (…), the others zero.
 
     k is a Python int, which bounds s, or an array that broadcasts against (…); s ≥ 1 keeps shapes legal. Also returned:
     error (…), how far rounding may turn the span of what was kept, noise / (last kept − first dropped σ).
     """
-    xp = array_namespace(M)
-    P, S, Qh = linalg.svd(M)
+    xp = array_namespace(S)
     s = S.shape[-1] if hasattr(k, "shape") else max(1, min(k, S.shape[-1]))
     live = S > noise[..., None]
     kept = live & linalg.leading(k, S.shape[-1], S)
