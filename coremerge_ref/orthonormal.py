@@ -14,7 +14,7 @@ _LOST = 30.0  # lossless residual, in units of eps · ‖X‖, up to which a fra
 
 
 def factored(X: Array, driver: str = "auto") -> tuple[Array, Array, bool]:
-    """Q (…, m, p) with orthonormal columns and C (…, p, R), X = Q C (…, m, R), p = min(m, R); True if rank X = R for sure.
+    """Q (…, m, p) orthonormal and C (…, p, R) with X = Q C (…, m, R), p = min(m, R); True if rank X = R for sure.
 
     driver "cholesky" is Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the
     most part; where it cannot prove itself the result is that of "qr", Householder's, which is always right, as is
@@ -53,7 +53,7 @@ def _cholesky_qr2(X: Array) -> tuple[Array, Array] | None:
 
 
 def proven(X: Array, Q: Array, C: Array) -> bool:
-    """Whether X = Q C holds to rounding, seen on a few fixed vectors: a wrong frame passes none of them but by accident."""
+    """Whether X = Q C holds to rounding, seen on a few fixed vectors, which a wrong frame passes by accident alone."""
     xp = array_namespace(X)
     columns = namespaces.positions(X.shape[-1], X)  # (R,)
     probes = xp.stack([xp.cos((k + 1.0) * columns) for k in range(4)], axis=-1)  # (R, 4)

@@ -71,7 +71,7 @@ class Stack:
         return replace(self, M=M, noise=self.noise if noise is None else noise, products=None)
 
     def triplets(self) -> tuple[Array, Array, Array]:
-        """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks, s = max r_t where the M_t are products."""
+        """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks; s = max r_t while M_t are products."""
         xp = array_namespace(self.M)
         s = max((L.shape[-1] for L, _ in self.products or ()), default=0)
         if self.products is None or not 0 < s < min(self.M.shape[-2:]):

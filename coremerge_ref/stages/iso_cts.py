@@ -35,9 +35,8 @@ class IsoCts(Stage):
         xp = array_namespace(stack.M)
         common, each = self.counts(stack.least, stack.T)
         total = stack.merged(xp.sum(stack.M, axis=0))
-        Uc, Sc, Vch, turned = leading_triplets(
-            *linalg.svd(total.M), common, total.noise
-        )  # (…, p, s), (…, s), (…, s, q), (…)
+        # (…, p, s), (…, s), (…, s, q), and how far rounding may have turned them
+        Uc, Sc, Vch, turned = leading_triplets(*linalg.svd(total.M), common, total.noise)
         residual = stack.M - Uc @ (xp.matrix_transpose(Uc) @ stack.M)
         # what is left of M_t is known only as well as the common directions are
         noise = stack.noise + turned * linalg.norm(stack.M)
