@@ -20,6 +20,9 @@ lint: $(VENV)/.test $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+
 proofs:
 	$(MAKE) -C proofs
 
@@ -38,6 +41,10 @@ $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) --editable '.[test]'
 	touch $@ $(VENV)/.package
+
+$(VENV)/.docs: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
+	touch $@
 
 $(VENV)/.lint: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[lint]'
