@@ -106,11 +106,14 @@ def prepare(
     products = frames.encode_known(factors)
     *batch, m, n = present[0].shape
     rtol = linalg.tolerance((m, n, sum(update.rank for update in present)), dtype, options.rank)
-    noise = xp.stack([rtol * linalg.norm(B) * linalg.norm(A) for B, A in factors])  # (T, …)
+    with namespaces.overflow_checked():
+        noise = xp.stack([rtol * linalg.norm(B) * linalg.norm(A) for B, A in factors])  # (T, …)
+        M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
+    _check_range(M, noise, options.compute_dtype)
     if frames.sigma is not None:  # blocks of orthonormal rows: of norm at most 1 whatever they were computed from
         noise = rtol * xp.ones_like(noise)
     stack = Stack(
-        xp.stack([left @ right for left, right in products]),
+        M,
         noise,
         frames.rows,
         frames.cols,
@@ -126,6 +129,14 @@ def prepare(
         namespaces.promoted(xp, arrays) if options.out_dtype is None else namespaces.named_dtype(xp, options.out_dtype)
     )
     return Prepared(frames, stack, out)
+
+
+def _check_range(M: Array, noise: Array, compute_dtype: Any) -> None:
+    """NonFiniteError where finite factors have a product beyond the compute dtype, which would pass for rounding."""
+    for values in (M, noise):
+        namespaces.check_finite(
+            values, f"product B A in {compute_dtype}, whose range it leaves; scale the factors down"
+        )
 
 
 def frames_for(factors: Sequence[tuple[Array, Array]], pipeline: Pipeline, space: Space, options: Options) -> Frames:

@@ -1,15 +1,26 @@
-"""Whole models: layers of equal shape are merged together, as one batch."""
+"""Whole models: layers of equal shape are merged together, as one batch; an executor spreads the batches."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from coremerge_ref import linalg, namespaces
-from coremerge_ref.merging import Options, finish, prepare
+from coremerge_ref.errors import ParameterError
+from coremerge_ref.merging import Options, Prepared, finish, prepare
 from coremerge_ref.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.spaces import Space, as_space
 from coremerge_ref.updates import DenseUpdate, LowRankUpdate, Update, as_updates
+
+Updates = Sequence[LowRankUpdate | None]
+Layers = Mapping[str, Updates]
+
+# Bytes of float64 factors in one piece of work for an executor: enough to make up for sending it, little enough that a
+# model of a few shapes keeps many workers busy. No result depends on it.
+CHUNK_BYTES = 32 * 2**20
 
 
 def merge_adapters(
@@ -22,6 +33,7 @@ def merge_adapters(
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
     driver: str = "auto",
+    executor: Executor | None = None,
 ) -> dict[str, Update]:
     """Merge every layer of a model: {"layer.q": updates, …} → {"layer.q": merged update, …}, in the given order.
 
@@ -29,16 +41,24 @@ def merge_adapters(
     of equal shape, ranks and tasks go through as one batch; the grouping and the order of layers change no result
     beyond rounding, DARE's masks included, since they are keyed by layer name and task. Stages with scope="model"
     look over all layers. The other parameters, and the errors, are merge's; errors name the layer.
+
+    executor: any concurrent.futures executor (threads, processes, dask.distributed's Client.get_executor()), to which
+    the batches are submitted, cut into pieces; results are the same to rounding. What goes to other processes must
+    pickle: ParameterError where a function given as the method does not. Stages with scope="model" run here, once the
+    workers have found the frames.
     """
     pipeline, space = as_pipeline(method), as_space(space)
     options = Options(scale, weights, rank, compute_dtype, out_dtype, driver)
     checked = {name: as_updates(updates, name) for name, updates in layers.items()}
     groups = equal_shapes(checked)
-    prepared = (prepare(stacked(checked, names), pipeline, space, options, names) for names in groups)
+    if executor is not None and not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):
+        groups = [chunk for names in groups for chunk in _chunks(checked, names)]  # masks have the shape of a batch
+    work = [(names, [checked[name] for name in names], pipeline, space, options) for names in groups]
+    results: Iterable[Update]
     if pipeline.whole_model:
-        results = finish(list(prepared), pipeline, options)
+        results = finish(list(_mapped(executor, _prepared, work)), pipeline, options)
     else:
-        results = [finish([one], pipeline, options)[0] for one in prepared]
+        results = _mapped(executor, _merged, work)
     merged = {
         name: update
         for names, batch in zip(groups, results, strict=True)
@@ -47,7 +67,56 @@ def merge_adapters(
     return {name: merged[name] for name in layers}
 
 
-def equal_shapes(layers: Mapping[str, Sequence[LowRankUpdate | None]]) -> list[list[str]]:
+# What goes to a worker is in lists, not dicts: dask keys work by content and takes dicts in any order for the same.
+def _prepared(names: list[str], layers: list[Updates], *how: Any) -> Prepared:
+    pipeline, space, options = how
+    return prepare(stacked(dict(zip(names, layers, strict=True)), names), pipeline, space, options, names)
+
+
+def _merged(names: list[str], layers: list[Updates], *how: Any) -> Update:
+    pipeline, _, options = how
+    return finish([_prepared(names, layers, *how)], pipeline, options)[0]
+
+
+def _mapped(executor: Executor | None, function: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+    """function(*args) for each args of `work`, in order: here, or by the executor's workers."""
+    if executor is None:
+        yield from (function(*args) for args in work)
+        return
+    futures = []
+    try:
+        futures = [executor.submit(function, *args) for args in work]
+        for future in futures:
+            yield future.result()
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if any(word in str(error) for word in ("pickle", "serialize", "local object")):
+            _check_picklable(executor, *work[0][2:])
+        raise
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _check_picklable(executor: Executor, pipeline: Pipeline, *rest: Any) -> None:
+    """ParameterError if the pipeline, space or options cannot be sent to another process."""
+    try:
+        pickle.dumps((pipeline, *rest))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ParameterError(
+            f"executor: {type(executor).__name__} cannot send method {str(pipeline)!r} to its workers: {error}; define "
+            "functions at the top level of a module, or use a ThreadPoolExecutor"
+        ) from error
+
+
+def _chunks(layers: Layers, names: list[str]) -> Iterator[list[str]]:
+    """`names`, of layers of equal shape, in pieces of at most CHUNK_BYTES of factors."""
+    present = [update for update in layers[names[0]] if update is not None]
+    entries = sum(update.rank * math.prod(update.shape[:-2]) * sum(update.shape[-2:]) for update in present)
+    size = max(1, CHUNK_BYTES // (8 * max(1, entries)))
+    return (names[i : i + size] for i in range(0, len(names), size))
+
+
+def equal_shapes(layers: Layers) -> list[list[str]]:
     """Layer names grouped by what must agree to form a batch: shapes, ranks and dtypes of every task."""
     groups: dict[Any, list[str]] = {}
     for name, updates in layers.items():
@@ -58,7 +127,7 @@ def equal_shapes(layers: Mapping[str, Sequence[LowRankUpdate | None]]) -> list[l
     return list(groups.values())
 
 
-def stacked(layers: Mapping[str, Sequence[LowRankUpdate | None]], names: Iterable[str]) -> list[LowRankUpdate | None]:
+def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
     """The updates of several layers of equal shape as one batch: B (layers, …, m, r_t), A (layers, …, r_t, n)."""
     batch: list[LowRankUpdate | None] = []
     for task in zip(*[layers[name] for name in names], strict=True):

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import array_api_extra as xpx
 import ml_dtypes
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_cupy_array, is_torch_array, to_device
 
 from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError
 
@@ -84,17 +84,12 @@ def working_dtype(xp: Any, name: str, like: Array) -> DType:
         raise ParameterError(f"compute_dtype: expected one of {', '.join(WORKING)}, got {name!r}")
     dtype = getattr(xp, name)
     try:
-        made = xp.zeros((), dtype=dtype, device=device(like)).dtype if is_concrete(like) else dtype_made(xp, dtype)
+        made = from_host(np.zeros((), dtype=name), like).dtype  # asking JAX for the dtype would make it warn
     except (TypeError, ValueError, RuntimeError) as error:
         raise _no_such_dtype(name, device(like)) from error
     if dtype_name(made) != name:  # JAX without x64 hands out float32 for float64
         raise _no_such_dtype(name, "JAX without jax_enable_x64")
     return dtype
-
-
-def dtype_made(xp: Any, dtype: DType) -> DType:
-    """The dtype that asking for `dtype` really gives."""
-    return xp.zeros((), dtype=dtype).dtype
 
 
 def _no_such_dtype(name: str, place: Any) -> DTypeError:
@@ -156,6 +151,18 @@ def from_host(values: np.ndarray, like: Array, dtype: DType | None = None) -> Ar
     return xp.asarray(values, dtype=dtype, **place)
 
 
+def to_host(array: Array) -> np.ndarray:
+    """The numbers of `array`, exactly, as a NumPy array of float32 or float64; for diagnoses, not for merging."""
+    wide = widened(array)
+    if is_torch_array(wide):
+        wide = wide.detach().cpu()
+    elif is_cupy_array(wide):
+        wide = wide.get()
+    elif "array_api_strict" in type(wide).__module__:
+        wide = to_device(wide, type(device(wide))("CPU_DEVICE"))
+    return np.asarray(wide)
+
+
 def bernoulli_mask(seed: int, layer: str, task: int, shape: tuple[int, int], drop: float) -> np.ndarray:
     """Host mask (p, q), True where kept, each with probability 1 − drop.
 
@@ -167,11 +174,12 @@ def bernoulli_mask(seed: int, layer: str, task: int, shape: tuple[int, int], dro
     return draws.reshape(shape) >= drop
 
 
-def scalar(value: Any, like: Array) -> Array:
-    """A Python number or an array of numbers as an array of `like`'s dtype, namespace and device."""
+def scalar(value: Any, like: Array, dtype: DType | None = None) -> Array:
+    """A Python number or an array of numbers as an array beside `like`, of its dtype or of `dtype`."""
+    dtype = like.dtype if dtype is None else dtype
     if hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray):
-        return cast(value, like.dtype)
-    return from_host(np.asarray(value, dtype=np.float64), like, dtype=like.dtype)
+        return cast(value, dtype)
+    return from_host(np.asarray(value, dtype=np.float64), like, dtype=dtype)
 
 
 def positions(size: int, like: Array) -> Array:
@@ -197,3 +205,8 @@ def widen(array: Array, columns: int) -> Array:
         if array.shape[-1] == columns
         else xpx.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, columns - array.shape[-1])])
     )
+
+
+def overflow_checked() -> Any:
+    """A context in which NumPy does not warn of overflow: the result is checked for it, on every library alike."""
+    return np.errstate(over="ignore", invalid="ignore")

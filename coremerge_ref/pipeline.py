@@ -1,7 +1,7 @@
 """Pipelines: stages in a row. Transforms, then exactly one merge, then posts, written "dare+ties+iso"."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from coremerge_ref.errors import ParameterError
@@ -98,7 +98,7 @@ def _as_stage(given: Any) -> Stage:
 def _by_name(name: str, parameters: Mapping[str, Any]) -> Stage:
     if name not in STAGES:
         raise ParameterError(f"method: expected stages among {', '.join(STAGES)}, got {name!r}")
-    known = STAGES[name].__dataclass_fields__  # type: ignore[attr-defined]
+    known = [field.name for field in fields(STAGES[name])]  # type: ignore[arg-type]
     unknown = [key for key in parameters if key not in known]
     if unknown:
         raise ParameterError(f"{name}: expected parameters among {', '.join(known)}, got {', '.join(unknown)}")

@@ -74,7 +74,7 @@ class Stack:
         """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks; s = max r_t while M_t are products."""
         xp = array_namespace(self.M)
         s = max((L.shape[-1] for L, _ in self.products or ()), default=0)
-        if self.products is None or not 0 < s < min(self.M.shape[-2:]):
+        if self.products is None or self.rtol < 0 or not 0 < s < min(self.M.shape[-2:]):  # rtol < 0: null vectors count
             return linalg.svd(self.M)
         left = xp.stack([namespaces.widen(L, s) for L, _ in self.products])  # (T, …, p, s)
         right = xp.stack([xp.matrix_transpose(namespaces.widen(xp.matrix_transpose(R), s)) for _, R in self.products])
@@ -102,7 +102,7 @@ def check_weights(weights: Sequence[float], total: int) -> tuple[float, ...]:
     """`weights` as floats, one a task, any sign, finite; ParameterError otherwise."""
     try:
         values = tuple(float(w) for w in weights)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ParameterError(f"weights: expected a sequence of {total} numbers, got {weights!r}") from error
     if len(values) != total:
         raise ParameterError(f"weights: expected {total} numbers, one a task, got {len(values)}")

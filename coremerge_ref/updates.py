@@ -152,5 +152,6 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
             )
         for name, factor in (("B", u.B), ("A", u.A)):
             namespaces.check_finite(factor, f"{where}task {t}, factor {name}")
-        namespaces.check_finite(namespaces.scalar(u.scale, u.B), f"{where}task {t}, scale")
+        wide = namespaces.counting_dtype(namespaces.namespace_of(u.B), u.B)
+        namespaces.check_finite(namespaces.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
     return made

@@ -56,7 +56,7 @@ class Drm(Stage):
         U = linalg.masked(U, live)
         rank = xp.sum(xp.astype(live, S.dtype), axis=-1)
         Y = xp.matrix_transpose(U) @ stack.M  # (T, …, k, q): rows s_tj V̂_tj
-        length = xp.sqrt(xp.sum(Y * Y, axis=-1))  # (T, …, k)
+        length = linalg.norm(Y[..., None, :])  # (T, …, k)
         there = length > stack.noise[..., None]
         unit = xp.where(there, length, 1.0)[..., None]
         V = xp.where(there[..., None], Y / unit, 0.0)

@@ -100,7 +100,7 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
         return magnitude >= namespaces.kth_smallest(magnitude, N - K - 1) - slack
     ordered = xp.sort(magnitude, axis=-1)
     # the cut's place; where all are kept any place does, since the cut is not looked at
-    index = xp.astype(xp.clip(N - K - 1, 0.0, float(N - 1)), xp.int64)
+    index = xp.astype(xp.clip(N - K - 1, 0.0, float(N - 1)), xp.asarray(0).dtype)  # the default integers
     index = xp.broadcast_to(index[..., None], (*magnitude.shape[:-1], 1))
     cut = xp.take_along_axis(ordered, index, axis=-1)
     return (magnitude >= cut - slack) | (K >= d)[..., None]

@@ -1,0 +1,42 @@
+"""Arguments of a merge, checked before any folder is opened."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from coremerge_ref.adapters.tensors import DTYPES
+from coremerge_ref.errors import DTypeError, ParameterError
+from coremerge_ref.merging import merge
+from coremerge_ref.pipeline import Pipeline
+from coremerge_ref.spaces import Space
+from coremerge_ref.updates import DenseUpdate, LowRankUpdate
+
+
+def check_numbers(adapters: int, weights: Sequence[float] | None, rank: int | None, dtype: str | None) -> None:
+    """ParameterError or DTypeError for numbers and names out of range."""
+    if not adapters:
+        raise ParameterError("adapters: expected at least one adapter folder, got none")
+    if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
+        raise ParameterError(f"rank: expected an integer of at least 1, got {rank!r}")
+    if dtype is not None and dtype not in DTYPES.values():
+        raise DTypeError(f"dtype: expected one of {', '.join(DTYPES.values())}, got {dtype!r}")
+    if weights is not None and len(weights) != adapters:
+        raise ParameterError(f"weights: expected {adapters}, one for each adapter, got {len(weights)}")
+    if weights is not None and not all(map(math.isfinite, weights)):
+        raise ParameterError(f"weights: expected finite numbers, got {list(weights)}")
+
+
+def check_factors(
+    pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None, scale: float, allowed: bool
+) -> None:
+    """ParameterError where the result would be full matrices and that is not `allowed`.
+
+    Finds out by merging something tiny, which checks every parameter of the method as well.
+    """
+    tiny = [LowRankUpdate(np.full((2, 1), 1.0 + t), np.ones((1, 2))) for t in range(tasks)]
+    if isinstance(merge(tiny, pipeline, space, scale, weights), DenseUpdate) and not allowed:
+        raise ParameterError(
+            f"method {str(pipeline)!r} in space {space.name!r} gives full matrices, not factors: "
+            "truncate to a rank (--rank), or write full-size output (--dense), or merge in core space"
+        )

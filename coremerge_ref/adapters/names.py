@@ -1,0 +1,66 @@
+"""Names of tensors in a LoRA adapter file: whose factor each is, and by what name the others are refused."""
+
+import re
+from collections.abc import Iterable
+
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.errors import AdapterError
+
+# role of a tensor → the end of its name
+SUFFIXES = {
+    "A": ".lora_A.weight",
+    "B": ".lora_B.weight",
+    "embedding_A": ".lora_embedding_A",
+    "embedding_B": ".lora_embedding_B",
+}
+BASE = ".base_layer.weight"  # PEFT saves a targeted embedding's own weights beside its factors
+
+_OTHERS = (
+    (r"\.lora_magnitude_vector", "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA"),
+    (r"\.lora_B\.bias$", "a trained bias of lora_B; retrain with lora_bias=false"),
+    (r"\.lora_velora_", "VeLoRA's training state; remove it and set velora_config to null"),
+    (r"\.lora_diag", "KaSA's diagonal; retrain without it"),
+    (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; convert the adapter with peft's save_as_lora"),
+    (r"trainable_tokens", "trained token embeddings; retrain without trainable_token_indices"),
+    (r"modules_to_save", "a whole module trained beside the LoRA; retrain without modules_to_save"),
+    (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
+    (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),
+    (r"\.(hada|lokr|ia3|oft|boft|ln_tuning|hra)_", "another PEFT type; convert the adapter with peft's save_as_lora"),
+    (r"(^|\.)bias$|bias", "a trained bias; retrain with bias='none'"),
+    (r"\.weight$", "whole weights (modules_to_save, or embeddings resized in training); retrain without them"),
+)
+
+
+def factors(names: Iterable[str], where: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """({module: {role: tensor name}}, {module: name of its saved base weights}).
+
+    AdapterError, naming the tensor and what it is, for any that is not part of a LoRA product; for a module that lacks
+    a factor; for control characters, which no module path has.
+    """
+    modules: dict[str, dict[str, str]] = {}
+    others = []
+    for name in names:
+        role = next((role for role, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
+        if role is None or not name.isprintable() or name == SUFFIXES[role]:
+            others.append(name)
+        else:
+            modules.setdefault(name.removesuffix(SUFFIXES[role]), {})[role] = name
+    kept = {
+        name.removesuffix(BASE): name for name in others if name.endswith(BASE) and name.removesuffix(BASE) in modules
+    }
+    for name in others:
+        if name not in kept.values():
+            raise AdapterError(f"{where}: tensor {shown(name)} is not part of a LoRA product: {_what(name)}")
+    for module, roles in modules.items():
+        if roles.keys() not in ({"A", "B"}, {"embedding_A", "embedding_B"}):
+            raise AdapterError(
+                f"{where}: module {shown(module)}: expected lora_A and lora_B, got {', '.join(sorted(roles))} alone; "
+                "the file is incomplete: save the adapter again"
+            )
+    return modules, kept
+
+
+def _what(name: str) -> str:
+    return next(
+        (what for pattern, what in _OTHERS if re.search(pattern, name)), "an unknown name; is this a PEFT adapter?"
+    )

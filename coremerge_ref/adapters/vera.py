@@ -1,0 +1,96 @@
+"""VeRA modules: ΔW = diag(λ_b) B diag(λ_d) A, with A and B shared by all modules and cut to each one's size.
+
+The file says how many rows a module has (λ_b) but not how many columns: those come from elsewhere (see widths.py).
+"""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from coremerge_ref.adapters.config import AdapterConfig
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
+from coremerge_ref.adapters.tensors import TensorFile
+from coremerge_ref.errors import AdapterError
+from coremerge_ref.updates import LowRankUpdate
+
+SHARED_A, SHARED_B = "base_model.vera_A", "base_model.vera_B"
+_LAMBDA = re.compile(r"(.+)\.vera_lambda_([bd])")
+
+
+class VeraTensors:
+    """The modules of a VeRA adapter file and how their tensors become updates."""
+
+    base_weights: dict[str, str] = {}  # noqa: RUF012 (VeRA adapts no embeddings, so PEFT saves no base weights)
+
+    def __init__(self, file: TensorFile, config: AdapterConfig) -> None:
+        """Reads names and shapes. AdapterError for tensors or shapes that are not VeRA's, naming them."""
+        self.file = file
+        try:
+            self.modules = self._modules(config)
+        except AdapterError as error:
+            raise AdapterError(f"{shown(file.path)}: {error}") from error
+
+    @property
+    def width(self) -> int:
+        """Columns of the shared A: the widest module's n."""
+        return self.file.entries[SHARED_A].shape[1]
+
+    def _modules(self, config: AdapterConfig) -> dict[str, Module]:
+        entries = self.file.entries
+        for shared in (SHARED_A, SHARED_B):
+            if shared not in entries:
+                raise AdapterError(f"expected the shared tensor {shared}; save the adapter with save_projection=True")
+        A, B = checked(SHARED_A, entries[SHARED_A], (2,)), checked(SHARED_B, entries[SHARED_B], (2,))
+        if A.shape[0] != config.rank or B.shape[1] != config.rank:
+            raise AdapterError(
+                f"vera_A, vera_B: expected (r, n) and (m, r) of the config's r = {config.rank}, got {A.shape} and "
+                f"{B.shape}; config and tensors do not belong together"
+            )
+        found: dict[str, set[str]] = {}
+        for tensor in entries.keys() - {SHARED_A, SHARED_B}:
+            match = _LAMBDA.fullmatch(tensor)
+            if match is None or not tensor.isprintable():
+                raise AdapterError(
+                    f"tensor {shown(tensor)} is not part of VeRA: biases and whole modules are refused; retrain"
+                )
+            found.setdefault(match[1], set()).add(match[2])
+        modules = {}
+        for name in (n for tensor in entries if (n := tensor.rpartition(".vera_lambda_")[0]) in found):
+            if found[name] != {"b", "d"}:
+                raise AdapterError(
+                    f"module {shown(name)}: expected vera_lambda_b and vera_lambda_d, got one; save it again"
+                )
+            b, d = (checked(t, entries[t], (1,)) for t in (f"{name}.vera_lambda_b", f"{name}.vera_lambda_d"))
+            if b.shape[0] > B.shape[0] or d.shape[0] != config.rank:
+                raise AdapterError(
+                    f"module {shown(name)}: expected vera_lambda_b of at most {B.shape[0]} and vera_lambda_d of "
+                    f"{config.rank}, got {b.shape[0]} and {d.shape[0]}; the tensors do not belong together"
+                )
+            dtype = widest(A.dtype, B.dtype, b.dtype, d.dtype)
+            modules[name] = Module(name, LINEAR, (b.shape[0], None), config.rank, 1.0, dtype)
+        return modules
+
+    def resolve(self, widths: dict[str, int]) -> None:
+        """Sets n of modules, by name. AdapterError if one is wider than the shared A."""
+        for name, width in widths.items():
+            module = self.modules[name]
+            if width > self.width:
+                raise AdapterError(
+                    f"{shown(self.file.path)}: module {shown(name)}: expected at most the {self.width} columns of "
+                    f"vera_A, got {width}; the adapters or the base model do not belong together"
+                )
+            self.modules[name] = replace(module, shape=(module.shape[0], width))
+
+    def load(self, modules: list[Module]) -> dict[str, LowRankUpdate]:
+        """The updates of those modules, by name, in float64: products of float32 numbers are exact there."""
+        lambdas = self.file.read(f"{module.name}.vera_lambda_{x}" for module in modules for x in "bd")
+        shared = {name: array.astype(np.float64) for name, array in self.file.read((SHARED_A, SHARED_B)).items()}
+        made = {}
+        for module in modules:
+            m, n = module.shape
+            b, d = (lambdas[f"{module.name}.vera_lambda_{x}"].astype(np.float64)[:, None] for x in "bd")
+            with np.errstate(over="ignore", under="ignore"):  # an overflow is found when the update is checked
+                made[module.name] = LowRankUpdate(b * shared[SHARED_B][:m], d * shared[SHARED_A][:, :n])
+        return made

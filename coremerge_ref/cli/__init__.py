@@ -1,0 +1,63 @@
+"""The command line `coremerge`: one command a file; a new command is one line in COMMANDS.
+
+Heavy imports belong inside the commands, so that `coremerge --help` is quick and no array library but the one in use
+is ever imported.
+"""
+
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import reported
+
+# each a module of this package with a function of the same name
+COMMANDS = ("merge", "inspect", "explain", "compare", "vectors", "conformance", "demo")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from coremerge_ref.adapters.record import package_version
+
+        typer.echo(f"coremerge {package_version()}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """The application with every command registered."""
+    app = typer.Typer(
+        name="coremerge",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def coremerge(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        ] = False,
+    ) -> None:
+        """Merge low-rank adapters (LoRA, VeRA) into one, in Core Space (arXiv 2509.17786) or elsewhere.
+
+        \b
+        coremerge demo                                        see it work on adapters that ship with it
+        coremerge inspect ADAPTER                             what is in an adapter
+        coremerge merge ADAPTER ADAPTER -o OUT --method tsv   merge PEFT adapter folders
+
+        Each command explains itself: coremerge merge --help
+        """
+
+    for name in COMMANDS:
+        module = import_module(f"{__name__}.{name}")
+        app.command(name)(reported(getattr(module, name)))
+    return app
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 2 refused with one line on stderr and nothing written, 130 interrupted."""
+    build()(prog_name="coremerge")
+
+
+__all__ = ["COMMANDS", "build", "main"]

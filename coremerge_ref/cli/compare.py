@@ -1,0 +1,90 @@
+"""coremerge compare: what is this merged adapter?"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coremerge_ref.cli.reporting import emit, note, progress, visible
+from coremerge_ref.errors import ParameterError
+
+if TYPE_CHECKING:
+    from coremerge_ref.identify import Identification
+
+
+def compare(
+    adapters: Annotated[
+        list[str], typer.Argument(metavar="ADAPTERS... MERGED", help="The inputs, then what they were merged into.")
+    ],
+    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, if known. [all 1]")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Search this method alone; repeatable. [all]")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="Try this value of a parameter, too; repeatable."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Tell what a merged adapter is: the method, space, dialect and parameters that reproduce it from its inputs.
+
+    MERGED is a PEFT adapter folder, or a safetensors file of full-size updates named as the base model's weights. Known
+    mistakes are recognized, too: A and B merged apart, alpha ignored, an input left out. If nothing reproduces it to
+    the rounding of its dtype, the closest are shown. The scale, weights of linear merges and CART's coefficient are
+    solved for; other parameters are tried at common values. Random masks (DARE) are known for coremerge's own alone.
+
+    \b
+    coremerge compare task-a task-b merged
+    coremerge compare task-a task-b merged --method ties --set ties.density=0.15
+    coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
+    """
+    from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.cli.settings import merged_settings
+    from coremerge_ref.identify import identify
+    from coremerge_ref.identify.reading import read
+    from coremerge_ref.identify.tables import ROWS, rows_for
+
+    if len(adapters) < 2:
+        raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")
+    *inputs, merged = adapters
+    chosen = merged_settings(None, {"weights": weights and weights.split(",")})
+    if chosen.weights is not None and len(chosen.weights) != len(inputs):
+        raise ParameterError(f"weights: expected {len(inputs)}, one for each input, got {len(chosen.weights)}")
+    values: dict[str, dict[str, Any]] = {}
+    for stage, parameters in parse_sets(set_ or []).items():
+        values[stage] = build(stage, "core", {stage: parameters})[0].parameters[stage]
+        values[stage] = {name: values[stage][name] for name in parameters}
+    rows = rows_for(method or (), values) if method or values else ROWS
+    layers, targets, notes = read(inputs, merged, base)
+    with progress("comparing", shown=not json) as report:
+        found = identify(layers, targets, chosen.weights, rows, report)
+    if json:
+        emit({"merged": merged, "inputs": inputs, **found.as_json(), "notes": [*notes, *found.notes]})
+        return
+    for text in [*notes, *found.notes]:
+        note(text)
+    show(found, merged)
+
+
+def show(found: "Identification", merged: str) -> None:
+    """The verdict in a line, and a table of what reproduces the update or comes closest."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=not Console().is_terminal)  # a pipe has no width to fit
+    verdict = "is" if found.reproduced else "is none of what was tried; closest is"
+    console.print(escape(visible(f"{merged} {verdict} {found.best.describe()}")), highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "method and parameters", "relative distance", f"in eps of {found.dtype}", "farthest layer"):
+        table.add_column(column, justify="right" if "eps" in column or "distance" in column else "left")
+    for mark, group in (("=", found.matches), ("", found.closest)):
+        for match in group:
+            one = (mark, match.describe(), f"{match.distance:.3g}", f"{match.distance / found.eps:.3g}")
+            table.add_row(*(escape(visible(text)) for text in (*one, f"{match.worst[0]} {match.worst[1]:.2g}")))
+    console.print(table)
+    console.print(
+        f"= reproduces {found.layers} layers within {found.limit:.2g}, what storing in {found.dtype} and computing "
+        "explain",
+        highlight=False,
+    )

@@ -1,0 +1,89 @@
+"""coremerge explain: is the answer of a merge defined, and how well."""
+
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import emit, note, progress
+
+
+def explain(
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="PEFT adapter folders.")],
+    method: Annotated[str, typer.Option(help="Stages joined by +, as in merge.")] = "tsv",
+    space: Annotated[str, typer.Option(help="core, knots or full.")] = "core",
+    basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="A parameter of a stage; repeatable.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, any sign. [all 1]")] = None,
+    rank: Annotated[
+        str, typer.Option(help="numerical, or full to keep null directions as the paper's code does.")
+    ] = "numerical",
+    compute_dtype: Annotated[str, typer.Option("--compute-dtype", help="float64 or float32 arithmetic.")] = "float64",
+    layer: Annotated[
+        str | None, typer.Option(help="Only layers with this text in their name; one alone is shown in full.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw the spectra and cuts of the worst layers (.png, .svg).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say whether merging these adapters has one answer: well-posed, sensitive or ill-posed, layer by layer, and why.
+
+    Nothing is merged and nothing written but the picture. The bounds are for float64 arithmetic, and, beside them, for
+    inputs that were rounded to their own dtype.
+
+    \b
+    coremerge explain task-a task-b --method tsv
+    coremerge explain task-a task-b --method ties --space full --layer layers.0.self_attn.q_proj
+    coremerge explain task-a task-b --method iso --json | jq .verdict
+    """
+    from coremerge_ref.adapters.folder import Adapter
+    from coremerge_ref.adapters.plan import planned
+    from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
+    from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.conditioning import Explanations
+    from coremerge_ref.conditioning import explain as explained
+    from coremerge_ref.errors import ParameterError
+
+    settings = parse_sets(set_ or [])
+    if basis is not None:
+        settings["core"] = {**settings.get("core", {}), "basis": basis}
+    pipeline, where = build(method, space, settings)
+    opened = [Adapter(path) for path in adapters]
+    for text in resolve_widths(opened, None if base is None else BaseShapes(base)):
+        note(text)
+    layers = [one for one in planned(opened) if layer is None or layer in one.path]
+    if not layers:
+        raise ParameterError(f"--layer: expected text in the name of a layer, got {layer!r}; see coremerge inspect")
+    given = None if weights is None else [_number(w) for w in weights.split(",")]
+    groups = [layers] if pipeline.whole_model else [[one] for one in layers]
+    found = {}
+    with progress("explaining", shown=not json) as report:
+        for group in groups:
+            loaded = [adapter.load([one.name for one in group]) for adapter in opened]
+            updates = {one.path: [held.get(one.name) for held in loaded] for one in group}
+            found.update(explained(updates, pipeline, where, 1.0, given, rank, compute_dtype))
+            report(len(found), len(layers))
+    result = Explanations({one.path: found[one.path] for one in layers})
+    if plot is not None:
+        result.plot(plot)
+    if json:
+        emit(result.to_dict())
+        return
+    from rich.console import Console
+
+    wide = None if Console().is_terminal else 200  # a pipe has no width to fit
+    Console(width=wide).print(next(iter(result.values())) if len(result) == 1 else result)
+
+
+def _number(text: str) -> float:
+    from coremerge_ref.errors import ParameterError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ParameterError(f"--weights: expected numbers joined by commas, got {text!r}") from error

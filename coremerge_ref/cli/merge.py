@@ -1,0 +1,132 @@
+"""coremerge merge: adapter folders in, one adapter folder out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import counted, emit, note, progress, size
+from coremerge_ref.errors import ParameterError
+
+PASSED_ON = ("weights", "scale", "rank", "dense", "dtype", "backend", "device", "base", "force", "dry_run")
+
+
+def _methods(wanted: bool) -> None:
+    if wanted:
+        from coremerge_ref.cli.methods import catalogue
+
+        typer.echo(catalogue())
+        raise typer.Exit
+
+
+def merge(
+    adapters: Annotated[list[str] | None, typer.Argument(metavar="ADAPTERS...", help="PEFT adapter folders.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
+    method: Annotated[str | None, typer.Option(help="Stages joined by +: transforms, one merge, posts. [tsv]")] = None,
+    space: Annotated[str | None, typer.Option(help="core, knots or full. [core]")] = None,
+    basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="A parameter of a stage; repeatable.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, any sign. [all 1]")] = None,
+    scale: Annotated[float | None, typer.Option(help="Multiplies the merged update. [1]")] = None,
+    rank: Annotated[int | None, typer.Option(help="Truncate to this rank, optimally. [keep all]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float16, bfloat16, float32 or float64. [the inputs']")] = None,
+    backend: Annotated[str | None, typer.Option(help="numpy, torch, cupy or jax. [numpy]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the backend computes, such as cuda:0. [its default]")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with these settings; options win over it.")] = None,
+    dense: Annotated[bool | None, typer.Option("--dense", help="Write full-size ΔW instead of factors.")] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Replace an existing adapter folder.")] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Check everything, write nothing.")] = None,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", callback=_methods, is_eager=True, help="List stages and spaces with parameters."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Merge PEFT adapter folders (LoRA, VeRA) into one LoRA folder that PEFT loads.
+
+    The output appears whole or not at all, with a record of how it was made (coremerge.json). Arithmetic is float64.
+
+    \b
+    TSV in core space, the default:
+      coremerge merge task-a task-b task-c -o merged
+    TIES at half weight, isotropized, then truncated to rank 16:
+      coremerge merge task-a task-b -o merged --method ties+iso --set ties.density=0.1 --scale 0.5 --rank 16
+    Subtract one adapter from another, exactly:
+      coremerge merge task-a task-b -o merged --method ta --weights 1,-1
+    Elementwise methods in full space give full matrices; say what to do with them:
+      coremerge merge task-a task-b -o merged --method dare+ties --space full --rank 32
+      coremerge merge task-a task-b -o merged --method dare+ties --space full --dense
+    On a GPU, from a file, looking first:
+      coremerge merge --config merge.yaml --backend torch --device cuda:0 --dry-run
+
+    \b
+    Transforms: trim, dare. Merges: ta, mean, ties, tsv, cart, iso_cts, drm. Posts: iso.
+    With every parameter and default: coremerge merge --methods
+
+    \b
+    merge.yaml has the same names:
+      adapters: [task-a, task-b]
+      output: merged
+      method: ties+iso
+      set: {ties: {density: 0.1}}
+    """
+    from coremerge_ref.adapters import merge_folders
+    from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.cli.settings import merged_settings
+
+    options = {
+        "adapters": adapters,
+        "output": output,
+        "method": method,
+        "space": space,
+        "basis": basis,
+        "set": parse_sets(set_ or []),
+        "weights": weights and weights.split(","),
+        "scale": scale,
+        "rank": rank,
+        "dtype": dtype,
+        "backend": backend,
+        "device": device,
+        "base": base,
+        "dense": dense,
+        "force": force,
+        "dry_run": dry_run,
+    }
+    chosen = merged_settings(config, options)
+    parameters = dict(chosen.set)
+    if chosen.basis is not None:
+        parameters["core"] = {**parameters.get("core", {}), "basis": chosen.basis}
+    pipeline, where = build(chosen.method, chosen.space, parameters)
+    if not chosen.adapters:
+        raise ParameterError("expected at least one adapter folder, got none; see coremerge merge --help")
+    if chosen.output is None:
+        raise ParameterError("expected a folder to write, got none; give it with -o")
+    with progress("merging", shown=not json) as report:
+        result = merge_folders(
+            chosen.adapters,
+            chosen.output,
+            pipeline,
+            where,
+            progress=report,
+            **chosen.model_dump(include={*PASSED_ON}),
+        )
+    if json:
+        emit(result.as_json())
+        return
+    for text in result.notes:
+        note(text)
+    counts = f"{counted(result.adapters, 'adapter')}, {counted(result.layers, 'layer')}"
+    what = f"{counts}, {result.method} in {result.space} space"
+    if not result.written:
+        typer.echo(f"would merge {what} into {result.output}; nothing was written")
+        return
+    low, high = result.ranks or (0, 0)
+    rank_text = "full matrices" if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
+    typer.echo(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")

@@ -1,0 +1,91 @@
+"""Methods and spaces from text: `--set stage.parameter=value`, converted by the parameter's declared type."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from coremerge_ref.errors import ParameterError
+from coremerge_ref.pipeline import Pipeline
+from coremerge_ref.spaces import SPACES, Space
+from coremerge_ref.stages import STAGES
+
+Settings = Mapping[str, Mapping[str, Any]]  # stage or space name → parameter → value
+
+
+def parse_sets(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """{"tsv": {"k": 16}} from ["tsv.k=16"]. ParameterError for anything not written stage.parameter=value."""
+    made: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        stage, dot, parameter = name.strip().partition(".")
+        if not (equals and dot and parameter):
+            raise ParameterError(f"--set: expected stage.parameter=value, such as tsv.k=16, got {text!r}")
+        made.setdefault(stage, {})[parameter] = value.strip()
+    return made
+
+
+def build(method: str, space: str, settings: Settings) -> tuple[Pipeline, Space]:
+    """The pipeline and the space with those settings.
+
+    ParameterError for a stage, space or parameter that does not exist, listing those that do, and for a value of the
+    wrong type or out of range.
+    """
+    if space not in SPACES:
+        raise ParameterError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
+    owners: dict[str, type] = {**STAGES, **SPACES}
+    converted: dict[str, dict[str, Any]] = {}
+    for owner, parameters in settings.items():
+        if owner not in owners:
+            raise ParameterError(f"--set {owner}: expected a stage or space among {', '.join(owners)}, got {owner!r}")
+        converted[owner] = {name: _converted(owners[owner], owner, name, value) for name, value in parameters.items()}
+    of_space = converted.pop(space, {})
+    if stray := converted.keys() & SPACES.keys():
+        raise ParameterError(f"--set {sorted(stray)[0]}: expected the space in use, {space!r}; choose it with --space")
+    return Pipeline.parse(method, converted), SPACES[space](**of_space)
+
+
+def _converted(owner: type, label: str, name: str, value: Any) -> Any:
+    known = parameters_of(owner)
+    if name not in known:
+        raise ParameterError(f"--set {label}.{name}: expected a parameter among {', '.join(known) or 'none'}")
+    hint = get_type_hints(owner)[name]
+    if hint is Any:
+        raise ParameterError(f"--set {label}.{name}: takes an array, which only the Python interface can give")
+    given = scalar(value) if isinstance(value, str) else value
+    try:  # as JSON: strict about types, but a list is a tuple and 1 is a float
+        return TypeAdapter(hint).validate_json(json.dumps(given), strict=True)
+    except (ValidationError, TypeError, ValueError) as error:
+        what = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
+        raise ParameterError(f"--set {label}.{name}: expected {what}, got {value!r}") from error
+
+
+def catalogue() -> str:
+    """Every stage and space, one paragraph each: what it is, its parameters with their defaults."""
+    lines = []
+    for name, owner in {**STAGES, **SPACES}.items():
+        kind = getattr(owner, "kind", "space")
+        lines.append(f"{name} ({kind}): {(owner.__doc__ or '').splitlines()[0]}")
+        lines += [f"    --set {name}.{field.name}={field.default}" for field in parameters_of(owner).values()]
+    return "\n".join(lines)
+
+
+def parameters_of(owner: Any) -> dict[str, Field[Any]]:
+    """The parameters of a stage or space class."""
+    return {field.name: field for field in fields(owner)}
+
+
+def scalar(text: str) -> Any:
+    """A value as written on a command line: JSON where it is JSON, numbers with commas as a list, else text."""
+    if text in ("None", "none", "null"):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return [float(part) for part in text.split(",")] if "," in text else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,80 @@
+"""What `coremerge merge` can be told, by options or by a YAML file with the same names; options win."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coremerge_ref.adapters.files import reason, shown
+from coremerge_ref.errors import ParameterError
+
+_LIMIT = 2**20  # bytes of a YAML file
+
+
+class MergeSettings(BaseModel):
+    """Every setting of a merge. Paths are relative to where the command runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    adapters: list[str] = []
+    output: str | None = None
+    method: str = "tsv"
+    space: str = "core"
+    basis: str | None = None
+    set: dict[str, dict[str, Any]] = {}
+    weights: list[float] | None = None
+    scale: float = 1.0
+    rank: int | None = None
+    dtype: str | None = None
+    backend: str = "numpy"
+    device: str | None = None
+    base: str | None = None
+    dense: bool = False
+    force: bool = False
+    dry_run: bool = False
+
+
+def merged_settings(config: Path | None, options: dict[str, Any]) -> MergeSettings:
+    """Settings of the file, if one is given, overridden by the options that are not None.
+
+    ParameterError naming the file and the key for an unknown key or a value of the wrong type.
+    """
+    values = {} if config is None else _read(config)
+    given = {key: value for key, value in options.items() if value not in (None, [], {})}
+    source = "options" if config is None else f"{shown(config)} and options"
+    if isinstance(values.get("set"), dict) and "set" in given:
+        stages = {**values["set"], **given["set"]}
+        given["set"] = {s: {**(values["set"].get(s) or {}), **given["set"].get(s, {})} for s in stages}
+    try:
+        return MergeSettings.model_validate({**values, **given})
+    except (ValidationError, TypeError) as error:
+        raise ParameterError(f"{source}: {_first(error)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LIMIT + 1)
+        if len(text) > _LIMIT:
+            raise ParameterError(f"{shown(path)}: expected at most {_LIMIT} bytes of YAML")
+        values = yaml.safe_load(text.decode("utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"{shown(path)}: cannot be read as YAML: {reason(error)}; correct the file") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ParameterError(
+            f"{shown(path)}: expected a YAML mapping such as 'method: tsv', got {type(values).__name__}"
+        )
+    return values
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return reason(error)
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"expected keys among {', '.join(MergeSettings.model_fields)}, got {key!r}"
+    return f"{key}: {first['msg']}, got {shown(repr(first['input']))}"

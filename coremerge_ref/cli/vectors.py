@@ -1,0 +1,57 @@
+"""coremerge vectors: the conformance cases as files, for other languages."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import emit
+from coremerge_ref.errors import ParameterError
+
+
+class Action(StrEnum):
+    """What to do with the files."""
+
+    export = "export"
+    check = "check"
+
+
+def vectors(
+    action: Annotated[Action, typer.Argument(help="export: write the cases. check: judge outputs.")],
+    directory: Annotated[Path, typer.Argument(help="Folder of the cases.")],
+    outputs: Annotated[Path | None, typer.Argument(help="check: safetensors file with a tensor for each case.")] = None,
+    only: Annotated[str | None, typer.Option(help="export: the cases whose name contains this.")] = None,
+    skip: Annotated[str | None, typer.Option(help="export: leave out those whose name contains this.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="check: list passing cases, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Write the conformance cases as safetensors with a JSON manifest, or check outputs computed from them.
+
+    Outputs are tensors named output/CASE; cases left out count as unsupported. check ends with exit code 1 where an
+    output is wrong.
+
+    \b
+    coremerge vectors export cases
+    coremerge vectors check cases outputs.safetensors
+    """
+    from coremerge_ref.cli.conformance import show
+    from coremerge_ref.conformance import vectors as files
+
+    try:
+        if action is Action.export:
+            if outputs is not None:
+                raise ParameterError("export: expected one folder, got an outputs file, too; that is for check")
+            written = files.export(directory, only=only, skip=skip)
+            names = sorted(path.name for path in written.iterdir())
+            if json:
+                emit({"directory": str(written), "files": names})
+            else:
+                typer.echo(f"wrote {', '.join(names)} to {written}")
+            return
+        if outputs is None:
+            raise ParameterError("check: expected the safetensors file of outputs, got none")
+        report = files.check(directory, outputs)
+    except (OSError, ValueError, KeyError) as error:  # unreadable, damaged or foreign files, all said in one line
+        raise error if isinstance(error, ParameterError) else ParameterError(str(error)) from error
+    show(report, every, json)
