@@ -107,7 +107,9 @@ def prepare(
     *batch, m, n = present[0].shape
     rtol = linalg.tolerance((m, n, sum(update.rank for update in present)), dtype, options.rank)
     with namespaces.overflow_checked():
-        noise = xp.stack([rtol * linalg.norm(B) * linalg.norm(A) for B, A in factors])  # (T, …)
+        sizes = [(linalg.norm(B), linalg.norm(A)) for B, A in factors]
+        # the larger norm first: rtol times the smaller alone could underflow
+        noise = xp.stack([rtol * xp.maximum(b, a) * xp.minimum(b, a) for b, a in sizes])  # (T, …)
         M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
     _check_range(M, noise, options.compute_dtype)
     if frames.sigma is not None:  # blocks of orthonormal rows: of norm at most 1 whatever they were computed from

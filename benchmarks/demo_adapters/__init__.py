@@ -1,0 +1,1 @@
+"""How the adapters that `coremerge demo` merges were made."""

@@ -1,0 +1,38 @@
+"""The oracle: ask another implementation the cases, get verdicts, ratios and diagnoses.
+
+    from coremerge_ref import conformance
+    report = conformance.run(my_merge)          # my_merge(case) -> (m, n) array
+    print(report.summary()); assert report.ok
+
+Files for other languages: ``export(DIR)`` and ``check(DIR, OUTPUTS)``.
+For pytest: ``parametrize_with_checks(my_merge)``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .questions import Case, cases
+
+if TYPE_CHECKING:
+    from .asking import run
+    from .checks import parametrize_with_checks
+    from .junit import to_junit
+    from .report import Report, Result
+    from .vectors import check, export
+
+_WHERE = {
+    "run": "asking", "Report": "report", "Result": "report", "parametrize_with_checks": "checks", "export": "vectors",
+    "check": "vectors", "to_junit": "junit",
+}  # fmt: skip
+
+__all__ = ["Case", "Report", "Result", "cases", "check", "export", "parametrize_with_checks", "run", "to_junit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value

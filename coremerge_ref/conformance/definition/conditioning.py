@@ -1,0 +1,107 @@
+"""How far a right implementation may be from the exact result: first-order perturbation bounds, per stage.
+
+All errors are in units of eps (of the arithmetic), in the Frobenius norm, without modest constants: the factor 50 of
+the tolerance stands for those. The model is that an implementation holds M_t + E_t with ‖E_t‖ <= eps · size_t:
+
+* size_t = ‖B_t‖ ‖A_t‖ for the product, plus, in a computed frame, σ_1[B] ‖A_t‖ + ‖B_t‖ σ_1[A] (a backward-stable SVD
+  spans the columns of B + E, ‖E‖ <= eps σ_1, so U Uᵀ B_t misses B_t by that much);
+* underflow adds 2^-1022 per entry of B or A (in units of eps): what a product with a subnormal factor may lose;
+* a frame vector of a stack with error eps · s turns by at most eps · s / gap (Davis–Kahan, Wedin), gap the distance to
+  the neighbouring singular value. Only stages that look at entries see this turn.
+
+A decision (a threshold, a sign, a rank) is sound when its margin exceeds the error it is taken with. A decision that is
+not is listed in ``reasons``; entries of an elementwise merge that hang on it are in ``undecided``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from mpmath import mp
+
+from . import spectral
+from .linalg import DIGITS
+from .pipeline import Exact
+from .walk import as_float, size
+from .walk_entries import EntryWalk
+from .walk_spectra import SpectrumWalk
+
+
+@dataclass
+class Condition:
+    """``bound``: error of a right result in units of eps, absolute; ``scale``: size of what the result came from;
+    ``kappa`` = bound / scale; ``reasons``: why the answer is not determined (none where it is); ``undecided``: (p, q)
+    mask in the space's coordinates, or None where the undetermined part is no set of entries."""
+
+    bound: float
+    scale: float
+    reasons: list[str] = field(default_factory=list)
+    undecided: np.ndarray | None = None
+
+    @property
+    def kappa(self) -> float:
+        """Amplification of relative errors; 1 where there is nothing to amplify."""
+        return self.bound / self.scale if self.scale else 1.0
+
+
+class _WholeWalk(EntryWalk, SpectrumWalk):
+    pass
+
+
+def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = False) -> Condition:
+    """Walk the stages of an exact merge. ``exact_entries``: every product ΔW_t is exact in the arithmetic judged."""
+    with mp.workdps(DIGITS):
+        walk = _WholeWalk(exact, eps, exact_entries)
+        scale, bound, elementwise_seen = math.fsum(walk.sizes), 0.0, False
+        for state in exact.states:
+            weights = [as_float(w) for w in state.weights]
+            name, p, noise = state.stage, state.params, [as_float(x) for x in state.noise]
+            stack = state.stack
+            if name in ("trim", "dare", "ties", "drm") and not elementwise_seen:
+                elementwise_seen = True
+                walk.turned(stack)
+            if name == "trim":
+                walk.trim(stack, p["density"], p["keep"])
+                walk.cleared(state.result, stack)
+            elif name == "dare":
+                walk.cleared(state.result, stack)
+                factors = [size(a) / size(b) if size(b) else 1.0 for a, b in zip(state.result, stack, strict=True)]
+                inverse = 1 / (1 - p["drop"]) if p["rescale"] == "inverse" else 1.0
+                growth = [max(inverse, 3 * f if p["rescale"] == "l1" else 1.0) for f in factors]
+                walk.delta = [g * d for g, d in zip(growth, walk.delta, strict=True)]
+                scale *= max(growth)
+            elif name in ("ta", "mean", "ties", "drm"):
+                getattr(walk, name, lambda _: None)(state)
+                share = 1 / abs(math.fsum(weights)) if name == "mean" else 1.0
+                if name == "ties" and p["divisor"] == "weight" and any(weights):
+                    share = max(1.0, 1 / min(abs(w) for w in weights if w))
+                bound = share * math.fsum(abs(w) * d for w, d in zip(weights, walk.delta, strict=True))
+                scale *= share * max(abs(w) for w in weights)
+            elif name in ("tsv", "cart", "iso_cts"):
+                walk.delta = [abs(w) * d for w, d in zip(weights, walk.delta, strict=True)]
+                scale *= max(abs(w) for w in weights)
+                if name == "tsv":
+                    bound = walk.tsv(stack, noise, p["k"])
+                elif name == "cart":
+                    rank = spectral.cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
+                    bound = walk.cart(stack, noise, rank, float(p["coefficient"]))
+                    scale *= max(1.0, abs(float(p["coefficient"])))
+                else:
+                    bound = walk.iso_cts(state)
+            else:
+                bound = walk.iso(stack[0], noise[0], p["support"], bound)
+                walk.local = walk.local and not walk.undecided
+        if elementwise_seen and math.isfinite(walk.turn):
+            last = exact.states[-1].result
+            bound += walk.turn * size(last if not isinstance(last, list) else last[0])
+        alpha = abs(as_float(exact.scale))
+        mask = None
+        if walk.reasons and walk.local and walk.undecided:
+            mask = np.zeros(exact.frames.live, dtype=bool)
+            for ij in walk.undecided:
+                mask[ij] = True
+        if not math.isfinite(bound):
+            bound = scale
+        return Condition(max(bound, scale) * alpha, scale * alpha, walk.reasons, mask)

@@ -1,0 +1,45 @@
+"""Decom-Renorm-Merge (arXiv 2505.23117) on a stack: entries of row-normalised coordinates in a one-sided frame."""
+
+from __future__ import annotations
+
+from mpmath import mp, mpf
+
+from .elementwise import entries, sign
+from .linalg import Matrix, columns, hcat, number, product, svd
+
+
+def drm(
+    stack: list[Matrix], noise: list[mpf], weights: list[mpf], *, direction: str, drop: float, rank_cut: float
+) -> Matrix:
+    """Horizontal: the frame is the left singular vectors of [M_1 … M_T]; vertical is the mirror image."""
+    if direction == "vertical":
+        mirrored = [m.T for m in stack]
+        return drm(mirrored, noise, weights, direction="horizontal", drop=drop, rank_cut=rank_cut).T
+    u, values, _ = svd(hcat(stack))
+    rank = sum(s > number(rank_cut) * values[0] for s in values) if values else 0
+    u = columns(u, rank)
+    rows = [product(u.T, m) for m in stack]  # T of (rank, q): s_j n_tj V̂_tj
+    norms = [[mp.norm(r[j, :]) if r.cols else mpf(0) for j in range(rank)] for r in rows]
+    unit = []
+    for t, r in enumerate(rows):
+        new = mp.matrix(r.rows, r.cols)
+        for i, j in entries(r):
+            new[i, j] = r[i, j] / norms[t][i] if norms[t][i] > noise[t] else mpf(0)
+        unit.append(new)
+    magnitudes = sorted(abs(x) for v in unit for x in v)
+    cut = len(magnitudes) - round(len(magnitudes) * (1 - drop))
+    threshold = magnitudes[cut - 1] if cut >= 1 else mpf(0)
+    for t, r in enumerate(rows):
+        for ij in entries(r):
+            dead = norms[t][ij[0]] <= noise[t] or abs(unit[t][ij]) < threshold or abs(r[ij]) <= noise[t]
+            r[ij] = mpf(0) if dead else r[ij]
+    signs = {}
+    for ij in entries(mp.matrix(rank, stack[0].cols)):
+        mass = mp.fsum(r[ij] for r in rows)
+        signs[ij] = sign(mass) if abs(mass) > max(noise) else 0
+    majority = sign(sum(signs.values()))
+    out = mp.matrix(rank, stack[0].cols)
+    for ij, s in signs.items():
+        chosen = [t for t, r in enumerate(rows) if r[ij] != 0 and sign(r[ij]) == (s or majority)]
+        out[ij] = mp.fsum(weights[t] * rows[t][ij] for t in chosen) / max(len(chosen), 1)
+    return product(u, out)

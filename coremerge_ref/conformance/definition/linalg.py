@@ -1,0 +1,139 @@
+"""Exact reading of arrays, and the few matrix operations the definition needs, on ``mpmath`` matrices.
+
+Every function works at the current ``mp.dps``; callers open ``mp.workdps(DIGITS)`` once.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from mpmath import mp, mpf
+
+DIGITS = 60
+Matrix = Any  # mp.matrix has no usable type
+
+
+def number(x: Any) -> mpf:
+    """The exact real number that a Python, NumPy or rational scalar holds."""
+    if isinstance(x, (int, Fraction)):
+        return mpf(x.numerator) / mpf(x.denominator)
+    return mpf(float(x))
+
+
+def exact(array: Any) -> Matrix:
+    """(m, n) array of float16/32/64, bfloat16, integers or Fractions -> the same numbers as an mp matrix."""
+    array = np.asarray(array)
+    if array.ndim != 2:
+        raise ValueError(f"a matrix is expected, got shape {array.shape}")
+    if array.dtype != object:
+        array = array.astype(np.float64)  # exact for every type of at most 64 bits
+    out = mp.matrix(*array.shape)
+    for i, j in np.ndindex(*array.shape):
+        out[i, j] = number(array[i, j])
+    return out
+
+
+def rounded(x: mpf) -> float:
+    """Nearest float64, subnormals included (integer true division rounds once)."""
+    sign, man, exp, _ = mpf(x)._mpf_
+    top, bottom = (int(man) << exp, 1) if exp >= 0 else (int(man), 1 << -exp)
+    try:
+        value = top / bottom
+    except OverflowError:
+        value = float("inf")
+    return -value if sign else value
+
+
+def to_float64(matrix: Matrix) -> np.ndarray:
+    """(m, n) mp matrix -> float64 array, each entry correctly rounded."""
+    out = np.empty((matrix.rows, matrix.cols))
+    for i, j in np.ndindex(*out.shape):
+        out[i, j] = rounded(matrix[i, j])
+    return out
+
+
+def norm(matrix: Matrix) -> mpf:
+    """Frobenius norm."""
+    return mp.sqrt(mp.fsum((x * x for x in matrix), absolute=False))
+
+
+def hcat(blocks: list[Matrix]) -> Matrix:
+    """[X_1 | … | X_T]; all have equal rows."""
+    out = mp.matrix(blocks[0].rows, sum(b.cols for b in blocks))
+    at = 0
+    for b in blocks:
+        for i in range(b.rows):
+            for j in range(b.cols):
+                out[i, at + j] = b[i, j]
+        at += b.cols
+    return out
+
+
+def columns(matrix: Matrix, count: int) -> Matrix:
+    """The first ``count`` columns."""
+    out = mp.matrix(matrix.rows, count)
+    for i in range(matrix.rows):
+        for j in range(count):
+            out[i, j] = matrix[i, j]
+    return out
+
+
+def scale_columns(matrix: Matrix, factors: list[mpf]) -> Matrix:
+    """matrix · diag(factors)."""
+    out = matrix.copy()
+    for i in range(matrix.rows):
+        for j in range(matrix.cols):
+            out[i, j] = matrix[i, j] * factors[j]
+    return out
+
+
+def product(left: Matrix, right: Matrix) -> Matrix:
+    """left · right, with an inner dimension of zero allowed."""
+    if left.cols == 0 or left.rows == 0 or right.cols == 0:
+        return mp.matrix(left.rows, right.cols)
+    return left * right
+
+
+def total(matrices: list[Matrix]) -> Matrix:
+    """Sum of at least one matrix."""
+    out = matrices[0].copy()
+    for m in matrices[1:]:
+        out = out + m
+    return out
+
+
+def _spread(matrix: Matrix) -> int:
+    """Decimal orders between the largest and the smallest nonzero magnitude: extra digits a graded matrix needs."""
+    exponents = [x._mpf_[2] + x._mpf_[3] for x in matrix if x != 0]
+    return int((max(exponents) - min(exponents)) * 0.302) if exponents else 0
+
+
+def svd(matrix: Matrix) -> tuple[Matrix, list[mpf], Matrix]:
+    """(m, n) -> P (m, d), singular values descending, Q (n, d) with matrix = P diag(s) Qᵀ and d = min(m, n)."""
+    m, n = matrix.rows, matrix.cols
+    d = min(m, n)
+    if d == 0:
+        return mp.matrix(m, 0), [], mp.matrix(n, 0)
+    largest = max(abs(x) for x in matrix)
+    if largest == 0:
+        return columns(mp.eye(m), d), [mpf(0)] * d, columns(mp.eye(n), d)
+    with mp.extradps(20 + min(_spread(matrix), 2000)):
+        scaled = matrix / largest
+        if m >= n:
+            p, s, qt = mp.svd_r(scaled, full_matrices=False)
+            q = qt.T
+        else:
+            q, s, pt = mp.svd_r(scaled.T, full_matrices=False)
+            p = pt.T
+        return p, [x * largest for x in s], q
+
+
+def polar(matrix: Matrix, rtol: mpf) -> Matrix:
+    """Canonical polar factor P Qᵀ over the singular values above ``rtol`` · σ_1; zero where there is none."""
+    if matrix.cols == 0:
+        return matrix.copy()
+    p, s, q = svd(matrix)
+    r = sum(x > rtol * s[0] for x in s)
+    return product(columns(p, r), columns(q, r).T)

@@ -1,0 +1,172 @@
+"""A method is transforms, one merge, posts: parsed, completed with defaults and run at DIGITS digits or more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from mpmath import mp, mpf
+
+from . import elementwise, spectral
+from .drm import drm
+from .linalg import DIGITS, Matrix, exact, number, to_float64, total
+from .spaces import Frames, frames, noise_levels
+
+TRANSFORMS, MERGES, POSTS = ("trim", "dare"), ("ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm"), ("iso",)
+WEIGHTED = ("ta", "mean", "ties", "drm")
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "ta": {},
+    "mean": {},
+    "trim": {"density": 0.2, "keep": "threshold", "scope": "tensor"},
+    "ties": {
+        "density": 0.2, "keep": "threshold", "scope": "tensor", "elect": "mass", "zero_sign": "majority",
+        "aggregate": "mean", "weight_order": "after", "divisor": "count",
+    },
+    "dare": {"drop": 0.1, "seed": 0, "rescale": "inverse"},
+    "tsv": {"k": None},
+    "cart": {"k": None, "fraction": 0.04, "rounding": "ceil", "coefficient": 1.0},
+    "iso": {"support": "rank"},
+    "iso_cts": {"common_fraction": 0.8, "rounding": "round"},
+    "drm": {"direction": "horizontal", "drop": 0.5, "rank_cut": 0.01},
+}  # fmt: skip
+
+
+def stages(method: str) -> list[str]:
+    """ "dare+ties+iso" -> its stages; where no merge is named, `ta` stands between transforms and posts."""
+    names = [part.strip().lower().replace("-", "_") for part in method.split("+")]
+    for name in names:
+        if name not in DEFAULTS:
+            raise ValueError(f"unknown stage {name!r} in {method!r}")
+    kinds = [0 if n in TRANSFORMS else 1 if n in MERGES else 2 for n in names]
+    if 1 not in kinds:
+        names.insert(kinds.count(0), "ta")
+        kinds.insert(kinds.count(0), 1)
+    if kinds != sorted(kinds) or kinds.count(1) != 1:
+        raise ValueError(f"{method!r} is not transforms, one merge, posts")
+    return names
+
+
+@dataclass
+class State:
+    """A stage, the stack and noise it received, its parameters, and what it returned."""
+
+    stage: str
+    stack: list[Matrix]
+    noise: list[mpf]
+    weights: list[mpf]
+    params: dict[str, Any]
+    result: Any = None
+
+
+@dataclass
+class Exact:
+    """A merge at high precision: the (m, n) result, its rounding, and everything on the way to it."""
+
+    matrix: Matrix
+    array: np.ndarray
+    frames: Frames
+    factors: list[tuple[Matrix, Matrix]]
+    rtol: mpf
+    scale: mpf
+    states: list[State] = field(default_factory=list)
+
+
+def _factors(updates: Sequence[Any]) -> tuple[list[int], list[tuple[Matrix, Matrix]]]:
+    """Indices of the tasks that are there, and their (s_t B_t, A_t)."""
+    present = [t for t, u in enumerate(updates) if u is not None]
+    out = []
+    for t in present:
+        b, a, *rest = updates[t]
+        out.append((exact(b) * number(rest[0] if rest else 1), exact(a)))
+    return present, out
+
+
+def _masks(params: dict[str, Any], masks: Any, present: list[int], where: Frames) -> list[np.ndarray]:
+    """Masks (T, >= p, >= q) as given, one per task present, or drawn; dead directions come last and are left out."""
+    if masks is None:
+        masks = [
+            elementwise.drawn_mask(params["seed"], params.get("layer", ""), t, params["drop"], where.static)
+            for t in present
+        ]
+    p, q = where.live
+    return [np.asarray(mask)[:p, :q].astype(bool) for mask in masks]
+
+
+def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
+    """Run one stage: a transform returns (stack, noise), a merge or post (matrix, noise)."""
+    stack, noise, weights = state.stack, state.noise, state.weights
+    p = {k: v for k, v in state.params.items() if k not in ("weights", "scope", "seed", "layer", "masks")}
+    weighted = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
+    if state.stage not in WEIGHTED and state.stage in MERGES:
+        stack, noise = [w * m for w, m in zip(weights, stack, strict=True)], weighted
+    if state.stage == "trim":
+        return elementwise.trim(stack, **p), noise
+    if state.stage == "dare":
+        new, factors = elementwise.dare(stack, masks or [], **p)
+        return new, [f * level for f, level in zip(factors, noise, strict=True)]
+    if state.stage in ("ta", "mean"):
+        out = total([w * m for w, m in zip(weights, stack, strict=True)])
+        return (out if state.stage == "ta" else out / mp.fsum(weights)), [max(weighted)]
+    if state.stage == "ties":
+        return elementwise.ties(stack, noise, weights, **p), [max(weighted)]
+    if state.stage == "drm":
+        return drm(stack, noise, weights, **p), [max(weighted)]
+    if state.stage == "tsv":
+        return spectral.tsv(stack, noise, rtol, p["k"]), [max(noise)]
+    if state.stage == "cart":
+        rank = spectral.cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
+        coefficient = number(p["coefficient"])
+        return spectral.cart(stack, noise, rank, coefficient), [max(noise) * max(1, abs(coefficient))]
+    if state.stage == "iso_cts":
+        return spectral.iso_cts(stack, noise, rtol, **p), [max(noise)]
+    return spectral.iso(stack[0], noise[0], **p), noise
+
+
+def merge_exactly(
+    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str = "core",
+    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, *,
+    transposed: bool = False, scaled: bool = True, eps: float = 2.0**-52, digits: int = DIGITS,
+) -> Exact:  # fmt: skip
+    """Merge one layer's updates, a list of (B (m, r), A (r, n)) or (B, A, scale) or None, at ``digits`` digits or more.
+
+    ``eps`` is the unit of the arithmetic whose rank decisions are described, that of float64 unless said otherwise.
+    """
+    params = params or {}
+    with mp.workdps(digits):
+        present, factors = _factors(updates)
+        unit = number(eps)
+        where = frames(factors, space, basis, transposed, scaled, unit)
+        rtol = max(where.m, where.n, sum(b.cols for b, _ in factors)) * unit
+        stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
+        noise = noise_levels(factors, where, unit)
+        states: list[State] = []
+        inside = True  # in the coordinates of the space; posts see the merged matrix with its singular values back
+        for name in stages(method):
+            if inside and name in POSTS:
+                stack, inside = [where.restored(stack[0])], False
+                noise = [level * where.smallest_factor for level in noise]
+            chosen = {**DEFAULTS[name], **params.get(name, {})}
+            given = weights if weights is not None else chosen.get("weights")
+            own = [number(given[t]) if given is not None else mp.one for t in present]
+            own = own[: len(stack)] if name not in POSTS else [mp.one]
+            state = State(name, stack, noise, own, chosen)
+            drawn = None
+            if name == "dare":
+                given_masks = masks if masks is not None else chosen.get("masks")
+                drawn = _masks(chosen, given_masks, present, where)
+            out, noise = apply(state, rtol, drawn)
+            state.result = out
+            stack = out if isinstance(out, list) else [out]
+            states.append(state)
+        matrix = number(scale) * where.decode(where.restored(stack[0]) if inside else stack[0])
+        return Exact(matrix, to_float64(matrix), where, factors, rtol, number(scale), states)
+
+
+def merged(
+    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str = "core",
+    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, **options: Any,
+) -> np.ndarray:  # fmt: skip
+    """The merged update as a float64 (m, n) array, every entry correctly rounded. See :func:`merge_exactly`."""
+    return merge_exactly(updates, method, params, space, basis, weights, masks, scale, **options).array

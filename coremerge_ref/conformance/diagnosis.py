@@ -1,0 +1,90 @@
+"""Which known mistake gives exactly this output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .mistakes import MISTAKES, SINGLE_PRECISION
+from .model import svd
+from .questions import Case, norm
+
+NULL = {"iso": "null vectors used in Iso", "tsv": "null vectors used in TSV", "iso_cts": "null vectors used in Iso-CTS"}
+PROBES = 60  # failing cases on which every mistake is tried
+
+
+def _matches(case: Case, actual: np.ndarray[Any, Any], other: np.ndarray[Any, Any] | None) -> bool:
+    """Equal to the mistaken answer within twice the case's tolerance, which must itself be wrong by more."""
+    if other is None or other.shape != actual.shape or not np.all(np.isfinite(other)) or case.expected is None:
+        return False
+    tolerance = 2 * max(case.tolerance, 1e-12 * norm(other))
+    return norm(other - actual) <= tolerance < norm(other - case.expected)
+
+
+def plain(case: Case, answer: Any) -> str | None:
+    """What is plain without trying mistakes: a transposed shape, values that are not finite; None otherwise."""
+    actual = np.asarray(answer)
+    if actual.shape != case.shape:
+        swapped = actual.shape == (*case.shape[:-2], case.shape[-1], case.shape[-2])
+        return "result transposed (A and B swapped)" if swapped else ""
+    return None if actual.dtype.kind != "c" and np.all(np.isfinite(actual.astype(np.float64))) else ""
+
+
+def matching(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> list[str]:
+    """Names of the known mistakes that reproduce the answer, in order."""
+    actual, found = np.asarray(answer).astype(np.float64), []
+    with np.errstate(all="ignore"):
+        for name in names:
+            try:
+                other = MISTAKES[name](case)
+            except (np.linalg.LinAlgError, ValueError, IndexError, ZeroDivisionError, FloatingPointError):
+                continue
+            if _matches(case, actual, other):
+                found.append(name)
+    return found
+
+
+def rank(x: np.ndarray[Any, Any]) -> int:
+    """Singular values above 1e-6 of the largest."""
+    s = svd(x if x.ndim == 2 else x[0])[1]
+    return int(np.sum(s > 1e-6 * s[0])) if s.size and s[0] else 0
+
+
+def by_structure(case: Case, answer: Any) -> str:
+    """Mistakes that give no one output: directions out of nothing (rank above the right one), single precision."""
+    actual = np.asarray(answer).astype(np.float64)
+    assert case.expected is not None
+    if norm(actual - case.expected) < 1e-4 * norm(case.expected):
+        return SINGLE_PRECISION
+    stage = next((s for s in reversed(case.method.split("+")) if s in NULL), None)
+    if stage and rank(actual) > rank(case.expected) > 0:
+        return NULL[stage]
+    return ""
+
+
+def diagnose(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> str:
+    """Name of the first of ``names`` that reproduces the answer, or what its structure tells; empty for neither."""
+    found = plain(case, answer)
+    if found is not None or case.expected is None:
+        return found or ""
+    return next(iter(matching(case, answer, names)), "") or by_structure(case, answer)
+
+
+def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
+    """One diagnosis per failing case. A mistake that explains many cases comes before one that explains few."""
+    open_cases = [(c, x) for c, x in failures if plain(c, x) is None]
+    step = max(1, len(open_cases) // PROBES)
+    votes = Counter(name for c, x in open_cases[::step] for name in matching(c, x))
+    order = sorted(votes, key=lambda name: (-votes[name], list(MISTAKES).index(name)))
+    rest = [name for name in MISTAKES if name not in votes]
+    out, tried = [], 0
+    for case, answer in failures:
+        text = diagnose(case, answer, order)
+        if not text and plain(case, answer) is None and tried < PROBES:
+            tried += 1
+            text = next(iter(matching(case, answer, rest)), "")
+        out.append(text)
+    return out

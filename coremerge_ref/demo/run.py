@@ -1,0 +1,78 @@
+"""The demo from end to end."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from coremerge_ref.adapters import merge_folders
+from coremerge_ref.demo.alpha import GRID
+from coremerge_ref.demo.compare import METHODS, SPACES, Deltas, Line, line
+from coremerge_ref.demo.data import TEST, Data
+from coremerge_ref.demo.evaluate import accuracies, adapted, mean, normalised
+from coremerge_ref.demo.lossless import residual, sizes
+from coremerge_ref.demo.report import show
+from coremerge_ref.demo.tasks import TASKS
+
+
+def run(output: str | Path, console: Console | None = None, force: bool = False) -> dict[str, Any]:
+    """Merge the shipped adapters by every method in every space, measure, and write the best as a PEFT folder.
+
+    output : folder for the merged adapter: the core-space merge with the best validation accuracy. force replaces one
+        that exists. console : where progress and tables go; nothing is printed without.
+
+    Returns everything measured as a JSON object. Raises AdapterError at once if `output` cannot be written.
+    """
+    start, data, console = time.perf_counter(), Data(), console or Console(quiet=True)
+    folders = list(data.adapters.values())
+    merge_folders(folders, output, force=force, dry_run=True)
+    single = single_accuracies(data)
+    lines = _lines(data, single, console)
+    chosen = max((found for found in lines if found.space == "core"), key=lambda found: found.validation)
+    report = merge_folders(
+        folders, output, chosen.method, chosen.space, scale=chosen.alpha, dtype="float32", force=force
+    )
+    result = {
+        "tasks": list(TASKS),
+        "base": _summary(accuracies(data, data.base, TEST), single),
+        "single": _summary(single, single),
+        "alphas": list(GRID),
+        "merged": [asdict(found) for found in lines],
+        "lossless": {space: residual(data.updates, space) for space in ("knots", "core")},
+        "sizes": [asdict(size) for size in sizes(data.updates)],
+        "chosen": {"method": chosen.method, "space": chosen.space, "alpha": chosen.alpha},
+        "written": report.as_json(),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    show(result, console)
+    return result
+
+
+def single_accuracies(data: Data) -> dict[str, float]:
+    """Test accuracy of each adapter alone, on its own task."""
+    found: dict[str, float] = {}
+    for t, task in enumerate(TASKS):
+        deltas = {layer: updates[t].to_dense() for layer, updates in data.updates.items()}
+        found |= accuracies(data, adapted(data.base, deltas), TEST, [task])
+    return found
+
+
+def _lines(data: Data, single: dict[str, float], console: Console) -> list[Line]:
+    lines: list[Line] = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(METHODS) * len(SPACES))
+        for method in METHODS:
+            found: list[tuple[Line, Deltas]] = []
+            for space in SPACES:
+                progress.update(bar, description=f"{method} in {space} space")
+                found.append(line(data, method, space, single, found))
+                progress.advance(bar)
+            lines += [one for one, _ in found]
+    return lines
+
+
+def _summary(accuracy: dict[str, float], single: dict[str, float]) -> dict[str, Any]:
+    return {"accuracy": accuracy, "average": mean(accuracy), "normalised": normalised(accuracy, single)}

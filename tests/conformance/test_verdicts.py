@@ -1,0 +1,171 @@
+"""Verdicts, reports, files: what the kit says about right, wrong, missing and undetermined answers."""
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from doubles import Double
+
+from coremerge_ref import conformance
+from coremerge_ref.conformance.model import frame, merge
+from coremerge_ref.conformance.questions import DATA, input_cases, sha256
+
+
+def pick(name):
+    return next(c for c in conformance.cases() if c.name == name)
+
+
+def test_a_right_implementation_never_fails():
+    report = conformance.run(Double())
+    assert report.ok, report.summary()
+    assert not report.failures
+    assert report.seconds < 20
+    assert set(report.counts) == {"pass", "ambiguous"}
+    assert report.counts["pass"] > 10 * report.counts["ambiguous"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_its_signs_and_null_vectors(seed):
+    """Random signs of every singular pair, and random rotations of null spaces."""
+
+    class Turned(Double):
+        rng = np.random.default_rng(seed)
+
+        def svd(self, x):
+            u, s, vt = super().svd(x)
+            sign = self.rng.choice([-1.0, 1.0], len(s))
+            u, vt = u * sign, vt * sign[:, None]
+            dead = np.flatnonzero(s <= 1e-13 * s[0]) if len(s) and s[0] else []
+            if len(dead) > 1:
+                q = np.linalg.qr(self.rng.standard_normal((len(dead), len(dead))))[0]
+                u, vt = u.copy(), vt.copy()
+                u[:, dead] = u[:, dead] @ q
+            return u, s, vt
+
+    report = conformance.run(Turned())
+    assert report.ok, report.summary()
+
+
+def test_the_model_behind_the_diagnosis_is_right():
+    assert conformance.run(merge).ok
+
+
+def test_verdicts():
+    case = pick("ta/core/generic")
+    for fn, verdict in (
+        (lambda c: case.expected, "pass"),
+        (lambda c: case.expected.astype(np.float32), "fail"),
+        (lambda c: case.expected + 1, "fail"),
+        (lambda c: case.expected.T, "fail"),
+        (lambda c: case.expected * np.nan, "fail"),
+        (lambda c: case.expected * 1j, "fail"),
+        (lambda c: 1 / 0, "error"),
+    ):
+        assert conformance.run(fn, cases=[case]).results[0].verdict == verdict
+
+
+def test_float32_results_for_float32_inputs():
+    case = pick("ta/core/float32")
+    assert conformance.run(lambda c: case.expected.astype(np.float32), cases=[case]).ok
+
+
+def test_unsupported_is_no_failure_but_no_success_alone():
+    def nothing(case):
+        raise NotImplementedError("later")
+
+    report = conformance.run(nothing, only="ta/")
+    assert not report.ok
+    assert set(report.counts) == {"unsupported"}
+
+
+def test_expected_failures_carry_their_reason():
+    report = conformance.run(lambda c: np.zeros(c.shape), only="ta/core/generic", expected_failures={"ta/": "issue 1"})
+    assert report.ok
+    assert report.results[0].expected_failure == "issue 1"
+
+
+def test_an_ill_posed_case_holds_what_is_determined():
+    case = next(c for c in conformance.cases() if c.undecided is not None and c.space == "core")
+    u, _ = frame([s * b for b, _, s in case.updates], [1.0] * len(case.updates), set())
+    v, _ = frame([a.T for _, a, _ in case.updates], [1.0] * len(case.updates), set())
+    inner = u.T @ case.expected @ v
+    free = u @ np.where(case.undecided, 0, inner) @ v.T
+    assert conformance.run(lambda c: free, cases=[case]).results[0].verdict == "ambiguous"
+    wrong = u @ np.where(case.undecided, inner, 2 * inner) @ v.T
+    assert conformance.run(lambda c: wrong, cases=[case]).results[0].verdict == "fail"
+
+
+def test_inputs_changed_in_place_are_noticed_and_do_no_harm():
+    report = conformance.run(Double("inputs scaled in place"), only="ta/core/generic")
+    assert "in place" in report.results[0].diagnosis
+    assert conformance.run(Double(), only="ta/core/generic").ok
+
+
+def test_junit_and_json():
+    report = conformance.run(lambda c: np.zeros(c.shape), only="/full/signs")
+    root = ET.fromstring(conformance.to_junit(report).encode())
+    assert int(root.get("failures")) == len(report.failures) == len(root.findall("testcase/failure"))
+    assert json.loads(report.to_json())["counts"] == report.counts
+    assert report.table().row_count == len(report.failures)
+
+
+@conformance.parametrize_with_checks(
+    Double("DARE not rescaled"), only="dare/core/generic", expected_failures={"dare/": "planted"}
+)
+def test_parametrized(check):
+    check()
+
+
+def test_files_round_trip(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    conformance.export(tmp_path / "v", only="/generic")
+    manifest = json.loads((tmp_path / "v/manifest.json").read_text())
+    tensors = load_file(str(tmp_path / "v/vectors.safetensors"))
+    outputs = {r["output"]: tensors[r["expected"]] for r in manifest["cases"]}
+    save_file(outputs, str(tmp_path / "right.safetensors"))
+    assert conformance.check(tmp_path / "v", tmp_path / "right.safetensors").ok
+    save_file({k: 2 * x for k, x in outputs.items()}, str(tmp_path / "wrong.safetensors"))
+    assert not conformance.check(tmp_path / "v", tmp_path / "wrong.safetensors").ok
+    with pytest.raises(FileExistsError):
+        conformance.export(tmp_path / "v")
+    schema = json.loads((tmp_path / "v/manifest.schema.json").read_text())
+    assert set(schema["$defs"]["case"]["required"]) == set(manifest["cases"][0])
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(manifest, schema)
+
+
+def test_every_export_holds_low_precision_inputs(tmp_path):
+    conformance.export(tmp_path / "v", only="/core/bfloat16")
+    assert b'"BF16"' in (tmp_path / "v/vectors.safetensors").read_bytes()
+
+
+def test_data_are_the_ones_generated():
+    index = json.loads((DATA / "cases.json").read_text())
+    assert index["sha256"] == sha256(DATA / "cases.safetensors")
+    assert sum(p.stat().st_size for p in DATA.iterdir()) < 2**20
+    assert [c.name for c in input_cases()] == list(index["cases"])
+
+
+@pytest.mark.parametrize(
+    "name", ["ties/core/generic", "tsv/knots/duplicated", "iso/full/denormal", "drm/core/bfloat16"]
+)
+def test_expected_values_can_be_computed_again(name):
+    pytest.importorskip("mpmath")
+    from coremerge_ref.conformance.generate import solve
+
+    case = pick(name)
+    again, record = solve(replace(case, expected=None))
+    assert np.array_equal(again, case.expected)
+    assert record["bound"] == pytest.approx(case.bound, rel=1e-9)
+
+
+def test_inputs_are_rebuilt_as_shipped():
+    for shipped, built in zip(conformance.cases(), input_cases(), strict=True):
+        for (b, a, s), (y, x, z) in zip(shipped.updates, built.updates, strict=True):
+            assert np.array_equal(b, y)
+            assert np.array_equal(a, x)
+            assert s == z
+            assert b.dtype == y.dtype
