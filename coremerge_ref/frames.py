@@ -6,6 +6,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from coremerge_ref import namespaces
 from coremerge_ref.namespaces import Array
 from coremerge_ref.updates import DenseUpdate, LowRankUpdate, Update
 
@@ -59,11 +60,8 @@ class Frames:
         xp = array_namespace(M)
         if self.U is None and self.V is None:
             return DenseUpdate(M)
-        if self.V is None:
-            return LowRankUpdate(self.U, M)
-        Vh = xp.matrix_transpose(self.V)  # (…, q, n)
-        if self.U is None:
-            return LowRankUpdate(M, Vh)
-        if M.shape[-2] < M.shape[-1]:
-            return LowRankUpdate(self.U, M @ Vh)
-        return LowRankUpdate(self.U @ M, Vh)
+        if M.shape[-2] <= M.shape[-1]:
+            left = namespaces.identity(M, M.shape[-2]) if self.U is None else self.U  # (…, m, p)
+            return LowRankUpdate(left, M if self.V is None else M @ xp.matrix_transpose(self.V))
+        right = namespaces.identity(M, M.shape[-1]) if self.V is None else xp.matrix_transpose(self.V)  # (…, q, n)
+        return LowRankUpdate(M if self.U is None else self.U @ M, right)

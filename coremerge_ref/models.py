@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref import linalg, namespaces
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, ShapeError
 from coremerge_ref.merging import Options, Prepared, finish, prepare
 from coremerge_ref.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.spaces import Space, as_space
@@ -120,6 +120,11 @@ def equal_shapes(layers: Layers) -> list[list[str]]:
     """Layer names grouped by what must agree to form a batch: shapes, ranks and dtypes of every task."""
     groups: dict[Any, list[str]] = {}
     for name, updates in layers.items():
+        batched = [u.shape for u in updates if u is not None and len(u.shape) > 2]
+        if batched:
+            raise ShapeError(
+                f"layer {name!r}: expected updates of shape (m, n), got {batched[0]}; give every layer of a batch its name"
+            )
         key = tuple(
             u and (u.shape, u.rank, namespaces.dtype_name(u.B.dtype), namespaces.dtype_name(u.A.dtype)) for u in updates
         )
@@ -128,7 +133,7 @@ def equal_shapes(layers: Layers) -> list[list[str]]:
 
 
 def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
-    """The updates of several layers of equal shape as one batch: B (layers, …, m, r_t), A (layers, …, r_t, n)."""
+    """The updates of several layers of equal shape as one batch: B (layers, m, r_t), A (layers, r_t, n)."""
     batch: list[LowRankUpdate | None] = []
     for task in zip(*[layers[name] for name in names], strict=True):
         if task[0] is None:
@@ -141,7 +146,8 @@ def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
         if plain:
             scale: Any = np.asarray(scales, dtype=np.float64)
         else:
-            scale = xp.stack([namespaces.scalar(s, present[0].B) for s in scales])
+            wide = namespaces.counting_dtype(xp, present[0].B)
+            scale = xp.stack([namespaces.scalar(s, present[0].B, wide) for s in scales])
         batch.append(LowRankUpdate(xp.stack([u.B for u in present]), xp.stack([u.A for u in present]), scale))
     return batch
 

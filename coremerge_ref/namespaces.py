@@ -207,6 +207,13 @@ def widen(array: Array, columns: int) -> Array:
     )
 
 
+def identity(like: Array, size: int) -> Array:
+    """The identity (…, size, size), one for each matrix of the batch `like` (…, a, b)."""
+    xp = array_namespace(like)
+    eye = from_host(np.eye(size), like, dtype=like.dtype)
+    return xp.broadcast_to(eye, (*like.shape[:-2], size, size))
+
+
 def overflow_checked() -> Any:
     """A context in which NumPy does not warn of overflow: the result is checked for it, on every library alike."""
     return np.errstate(over="ignore", invalid="ignore")

@@ -1,4 +1,4 @@
-"""Orthonormal factors of a tall matrix: X = Q C, by the quickest driver that proves itself on the spot."""
+"""Orthonormal frames of tall matrices: X = Q C, by the quickest driver that proves itself on the spot."""
 
 from typing import Any
 
@@ -31,6 +31,8 @@ def factored(X: Array, driver: str = "auto") -> tuple[Array, Array, bool]:
         fast = _cholesky_qr2(X)
         if fast is not None:
             return *fast, True
+    if X.shape[-2] <= X.shape[-1]:  # no rows to save; and a wide stack's QR has no derivative where it is deficient
+        return namespaces.identity(X, X.shape[-2]), X, False
     return *xp.linalg.qr(X), False
 
 
@@ -42,7 +44,7 @@ def _cholesky_qr2(X: Array) -> tuple[Array, Array] | None:
     try:
         for _ in range(2):
             gram = xp.matrix_transpose(Q) @ Q
-            if C is not None and not _small(gram - _identity(gram), _FAR):
+            if C is not None and not _small(gram - namespaces.identity(gram, gram.shape[-1]), _FAR):
                 return None
             L = xp.linalg.cholesky(gram)
             Q = Q @ xp.matrix_transpose(xp.linalg.inv(L))
@@ -66,8 +68,3 @@ def _small(error: Array, bound: Any) -> bool:
     """Whether every layer's `error` (…, a, b) has a norm of at most `bound`; NaN is not small."""
     xp = array_namespace(error)
     return bool(xp.all(linalg.norm(error) <= bound))
-
-
-def _identity(like: Array) -> Any:
-    xp = array_namespace(like)
-    return xp.eye(like.shape[-1], dtype=like.dtype, device=namespaces.device(like))

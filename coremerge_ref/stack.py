@@ -76,9 +76,14 @@ class Stack:
         s = max((L.shape[-1] for L, _ in self.products or ()), default=0)
         if self.products is None or self.rtol < 0 or not 0 < s < min(self.M.shape[-2:]):  # rtol < 0: null vectors count
             return linalg.svd(self.M)
-        left = xp.stack([namespaces.widen(L, s) for L, _ in self.products])  # (T, …, p, s)
-        right = xp.stack([xp.matrix_transpose(namespaces.widen(xp.matrix_transpose(R), s)) for _, R in self.products])
-        return linalg.product_svd(left, right)
+        if all(L.shape[-1] == s for L, _ in self.products):
+            return linalg.product_svd(xp.stack([L for L, _ in self.products]), xp.stack([R for _, R in self.products]))
+        # one by one: a factor padded with zero columns has a QR, but no derivative of it
+        parts = [linalg.product_svd(L, R) for L, R in self.products]
+        P = xp.stack([namespaces.widen(P, s) for P, _, _ in parts])  # (T, …, p, s)
+        S = xp.stack([namespaces.widen(S[..., None, :], s)[..., 0, :] for _, S, _ in parts])
+        Q = xp.stack([namespaces.widen(xp.matrix_transpose(Qh), s) for _, _, Qh in parts])
+        return P, S, xp.matrix_transpose(Q)
 
     def merged(self, M: Array, factor: float = 1.0, **info: Any) -> "Merged":
         """The merge result M (…, p, q); rounding in it is the largest |w_t| noise_t, times `factor`."""
