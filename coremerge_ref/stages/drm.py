@@ -19,7 +19,8 @@ class Drm(Stage):
 
     direction "horizontal" stacks side by side and merges rows of V_t; "vertical" is its mirror image. drop: share of
     the renormalized entries pruned, over all tasks together, threshold included (≥). rank_cut: singular values up to
-    this fraction of the largest are cut. Weights multiply after the election; the mean is over agreeing entries.
+    this fraction of the largest are cut. weights (the original's coefficients) multiply after the election; the mean
+    is over agreeing entries.
 
     Departs from the original where that is undefined or skipped: a task without part in a direction gives zeros, not
     NaN, and drop=0 prunes nothing but still elects. Elementwise in one frame, so the result depends on the space's
@@ -29,6 +30,7 @@ class Drm(Stage):
     direction: str = "horizontal"
     drop: float = 0.5
     rank_cut: float = 0.01
+    weights: tuple[float, ...] | None = None
     name: ClassVar[str] = "drm"
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
@@ -48,7 +50,8 @@ class Drm(Stage):
         )
         return replace(mirrored, M=xp.matrix_transpose(mirrored.M), rows=item.rows, cols=item.cols)
 
-    def _horizontal(self, stack: Stack) -> Merged:
+    def _horizontal(self, given: Stack) -> Merged:
+        stack = given.reweighted(self.weights)
         xp = array_namespace(stack.M)
         noise = xp.max(stack.noise, axis=0)  # (…)
         U, S, _ = linalg.svd(xp.concat([stack.M[t, ...] for t in range(stack.T)], axis=-1))
