@@ -7,13 +7,16 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test lint proofs docs bench mutants clean
+.PHONY: demo test peers lint proofs docs bench mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+peers: $(VENV)/.peers
+	$(BIN)/python -m pytest tests/peers $(ARGS)
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -41,6 +44,10 @@ $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) --editable '.[test]'
 	touch $@ $(VENV)/.package
+
+$(VENV)/.peers: $(VENV)/.test
+	$(PIP) --editable '.[test,peers]'
+	touch $@
 
 $(VENV)/.docs: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[docs]'
