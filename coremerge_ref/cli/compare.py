@@ -72,7 +72,8 @@ def show(found: "Identification", merged: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(soft_wrap=not Console().is_terminal)  # a pipe has no width to fit
+    # a pipe has no width to fit
+    console = Console(soft_wrap=not Console().is_terminal, width=None if Console().is_terminal else 400)
     verdict = "is" if found.reproduced else "is none of what was tried; closest is"
     console.print(escape(visible(f"{merged} {verdict} {found.best.describe()}")), highlight=False)
     table = Table(box=None, pad_edge=False)

@@ -63,7 +63,8 @@ def show(report: Any, every: bool, json: bool) -> None:
     else:
         from rich.console import Console
 
-        console = Console(soft_wrap=not Console().is_terminal)  # a pipe has no width to fit
+        # a pipe has no width to fit
+        console = Console(soft_wrap=not Console().is_terminal, width=None if Console().is_terminal else 200)
         if every or report.failures:
             console.print(report.table(every))
         typer.echo(report.summary())

@@ -45,7 +45,7 @@ def explain(
     from coremerge_ref.adapters.plan import planned
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
     from coremerge_ref.cli.methods import build, parse_sets
-    from coremerge_ref.conditioning import Explanations
+    from coremerge_ref.conditioning import Explanation, Explanations
     from coremerge_ref.conditioning import explain as explained
     from coremerge_ref.errors import ParameterError
 
@@ -61,12 +61,14 @@ def explain(
         raise ParameterError(f"--layer: expected text in the name of a layer, got {layer!r}; see coremerge inspect")
     given = None if weights is None else [_number(w) for w in weights.split(",")]
     groups = [layers] if pipeline.whole_model else [[one] for one in layers]
-    found = {}
+    found: dict[str, Explanation] = {}
     with progress("explaining", shown=not json) as report:
         for group in groups:
             loaded = [adapter.load([one.name for one in group]) for adapter in opened]
             updates = {one.path: [held.get(one.name) for held in loaded] for one in group}
-            found.update(explained(updates, pipeline, where, 1.0, given, rank, compute_dtype))
+            part = explained(updates, pipeline, where, 1.0, given, rank, compute_dtype)
+            assert isinstance(part, Explanations), "a mapping gives a mapping"
+            found.update(part)
             report(len(found), len(layers))
     result = Explanations({one.path: found[one.path] for one in layers})
     if plot is not None:

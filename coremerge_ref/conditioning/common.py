@@ -1,0 +1,65 @@
+"""Iso-CTS: errors of the common directions go into the residuals of all tasks."""
+
+import numpy as np
+
+from coremerge_ref import linalg
+from coremerge_ref.conditioning.formulas import norm
+from coremerge_ref.conditioning.rules import per_layer
+from coremerge_ref.conditioning.subspaces import orthogonalizing, subspace
+from coremerge_ref.conditioning.trace import Trace
+from coremerge_ref.stack import Merged, Stack
+from coremerge_ref.stages import IsoCts
+from coremerge_ref.stages.tsv import leading_triplets, side_by_side
+
+
+@per_layer(IsoCts)
+def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace:
+    """As TSV on [U_c P_1 … P_T], every level the mean σ̄.
+
+    The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
+    δ_t + τ ‖M_t‖. A block of k triplets pairs P with Q up to its error / σ_k, which σ̄ P Qᵀ sees where P S Qᵀ does not.
+    """
+    known = trace.lost
+    trace.uses_size(stage)
+    stack = before.weighted()
+    delta, _ = trace.weighted(before.weights)
+    common, each = int(after.info["common"]), int(after.info["task"])
+    every, noise = float(delta.sum()), float(np.max(stack.noise))
+    summed, ranks = stack.M.sum(axis=0), trace.rank
+    first = linalg.svd(summed)
+    Uc, Sc, Vch, turned = leading_triplets(*first, common, np.asarray(noise))
+    trace.rank = np.asarray([ranks.sum()])
+    kept, columns = subspace(stage, trace, summed, first[1], common, noise, every, len(Sc), None, "Σ M_t")
+    trace.rank = ranks
+    turn = every * float(columns.max(initial=0.0))
+    own = delta + np.asarray([min(turn, 2.0) * norm(M) for M in stack.M])
+    residual = stack.M - Uc @ (Uc.T @ stack.M)
+    level = stack.noise + float(turned) * np.asarray([norm(M) for M in stack.M])
+    second = linalg.svd(residual)
+    P, S, Qh, error = leading_triplets(*second, each, level)
+    errors, spans, pairing = [every * columns], [], [every / Sc[kept - 1] if kept else 0.0]
+    for t in range(stack.T):
+        cuts = (each, float(level[t]), float(own[t]), S.shape[1])
+        n, found = subspace(
+            stage, trace, residual[t], second[1][t], *cuts, t, "the residual of M_t", floor=float(delta[t])
+        )
+        errors.append(own[t] * found)
+        pairing.append(own[t] / S[t, n - 1] if n else 0.0)
+        spans.append(n)
+    values = np.concatenate([Sc, S.ravel()])
+    count = int(np.sum(values > 0))
+    most = 2 * (norm(summed) + norm(stack.M)) + every
+    if count == 0:
+        return trace.merged(most if trace.lost > known else every, None, after.M.shape)
+    mean = float(values.sum()) / count
+    trace.check(stage, max(pairing), "a direction is kept whose singular value is no larger than its error")
+    turned_by, levels = [np.minimum(e, 4.0) for e in errors], np.where(values > 0, mean, 0.0)  # no turn is wider
+    wide = np.maximum(turned, np.max(error, axis=0))
+    cut, uncut = float(linalg.at_most_half_precision(wide, stack.rtol)), max(float(wide), stack.rtol)
+    bound = mean * norm(np.asarray(pairing)) + (kept**0.5 * every + float(np.sqrt(spans) @ own)) / count**0.5
+    U, V = np.concatenate([Uc, side_by_side(P)], axis=1), np.concatenate([Vch.T, side_by_side(Qh.mT)], axis=1)
+    rank = count
+    for X, side in ((U, "left"), (V, "right")):
+        part, support = orthogonalizing(stage, trace, X, levels, turned_by, cut, uncut, side)
+        bound, rank = bound + part, min(rank, support)
+    return trace.merged(most if trace.lost > known else min(bound, most), None, after.M.shape, rank)

@@ -1,0 +1,112 @@
+"""The bounds hold, and they are not idle."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from sensitivity import changed, merged, worst
+
+import coremerge_ref as cm
+from coremerge_ref.testing import Recipe
+
+IDLE = 1000.0  # a bound this much above the worst case says nothing
+METHODS = {
+    "ta": "ta",
+    "mean": "mean",
+    "tsv": "tsv",
+    "tsv-cut": cm.Tsv(k=2),
+    "cart": "cart",
+    "cart-cut": cm.Cart(k=2, coefficient=-1.5),
+    "iso": "iso",
+    "iso_cts": "iso_cts",
+    "iso_cts-half": cm.IsoCts(0.5),
+    "tsv+iso": "tsv+iso",
+    "trim": "trim",
+    "dare": cm.Dare(drop=0.3, rescale="l1"),
+    "ties": cm.Ties(density=0.5),
+    "ties-before": cm.Ties(density=0.7, weight_order="before", divisor="weight", elect="count", zero_sign="positive"),
+    "ties-sum": cm.Ties(density=1.0, aggregate="sum", keep="exact"),
+    "drm": "drm",
+    "drm-vertical": cm.Drm("vertical", drop=0.3),
+    "dare+ties+iso": "dare+ties+iso",
+}
+SPACES = {
+    "core": "core",
+    "tucker": cm.Core("tucker"),
+    "knots": "knots",
+    "knots-transposed": cm.Knots(transposed=True),
+    "full": "full",
+}
+WEIGHTS = [1.0, -0.7, 1.6]
+
+
+def pairs_of(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(s * B, A) for B, A, s in recipe.build()]
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_condition_number_bounds_the_worst_case_and_is_not_idle(method: str, space: str) -> None:
+    for seed in range(8):
+        pairs = pairs_of(Recipe(m=7, n=6, ranks=(2, 2, 1), decades=0.5, seed=seed))
+        e = cm.explain(pairs, METHODS[method], SPACES[space], weights=WEIGHTS)
+        if e.verdict == "well-posed" and e.input_bound.condition < 1e4:  # else steps of 1e-7 leave the smooth part
+            break
+    else:
+        pytest.fail("no well-posed example among the seeds")
+    measured = worst(merged(METHODS[method], SPACES[space], WEIGHTS), pairs, step=1e-7)
+    assert measured <= e.input_bound.condition * 1.001, e.reason
+    assert e.input_bound.condition <= IDLE * measured, (measured, e.input_bound.condition)
+
+
+@pytest.mark.parametrize("kind", ["generic", "duplicated", "zero", "deficient", "vera", "empty"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_input_bound_holds_for_inputs_known_to_float32(method: str, kind: str) -> None:
+    rng = np.random.default_rng(len(kind))
+    recipe = Recipe(m=11, n=9, ranks=(3, 2, 3), decades=1.5, kind=kind, seed=len(method))
+    pairs = [(B.astype(np.float32), A.astype(np.float32)) for B, A in pairs_of(recipe)]
+    exact = [(B.astype(np.float64), A.astype(np.float64)) for B, A in pairs]
+    for space in SPACES.values():
+        e, merge = cm.explain(pairs, METHODS[method], space), merged(METHODS[method], space)
+        assert e.input_bound.dtype == "float32"
+        before = merge(exact)
+        moved = max(np.linalg.norm(merge(changed(exact, 2.0**-23, rng)) - before) for _ in range(3))
+        assert moved <= e.input_bound.relative * np.linalg.norm(before), (space, e.input_bound)
+
+
+@pytest.mark.parametrize("kind", ["generic", "duplicated", "zero", "deficient", "vera", "empty"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_compute_bound_holds_for_float32_arithmetic(method: str, kind: str) -> None:
+    recipe = Recipe(m=12, n=10, ranks=(3, 2, 3), decades=1.0, kind=kind, seed=3 + len(method))
+    pairs = pairs_of(recipe)
+    for space in SPACES.values():
+        e = cm.explain(pairs, METHODS[method], space, compute_dtype="float32")
+        rounded = merged(METHODS[method], space, compute_dtype="float32")(pairs)
+        error = np.linalg.norm(rounded - merged(METHODS[method], space)(pairs))
+        assert error <= e.bound.relative * np.linalg.norm(rounded), (space, e.bound)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32], ids=["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_input_bound_holds_for_what_rounding_to_a_narrow_dtype_changes(method: str, dtype: type) -> None:
+    pairs = pairs_of(Recipe(m=12, n=9, ranks=(2, 3, 2), decades=0.5, seed=len(method)))
+    narrow = [(B.astype(dtype), A.astype(dtype)) for B, A in pairs]
+    for space in SPACES.values():
+        e = cm.explain(narrow, METHODS[method], space)
+        assert e.input_bound.eps == float(ml_dtypes.finfo(dtype).eps)
+        merge = merged(METHODS[method], space, out_dtype="float64")
+        error = np.linalg.norm(merge(narrow) - merge(pairs))
+        assert error <= e.input_bound.relative * np.linalg.norm(merge(narrow)), (space, e.input_bound)
+
+
+def test_bounds_are_relative_and_see_no_scale() -> None:
+    pairs = pairs_of(Recipe(seed=5))
+    one = cm.explain(pairs, "tsv+iso").bound
+    for factor in (2.0**-40, 2.0**200):
+        scaled = cm.explain([(B * factor, A) for B, A in pairs], "tsv+iso", scale=-3.0).bound
+        assert scaled.relative == pytest.approx(one.relative, rel=1e-9)
+
+
+def test_conditioning_does_not_depend_on_the_space_where_the_answer_does_not() -> None:
+    pairs = pairs_of(Recipe(m=9, n=8, ranks=(3, 2), seed=2))
+    conditions = {space: cm.explain(pairs, cm.Tsv(k=2), SPACES[space]).bound.condition for space in SPACES}
+    assert max(conditions.values()) <= 1.0001 * min(conditions.values()), conditions

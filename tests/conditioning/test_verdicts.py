@@ -1,0 +1,161 @@
+"""Verdicts: what has one answer, what hangs on rounding, and which sentence says so."""
+
+import numpy as np
+import pytest
+from sensitivity import changed, merged
+
+import coremerge_ref as cm
+from coremerge_ref.testing import orthonormal
+
+RNG = np.random.default_rng(7)
+
+
+def factors(rank: int, m: int = 32, n: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    return RNG.standard_normal((m, rank)), RNG.standard_normal((rank, n))
+
+
+def vera(tasks: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+    B, A = factors(4)
+    return [(RNG.uniform(0.5, 1.5, (32, 1)) * B, RNG.uniform(0.5, 1.5, (4, 1)) * A) for _ in range(tasks)]
+
+
+EQUAL = [factors(4) for _ in range(3)]
+MIXED = [factors(rank) for rank in (2, 4, 8)]
+VERA = vera()
+PAPER_ISO = cm.Iso(support="size")
+
+# where the paper's definition lets null vectors in: (updates, its method, ours, space)
+NULL_VECTORS = {
+    "full-space Iso-C": (EQUAL, PAPER_ISO, "iso", "full"),
+    "full-space TSV": (EQUAL, "tsv", "tsv", "full"),
+    "core TSV with ranks 2, 4, 8": (MIXED, "tsv", "tsv", "core"),
+    "core Iso with a duplicated adapter": ([EQUAL[0], EQUAL[1], EQUAL[0]], PAPER_ISO, "iso", "core"),
+    "VeRA core Iso": (VERA, PAPER_ISO, "iso", "core"),
+    "VeRA core TSV": (VERA, "tsv", "tsv", "core"),
+}
+
+
+@pytest.mark.parametrize("case", NULL_VECTORS)
+def test_where_null_vectors_take_part_the_papers_definition_moves_by_its_size_and_ours_by_rounding(case: str) -> None:
+    pairs, theirs, ours, space = NULL_VECTORS[case]
+    moved = {}
+    for rank, method in (("full", theirs), ("numerical", ours)):
+        merge = merged(method, space, rank=rank)
+        before, rng = merge(pairs), np.random.default_rng(1)
+        changes = [np.linalg.norm(merge(changed(pairs, 1e-15, rng)) - before) for _ in range(4)]
+        moved[rank] = max(changes) / np.linalg.norm(before)
+    assert moved["full"] > 0.1
+    assert moved["numerical"] < 1e-12
+    explained = cm.explain(pairs, theirs, space, rank="full")
+    assert explained.verdict == "ill-posed"
+    assert explained.bound.relative >= moved["full"]
+    explained = cm.explain(pairs, ours, space)
+    assert explained.verdict == "well-posed", explained.reason
+    assert explained.bound.relative < 1e-10
+
+
+def prescribed(S: list[float], m: int = 12, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    return orthonormal(RNG, m, len(S)) * np.asarray(S), orthonormal(RNG, n, len(S)).T
+
+
+@pytest.mark.parametrize("method", [cm.Tsv(k=2), cm.Cart(k=2)], ids=["tsv", "cart"])
+def test_the_gap_at_k_decides(method: object) -> None:
+    def tasks(gap: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        B, A = prescribed([2.0, 1.0, 1.0 - gap])
+        # CART cuts M_t − M̄: for 3 M and M that is M and −M
+        return [(B, A), prescribed([2.0, 1.0, 0.5])] if isinstance(method, cm.Tsv) else [(3 * B, A), (B, A)]
+
+    e = cm.explain(tasks(1e-16), method)
+    assert e.verdict == "ill-posed"
+    assert "task 0" in e.reason
+    assert "singular values 2 and 3" in e.reason
+    e = cm.explain(tasks(1e-8), method)
+    assert e.verdict == "well-posed"
+    assert e.bound.condition > 1e6
+    assert min(m.value for m in e.margins if "k = 2" in m.what) == pytest.approx(0.5e-8, rel=1e-6)
+
+
+def test_a_bound_above_a_thousandth_is_sensitive() -> None:
+    e = cm.explain([prescribed([1.0, 1e-5])], "iso", compute_dtype="float32")
+    assert e.verdict == "sensitive", e.reason
+    assert e.bound.relative > 1e-3
+    assert "1e-05" in e.reason
+    B, A = factors(2)
+    e = cm.explain([(B, A), (-B * (1 + 1e-13), A)], "ta")
+    assert e.verdict == "sensitive"
+    assert "size of the sum" in e.reason
+
+
+def test_exact_cancellation_has_no_relative_bound() -> None:
+    B, A = factors(2)
+    e = cm.explain([(B, A), (-B, A)], cm.Trim(density=1.0), "full")
+    assert e.verdict == "sensitive"
+    assert e.bound.relative == np.inf
+    assert e.to_dict()["bound"]["relative"] is None
+
+
+def test_equal_reference_singular_values_leave_elementwise_methods_without_a_basis() -> None:
+    U, V = orthonormal(RNG, 9, 4), orthonormal(RNG, 8, 4)
+    tied = [(U[:, :2], V[:, :2].T * [[2.0], [1.0]]), (U[:, 2:], V[:, 2:].T * [[1.7], [0.6]])]  # B's: all values 1
+    e = cm.explain(tied, cm.Ties(density=0.9), "core")
+    assert e.verdict == "ill-posed"
+    assert "[B_1 … B_T]" in e.reason
+    assert cm.explain(tied, "ta", "core").verdict == "well-posed"
+    assert cm.explain(tied, "tsv", "core").verdict == "well-posed"
+    assert cm.explain(tied, cm.Ties(density=0.9), cm.Core("tucker")).reason != e.reason
+
+
+def entries(*matrices: list[list[float]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.asarray(M, dtype=float), np.eye(len(M[0]))) for M in matrices]
+
+
+def test_elections_on_an_edge_are_masked() -> None:
+    first = [[3.0, 1.0, 0.7], [-1.0, 2.0, 1.1], [0.4, 1.0, -1.0]]
+    second = [[2.0, -1.0 + 1e-14, 0.3], [-2.0, 1.0, 1.2], [0.5, 3.0, 0.2]]
+    e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
+    assert e.verdict == "ill-posed"
+    assert np.argwhere(e.undecided).tolist() == [[0, 1]]
+    assert "1 of 9 entries" in e.reason
+    second[0][1] = -1.0 + 2e-16  # a sum that counts as zero, beyond doubt
+    assert cm.explain(entries(first, second), cm.Ties(density=1.0), "full").verdict == "well-posed"
+    second[0][1] = -0.9
+    e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
+    assert e.verdict == "well-posed"
+    assert not e.undecided.any()
+    majority = next(m for m in e.margins if "majority" in m.what)
+    assert majority.value == pytest.approx(0.1 / 1.9)
+
+
+@pytest.mark.parametrize("keep", ["threshold", "exact"])
+def test_entries_at_the_trim_threshold(keep: str) -> None:
+    def matrix(distance: float) -> list[list[float]]:
+        return [[4.0, 3.0, 2.0], [1.0, 1.0 - distance, 0.5], [0.4, 0.3, 0.2]]
+
+    density = (4 if keep == "exact" else 3) / 9
+    e = cm.explain(entries(matrix(1e-15)), cm.Trim(density, keep), "full")
+    # to "threshold" they are equal, and both are kept; "exact" must choose
+    assert e.verdict == ("ill-posed" if keep == "exact" else "well-posed"), e.reason
+    e = cm.explain(entries(matrix(1e-12)), cm.Trim(density, keep), "full")
+    assert e.verdict == "well-posed"
+    margin = next(m for m in e.margins if m.stage == "trim")
+    assert margin.task == 0
+    assert margin.value == pytest.approx(1e-12, rel=1e-3)
+
+
+def test_unscaled_knots_has_no_gap_to_cut_at() -> None:
+    e = cm.explain([factors(3) for _ in range(3)], cm.Tsv(k=2), cm.Knots(scaled=False))
+    assert e.verdict == "ill-posed"
+    assert "singular values 2 and 3" in e.reason
+
+
+def test_a_duplicate_is_well_posed_as_it_is_and_ill_posed_as_something_rounded() -> None:
+    one, other = (tuple(X.astype(np.float32) for X in factors(3)) for _ in range(2))
+    e = cm.explain([one, other, one], "tsv")
+    assert e.verdict == "well-posed"
+    assert e.input_bound.verdict == "ill-posed"
+
+
+def test_zero_updates_move_nothing() -> None:
+    B, A = factors(2)
+    e = cm.explain([(0 * B, A), (0 * B, A)], "tsv+iso")
+    assert (e.verdict, e.bound.relative) == ("well-posed", 0.0)

@@ -1,0 +1,42 @@
+"""Fixtures for all tests: one array library after the other, and how hard Hypothesis looks."""
+
+import os
+
+# Before any library starts its threads: the matrices here are small and the machines shared.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0")
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+
+import pytest
+from backends import BACKENDS, Backend, NumPy, available
+from hypothesis import HealthCheck, settings
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
+settings.register_profile("ci", max_examples=20, derandomize=True, database=None, **_COMMON)
+settings.register_profile("thorough", max_examples=500, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+try:
+    import torch
+except ImportError:
+    pass
+else:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(params=list(BACKENDS), scope="session")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every array library in turn; CuPy skips where there is no GPU."""
+    return available(request.param)
+
+
+@pytest.fixture(params=["float64", "float32"], scope="session")
+def precision(request: pytest.FixtureRequest) -> str:
+    """The dtype of inputs and arithmetic."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def numpy_backend() -> Backend:
+    return BACKENDS["numpy"] if isinstance(BACKENDS["numpy"], NumPy) else NumPy("numpy")

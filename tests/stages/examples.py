@@ -1,0 +1,24 @@
+"""Updates given entry by entry, so that results can be worked out by hand."""
+
+from typing import Any
+
+import numpy as np
+from backends import Backend
+
+import coremerge_ref as cm
+
+
+def rows(backend: Backend, *vectors: Any) -> list[Any]:
+    """1 × d updates with these entries."""
+    return [cm.LowRankUpdate(backend.array([[1.0]]), backend.array([v])) for v in vectors]
+
+
+def matrices(backend: Backend, W: Any) -> list[Any]:
+    """Updates whose matrices (…, m, n) are these, factored as W · I: exact."""
+    eyes = [np.broadcast_to(np.eye(n), (*batch, n, n)) for *batch, _, n in (np.shape(X) for X in W)]
+    return [cm.LowRankUpdate(backend.array(X), backend.array(eye)) for X, eye in zip(W, eyes, strict=True)]
+
+
+def flat(backend: Backend, updates: Any, method: Any, **options: Any) -> list[float]:
+    """The merged entries in full space, where entries are the model's own."""
+    return backend.dense(cm.merge(updates, method, space="full", **options)).ravel().tolist()

@@ -1,0 +1,237 @@
+"""TSV, CART, Iso-C, Iso-CTS and DRM against dense formulas, in every space."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from backends import BACKENDS, EPS, Backend
+from examples import matrices
+
+import coremerge_ref as cm
+import reference
+from coremerge_ref.conformance.definition import merged as defined
+from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, ratio, sensitivity, size
+
+NUMPY = BACKENDS["numpy"]
+FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=21).build()
+SPACES = {
+    "full": cm.Full(),
+    "knots": cm.Knots(),
+    "knots-transposed": cm.Knots(transposed=True),
+    "core": cm.Core(),
+    "tucker": cm.Core("tucker"),
+}
+# live sizes of each space for FACTORS, of rank 4 in all
+SMALLER = {"full": 5, "knots": 4, "knots-transposed": 4, "core": 4, "tucker": 4}
+
+
+def agrees(backend: Backend, method: object, space: object, formula: Callable[[np.ndarray], np.ndarray]) -> object:
+    def direct(factors: list[Factors]) -> np.ndarray:
+        return formula(dense(factors))
+
+    found = cm.merge(backend.updates(FACTORS), method, space=space)
+    kappa = sensitivity(direct, FACTORS)
+    assert kappa < 1e4
+    assert ratio(backend.dense(found), direct(FACTORS), size(FACTORS), EPS["float64"], kappa) <= THRESHOLD
+    return found
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_absolute_settings_are_the_same_in_every_space(space: str) -> None:
+    for method, formula in (
+        (cm.Tsv(1), lambda W: reference.tsv(W, 1)),
+        (cm.Tsv(2), lambda W: reference.tsv(W, 2)),
+        (cm.Tsv(9), lambda W: reference.tsv(W, 2)),
+        (cm.Cart(1), lambda W: reference.cart(W, 1)),
+        (cm.Cart(2, coefficient=-2.5), lambda W: reference.cart(W, 2, -2.5)),
+        ("iso", lambda W: reference.iso(W.sum(0), reference.largest_norm(W))),
+        ([cm.Tsv(1), "iso"], lambda W: reference.iso(reference.tsv(W, 1), reference.largest_norm(W))),
+    ):
+        agrees(NUMPY, method, SPACES[space], formula)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_relative_settings_are_of_the_live_size(space: str) -> None:
+    d = SMALLER[space]
+    found = agrees(NUMPY, "tsv", SPACES[space], lambda W: reference.tsv(W, d // 2))
+    assert float(found.info["k"]) == d // 2
+    for fraction in (0.04, 0.3, 0.5, 1.0):
+        for rounding, k in (("ceil", int(np.ceil(fraction * d))), ("floor", max(1, int(fraction * d)))):
+            stage = cm.Cart(fraction=fraction, rounding=rounding)
+            found = agrees(NUMPY, stage, SPACES[space], lambda W, k=k: reference.cart(W, k))
+            assert float(found.info["k"]) == k
+    for fraction in (0.4, 0.8, 1.0):
+        stage = cm.IsoCts(fraction)
+        agrees(NUMPY, stage, SPACES[space], lambda W, f=fraction: reference.iso_cts(W, d, f))
+
+
+@pytest.mark.parametrize("space", ["full", "core"])
+@pytest.mark.parametrize("method", ["iso_cts", "drm", "tsv", "cart"])
+def test_defaults_on_every_library(backend: Backend, space: str, method: str) -> None:
+    """The same as NumPy's answer, which the tests above compare with formulas."""
+    there = cm.merge(NUMPY.updates(FACTORS), method, space=space).to_dense()
+    here = backend.dense(cm.merge(backend.updates(FACTORS), method, space=space))
+    assert ratio(here, there, size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
+
+
+@pytest.mark.parametrize("rounding", ["round", "floor"])
+def test_iso_cts_counts(rounding: str) -> None:
+    """d = 10, T = 4, 0.8: the rest is 2, so round(0.5) = 0 each (half to even); 0.4: 6, round(1.5) = 2, or 1."""
+    stage = cm.IsoCts(0.8, rounding)
+    assert stage.counts(10, 4) == (10, 0)
+    assert cm.IsoCts(0.4, rounding).counts(10, 4) == ((2, 2) if rounding == "round" else (6, 1))
+    assert cm.IsoCts(0.01, rounding).counts(3, 2) == ((0, 2) if rounding == "round" else (1, 1))  # 3 − 4 is no count
+
+
+def test_iso_over_the_size_takes_null_vectors_in() -> None:
+    """Full rank: σ̄ over min(m, n); rank-deficient: the mean over zeros too, which only "size" does."""
+    W = np.diag([4.0, 2.0, 0.0])[None]
+    by_size = cm.merge(matrices(NUMPY, W), ["ta", cm.Iso("size")], space="full").to_dense()
+    np.testing.assert_allclose(np.linalg.svd(by_size, compute_uv=False), [2.0, 2.0, 2.0], rtol=1e-14)
+    by_rank = cm.merge(matrices(NUMPY, W), "iso", space="full")
+    np.testing.assert_allclose(by_rank.to_dense(), np.diag([3.0, 3.0, 0.0]), atol=1e-14)
+    assert float(by_rank.info["support"]) == 2
+    assert cm.Iso("size").equivariance != cm.Iso().equivariance == "orthogonal"
+
+
+def test_iso_of_what_cancels_is_zero(backend: Backend) -> None:
+    """ΔW − ΔW: what rounding leaves is no direction, whatever came out."""
+    factors = Recipe(6, 5, (2, 2), kind="cancelling", seed=3).build()
+    for space in SPACES.values() if backend is NUMPY else (cm.Core(),):
+        found = backend.dense(cm.merge(backend.updates(factors), "iso", space=space))
+        np.testing.assert_array_equal(found, np.zeros((6, 5)))
+
+
+def test_tsv_of_orthogonal_tasks_is_their_sum(backend: Backend) -> None:
+    """Tasks that share no direction are left as they are: the polar factors change nothing."""
+    e, f = np.eye(6), np.eye(5)
+    factors = [(e[:, :2] * [2.0, 1.0], f[:2], 1.0), (e[:, 4:] * [3.0, 0.5], f[3:], 1.0)]
+    for k in (2, 4):
+        found = backend.dense(cm.merge(backend.updates(factors), cm.Tsv(k)))
+        assert ratio(found, dense(factors).sum(0), 5.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_tsv_of_duplicates_halves_nothing(backend: Backend) -> None:
+    """Û = [P, P] has polar factor [P, P] / √2, so two copies give (S + S) / 2 = the update itself."""
+    factors = Recipe(6, 5, (2, 2), kind="duplicated", seed=3).build()
+    found = backend.dense(cm.merge(backend.updates(factors), cm.Tsv(2)))
+    assert ratio(found, dense(factors)[0], size(factors), EPS["float64"], kappa=10) <= THRESHOLD
+
+
+def test_tsv_of_more_tasks_than_directions() -> None:
+    """⌊min/T⌋ = 0: nothing is taken, and nothing breaks."""
+    factors = Recipe(3, 3, (1,) * 5, seed=3).build()
+    found = cm.merge(NUMPY.updates(factors), "tsv")
+    assert float(found.info["k"]) == 0
+    np.testing.assert_array_equal(found.to_dense(), np.zeros((3, 3)))
+
+
+def test_relative_rank_is_integer_arithmetic() -> None:
+    """⌊49/49⌋ = 1, where int(49 · (1/49)) = 0."""
+    assert int(49 * (1 / 49)) == 0
+    factors = Recipe(49, 49, (1,) * 49, seed=3).build()
+    assert float(cm.merge(NUMPY.updates(factors), "tsv", space="full").info["k"]) == 1
+
+
+@pytest.mark.parametrize("method", ["tsv", "cart", "iso_cts"])
+def test_weights_come_before_the_stage(method: str) -> None:
+    found = cm.merge(NUMPY.updates(FACTORS), method, weights=(0.5, -3))
+    weighted = [(B, A, s * w) for (B, A, s), w in zip(FACTORS, (0.5, -3), strict=True)]
+    expected = cm.merge(NUMPY.updates(weighted), method, space=cm.Core())
+    assert ratio(found.to_dense(), expected.to_dense(), 3 * size(FACTORS), EPS["float64"], 100) <= THRESHOLD
+
+
+# drm
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("rank_cut", [0.01, 0.3])
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+def test_drm_entry_by_entry(drop: float, rank_cut: float, direction: str) -> None:
+    stage = cm.Drm(direction, drop, rank_cut)
+    W = dense(FACTORS)
+    if direction == "horizontal":
+        expected = reference.drm(W, drop, rank_cut, (2.0, -0.5))
+    else:
+        expected = reference.drm(np.swapaxes(W, 1, 2), drop, rank_cut, (2.0, -0.5)).T
+    found = cm.merge(NUMPY.updates(FACTORS), stage, space="full", weights=(2.0, -0.5))
+    assert ratio(found.to_dense(), expected, 2 * size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
+
+
+def test_drm_of_a_zero_task_is_no_nan(backend: Backend) -> None:
+    factors = Recipe(6, 5, (2, 2), kind="zero", seed=3).build()
+    found = backend.dense(cm.merge(backend.updates(factors), cm.Drm(drop=0.0), space="full"))
+    assert ratio(found, dense(factors)[0], size(factors), EPS["float64"], kappa=10) <= THRESHOLD
+
+
+# the definition in 60 digits
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "space", "basis"),
+    [
+        ("tsv", {}, "core", "paper"),
+        ("cart+iso", {"cart": {"fraction": 0.5, "coefficient": 2.0}}, "knots", "paper"),
+        ("iso_cts", {"iso_cts": {"common_fraction": 0.4}}, "core", "tucker"),
+        ("ties", {"ties": {"density": 0.4}}, "core", "paper"),
+        ("ties+iso", {"ties": {"density": 0.6, "keep": "exact", "elect": "count"}}, "core", "tucker"),
+        ("drm", {"drm": {"direction": "vertical"}}, "core", "paper"),
+        ("dare+tsv", {"dare": {"drop": 0.3, "rescale": "l1"}}, "knots", "paper"),
+        ("trim+iso", {"trim": {"density": 0.5}}, "core", "paper"),
+    ],
+)
+def test_definition(method: str, params: dict, space: str, basis: str) -> None:
+    factors = Recipe(6, 5, (1, 2, 2), scales=(1.0, -2.0, 0.5), seed=5).build()
+    weights = (1.0, 0.5, -2.0)
+    masks = None
+    if "dare" in method:
+        p, q = {"core": (5, 5), "knots": (5, 5)}[space]
+        masks = np.random.default_rng(0).random((3, p, q)) > 0.3
+    pipeline = cm.Pipeline.parse(method, {**params, **({"dare": {**params["dare"], "masks": masks}} if masks is not None else {})})
+    where = cm.Core(basis) if space == "core" else space
+    found = cm.merge(NUMPY.updates(factors), pipeline, where, scale=0.5, weights=weights).to_dense()
+    expected = defined(factors, method, params, space, basis=basis, weights=weights, masks=masks, scale=0.5)
+    assert ratio(found, expected, size(factors), EPS["float64"], kappa=100) <= THRESHOLD
+
+
+@pytest.mark.parametrize("method", ["tsv", "cart", "iso", "iso_cts", "ties"])
+@pytest.mark.parametrize("kind", ["duplicated", "zero"])
+def test_definition_of_degenerate_input(method: str, kind: str) -> None:
+    factors = Recipe(5, 5, (2, 2, 2), scales=(1.0, -2.0, 0.5), kind=kind, seed=6).build()
+    found = cm.merge(NUMPY.updates(factors), method).to_dense()
+    assert ratio(found, defined(factors, method), size(factors), EPS["float64"], kappa=100) <= THRESHOLD
+
+
+@pytest.mark.parametrize("method", ["ta", "ties", "iso"])
+def test_definition_of_unscaled_knots(method: str) -> None:
+    """KnOTS as the paper's code has it: the singular values divided out before merging.
+
+    DRM, TSV and CART are not here: all singular values of such a stack are 1, so that their cuts are undefined.
+    """
+    factors = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=6).build()
+    found = cm.merge(NUMPY.updates(factors), method, cm.Knots(scaled=False)).to_dense()
+    expected = defined(factors, method, {}, "knots", scaled=False)
+    assert ratio(found, expected, size(factors), EPS["float64"], kappa=100) <= THRESHOLD
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cm.Tsv(0), "tsv.k: expected an integer of at least 1, or None, got 0"),
+        (lambda: cm.Tsv(1.5), "tsv.k: .* got 1.5"),
+        (lambda: cm.Tsv(True), "tsv.k: .* got True"),
+        (lambda: cm.Cart(-1), "cart.k: expected an integer of at least 1, or None, got -1"),
+        (lambda: cm.Cart(fraction=0), "cart.fraction: expected a number above 0 and at most 1, got 0"),
+        (lambda: cm.Cart(rounding="up"), "cart.rounding: expected one of ceil, floor, got 'up'"),
+        (lambda: cm.Cart(coefficient=np.inf), "cart.coefficient: expected a finite number, got inf"),
+        (lambda: cm.Iso("size of"), "iso.support: expected one of rank, size, got 'size of'"),
+        (lambda: cm.IsoCts(0), "iso_cts.common_fraction: expected a number above 0 and at most 1, got 0"),
+        (lambda: cm.IsoCts(rounding="ceil"), "iso_cts.rounding: expected one of round, floor, got 'ceil'"),
+        (lambda: cm.Drm("diagonal"), "drm.direction: expected one of horizontal, vertical, got 'diagonal'"),
+        (lambda: cm.Drm(drop=1), "drm.drop: expected a number from 0 to below 1, got 1"),
+        (lambda: cm.Drm(rank_cut=-0.1), r"drm.rank_cut: expected a number in \[0, 1\), got -0.1"),
+    ],
+)
+def test_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(cm.ParameterError, match=message):
+        make()

@@ -1,0 +1,94 @@
+"""Trimming: which entries stay."""
+
+import numpy as np
+import pytest
+from backends import BACKENDS, Backend
+from examples import flat, matrices, rows
+
+import coremerge_ref as cm
+import reference
+
+NUMPY = BACKENDS["numpy"]
+LADDER = [float(i) * (-1) ** i for i in range(1, 11)]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("threshold", 3), ("exact", 2)])
+def test_a_fifth_of_ten(backend: Backend, keep: str, kept: int) -> None:
+    """d = 10, density 0.2: the paper's code and the original keep 3, PEFT and mergekit 2."""
+    found = flat(backend, rows(backend, LADDER), cm.Pipeline([cm.Trim(0.2, keep)]))
+    assert found == [0.0] * (10 - kept) + LADDER[10 - kept :]
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("threshold", [1, -1] * 5), ("exact", [1, -1] + [0] * 8)])
+def test_all_equal(backend: Backend, keep: str, expected: list[float]) -> None:
+    """Equal magnitudes: the threshold keeps all 10, exact the lowest indices."""
+    assert flat(backend, rows(backend, [1, -1] * 5), [cm.Trim(0.2, keep)]) == expected
+
+
+@pytest.mark.parametrize("keep", ["threshold", "exact"])
+@pytest.mark.parametrize("density", [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0, 1])
+def test_any_density(keep: str, density: float) -> None:
+    values = np.random.default_rng(1).standard_normal(12)
+    expected = reference.trim(values, density, keep)
+    found = flat(NUMPY, rows(NUMPY, values), [cm.Trim(density, keep)])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_float_products_are_those_of_float64() -> None:
+    """100 · 0.29 is 28.999… in float64, so 28 are kept, as in the codes it stands for."""
+    found = flat(NUMPY, rows(NUMPY, np.arange(1.0, 101.0)), [cm.Trim(0.29, "exact")])
+    assert np.count_nonzero(found) == 28 == int(100 * 0.29)
+
+
+def test_magnitudes_within_rounding_of_the_cut_are_equal() -> None:
+    """0.1 + 0.2 and 0.3 differ by rounding alone: both stay."""
+    updates = [cm.LowRankUpdate(np.array([[0.1, 0.2]]), np.array([[1.0, 0.0, 5.0, 0.001], [1.0, 1.5, 5.0, 0.0]]))]
+    found = flat(NUMPY, updates, [cm.Trim(0.3)])
+    assert np.flatnonzero(found).tolist() == [0, 1, 2]
+
+
+def test_density_is_of_live_entries_in_core_space(backend: Backend) -> None:
+    """Rank 1 duplicated: the live core is 1 × 1, so even a tiny density keeps its one entry."""
+    b, a = np.array([[3.0], [4.0]]), np.array([[0.0, 2.0, 0.0]])
+    updates = [cm.LowRankUpdate(backend.array(b), backend.array(a))] * 3
+    for keep, expected in (("threshold", 3 * b @ a), ("exact", 0 * b @ a)):
+        merged = cm.merge(updates, [cm.Trim(0.5, keep)], space="core")
+        np.testing.assert_allclose(backend.dense(merged), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("keep", ["threshold", "exact"])
+def test_each_layer_of_a_batch_by_itself(backend: Backend, keep: str) -> None:
+    W = np.random.default_rng(2).standard_normal((2, 6, 5)) * [[[1.0]], [[100.0]]]
+    found = backend.dense(cm.merge(matrices(backend, [W]), [cm.Trim(0.3, keep)], space="full"))
+    np.testing.assert_array_equal(found, [reference.trim(X.ravel(), 0.3, keep).reshape(6, 5) for X in W])
+
+
+def test_scope_model_trims_over_all_layers(backend: Backend) -> None:
+    """One threshold for the concatenation of all layers, for each task; layers of two shapes, one lacking a task."""
+    rng = np.random.default_rng(3)
+    q, k, v = rng.standard_normal((2, 6, 5)), rng.standard_normal((2, 6, 5)) * 3, rng.standard_normal((1, 2, 4)) * 2
+    layers = {"q": matrices(backend, q), "v": [*matrices(backend, v), None], "k": matrices(backend, k)}
+    first = reference.trim(np.concatenate([q[0].ravel(), v[0].ravel(), k[0].ravel()]), 0.3)
+    second = reference.trim(np.concatenate([q[1].ravel(), k[1].ravel()]), 0.3)
+    merged = cm.merge_adapters(layers, [cm.Trim(0.3, scope="model")], space="full")
+    assert list(merged) == ["q", "v", "k"]
+    np.testing.assert_array_equal(backend.dense(merged["q"]), (first[:30] + second[:30]).reshape(6, 5))
+    np.testing.assert_array_equal(backend.dense(merged["v"]), first[30:38].reshape(2, 4))
+    np.testing.assert_array_equal(backend.dense(merged["k"]), (first[38:] + second[30:]).reshape(6, 5))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"density": 0}, "trim.density: expected a number above 0 and at most 1, got 0"),
+        ({"density": 20}, "trim.density: expected a number above 0 and at most 1, got 20"),
+        ({"density": float("nan")}, "trim.density: .* got nan"),
+        ({"density": "0.5"}, "trim.density: .* got '0.5'"),
+        ({"density": None}, "trim.density: .* got None"),
+        ({"keep": "top"}, "trim.keep: expected one of threshold, exact, got 'top'"),
+        ({"scope": "layer"}, "trim.scope: expected one of tensor, model, got 'layer'"),
+    ],
+)
+def test_refused(parameters: dict, message: str) -> None:
+    with pytest.raises(cm.ParameterError, match=message):
+        cm.Trim(**parameters)

@@ -1,0 +1,134 @@
+"""Reference bases: orthonormal, of the right rank, with null directions masked, in the right order."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import BACKENDS, EPS, Backend
+
+import coremerge_ref as cm
+from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio
+
+# Live sizes of the two stacks for 6 × 5 tasks of ranks 2, 2, of which the second is replaced.
+LIVE = {
+    "generic": (4, 4),
+    "duplicated": (2, 2),
+    "cancelling": (2, 2),
+    "zero": (2, 4),  # B = 0 has no columns, but A its rows
+    "empty": (2, 2),
+    "deficient": (2, 2),
+    "vera": (4, 2),
+}
+TUCKER = {**LIVE, "zero": (2, 2)}
+
+
+@pytest.mark.parametrize("basis", ["paper", "tucker"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_live_columns_are_orthonormal_and_the_rest_zero(backend: Backend, kind: str, basis: str) -> None:
+    factors = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), kind=kind, seed=11).build()
+    frames = cm.reference_bases(backend.updates(factors), basis=basis)
+    expected = {"paper": LIVE, "tucker": TUCKER}[basis][kind]
+    assert (float(frames.rows), float(frames.cols)) == expected
+    R = sum(B.shape[-1] for B, _, _ in factors)
+    for frame, live, size in ((frames.U, expected[0], 6), (frames.V, expected[1], 5)):
+        U = backend.host(frame)
+        assert U.shape == (size, min(size, R))
+        assert ratio(U[:, :live].T @ U[:, :live], np.eye(live), 1.0, EPS["float64"]) <= THRESHOLD
+        assert not np.any(U[:, live:])
+
+
+def test_paper_basis_is_the_left_singular_vectors_of_the_stack(backend: Backend) -> None:
+    """Up to signs, since the singular values are apart."""
+    factors = Recipe(6, 5, (2, 2), scales=(1.0, 3.0), seed=4).build()
+    frames = cm.reference_bases(backend.updates(factors))
+    B = np.concatenate([s * B for B, _, s in factors], axis=1)
+    A = np.concatenate([A for _, A, _ in factors], axis=0)
+    for frame, stack in ((frames.U, B), (frames.V, A.T)):
+        U, S, _ = np.linalg.svd(stack, full_matrices=False)
+        gap = np.min(-np.diff(S)) / S[0]
+        assert ratio(np.abs(np.sum(backend.host(frame) * U, axis=0)), np.ones(4), 1.0, EPS["float64"]) <= THRESHOLD
+        overlap = np.abs(backend.host(frame).T @ U)
+        assert ratio(overlap, np.eye(4), 1.0, EPS["float64"], 1 / gap) <= THRESHOLD
+
+
+def test_tucker_basis_is_the_singular_vectors_of_the_updates(backend: Backend) -> None:
+    factors = Recipe(6, 5, (2, 2), scales=(1.0, 3.0), seed=5).build()
+    frames = cm.reference_bases(backend.updates(factors), basis="tucker")
+    W = dense(factors)
+    for frame, stack in ((frames.U, np.concatenate(list(W), 1)), (frames.V, np.concatenate([X.T for X in W], 1))):
+        U, S, _ = np.linalg.svd(stack, full_matrices=False)
+        gap = np.min(-np.diff(S[:4])) / S[0]
+        overlap = np.abs(backend.host(frame).T @ U[:, :4])
+        assert ratio(overlap, np.eye(4), 1.0, EPS["float64"], 1 / gap) <= THRESHOLD
+
+
+def test_tucker_basis_does_not_see_how_a_task_is_factored() -> None:
+    (B, A, _), other = Recipe(9, 8, (2, 3), seed=6).build()
+    G = np.array([[1.0, 3.0], [0.5, -2.0]])
+    again = [(B @ G, np.linalg.solve(G, A)), other[:2]]
+    moved, still = [], []
+    for basis, gap in (("tucker", still), ("paper", moved)):
+        first = cm.reference_bases([(B, A), other[:2]], basis=basis)
+        second = cm.reference_bases(again, basis=basis)
+        gap.append(np.linalg.norm(np.abs(first.U.T @ second.U) - np.eye(5)))
+    assert still[0] < 1e-11
+    assert moved[0] > 1e-2
+
+
+def test_a_task_scaled_down_keeps_its_directions(backend: Backend) -> None:
+    """(c B, A / c) is the same model, so 1e-20 in one factor loses nothing; neither does a small s_t."""
+    (B, A, _), (C, D, _) = Recipe(6, 5, (2, 2), seed=7).build()
+    for factors in ([(1e-20 * B, 1e20 * A, 1.0), (C, D, 1.0)], [(B, A, 1e-20), (C, D, 1.0)], [(B, A, 1.0), (C, D, 1e30)]):
+        for basis in ("paper", "tucker"):
+            frames = cm.reference_bases(backend.updates(factors), basis=basis)
+            assert (float(frames.rows), float(frames.cols)) == (4, 4)
+
+
+def test_rank_full_keeps_every_column(backend: Backend) -> None:
+    factors = Recipe(6, 5, (2, 2), kind="duplicated", seed=8).build()
+    frames = cm.reference_bases(backend.updates(factors), rank="full")
+    assert (float(frames.rows), float(frames.cols)) == (4, 4)
+    U = backend.host(frames.U)
+    assert ratio(U.T @ U, np.eye(4), 1.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_ranks_of_a_batch_differ_by_layer(backend: Backend) -> None:
+    """Null directions are masked, not cut: one batch may hold layers of different rank."""
+    layers = [Recipe(6, 5, (2, 2), kind=kind, seed=9).build() for kind in ("generic", "zero")]
+    factors = [tuple(np.stack([layer[t][i] for layer in layers]) for i in range(2)) + (1.0,) for t in range(2)]
+    frames = cm.reference_bases(backend.updates(factors))
+    np.testing.assert_array_equal(backend.host(frames.rows), [4, 2])
+    np.testing.assert_array_equal(backend.host(frames.cols), [4, 4])
+
+
+@pytest.mark.parametrize("factors", [[(np.zeros((4, 0)), np.zeros((0, 3)))] * 2, [(np.zeros((4, 2)), np.zeros((2, 3)))]])
+def test_nothing_at_all_has_frames_of_live_size_zero(factors: Any) -> None:
+    frames = cm.reference_bases(factors)
+    assert (float(frames.rows), float(frames.cols)) == (0, 0)
+    assert not np.any(frames.U)
+    assert cm.reconstruct(cm.project(factors, frames)[0], frames).to_dense().shape == (4, 3)
+
+
+@pytest.mark.parametrize("driver", ["auto", "cholesky", "qr", "svd"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_driver_finds_the_same_span(driver: str, kind: str) -> None:
+    agree_on_span(BACKENDS["numpy"], Recipe(9, 8, (3, 2, 2), kind=kind, seed=12), driver)
+
+
+@pytest.mark.parametrize("driver", ["cholesky", "qr", "svd"])
+def test_every_driver_runs_on_every_library(backend: Backend, driver: str) -> None:
+    agree_on_span(backend, Recipe(6, 5, (2, 2), seed=12), driver)
+
+
+def agree_on_span(backend: Backend, recipe: Recipe, driver: str) -> None:
+    factors = recipe.build()
+    frames = cm.reference_bases(backend.updates(factors), driver=driver)
+    plain = cm.reference_bases([f[:2] for f in factors], driver="qr")
+    for one, other in ((frames.U, plain.U), (frames.V, plain.V)):
+        P, Q = backend.host(one), other
+        assert ratio(P @ P.T, Q @ Q.T, 1.0, EPS["float64"], kappa=50) <= THRESHOLD
+
+
+def test_unknown_driver() -> None:
+    with pytest.raises(cm.ParameterError, match="driver"):
+        cm.merge([(np.ones((3, 2)), np.ones((2, 3)))], "ta", driver="lu")
