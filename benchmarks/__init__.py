@@ -1,0 +1,1 @@
+"""Accuracy, complexity and speed, measured; `python -m benchmarks` runs the last two."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from coremerge_ref import linalg, namespaces, orthonormal
-from coremerge_ref.frames import Frames
+from coremerge_ref.frames import Frame, Frames
 from coremerge_ref.namespaces import Array
 
 Factors = Sequence[tuple[Array, Array]]
@@ -24,51 +24,69 @@ class How:
     driver: str = "auto"
     any_frame: bool = False
 
+    def __post_init__(self) -> None:
+        orthonormal.check_driver(self.driver)
+
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A frame U (…, m, p) of a stack [X_1 … X_T], its live size (…), singular values S (…, p), and each Uᵀ X_t."""
+    """A frame (…, m, p) of a stack [X_1 … X_T], its live size (…), singular values S (…, p), and each Uᵀ X_t."""
 
-    U: Array
+    frame: Frame
     size: Array
     S: Array
     coordinates: list[Array]
 
+    @property
+    def norms(self) -> list[Array]:
+        """‖X_t‖_F (…), which the coordinates have too."""
+        return [linalg.norm(C) for C in self.coordinates]
 
-def joint_frame(blocks: Sequence[Array], norms: Sequence[Array], how: How) -> Side:
+
+def joint_frame(blocks: Sequence[Array], how: How, norms: Sequence[Array] | None = None) -> Side:
     """Left singular vectors of [X_1 … X_T], p = min(m, Σ r_t) of them, for blocks X_t (…, m, r_t).
 
-    How many directions are live is judged on the balanced stack, each block divided by norms[t] (…): c·B_t with A_t / c
-    is the same model, so no task may lose directions for being small in one factor. Which directions they are is the
-    raw stack's affair, as in the paper's Def. 2. With any_frame S belongs to the balanced stack.
+    How many directions are live is judged on the balanced stack, each block divided by its Frobenius norm, or by
+    norms[t] (…): c·B_t with A_t / c is the same model, so no task may lose directions for being small in one factor.
+    Which directions they are is the raw stack's affair, as in the paper's Def. 2. With any_frame they are any
+    orthonormal ones, and S means nothing.
     """
     xp = array_namespace(*blocks)
     ranks = [block.shape[-1] for block in blocks]
     if sum(ranks) == 0:  # one masked direction keeps every later shape legal
-        blocks, norms = [xp.sum(blocks[0], axis=-1, keepdims=True)], norms[:1]
+        blocks, norms = [xp.sum(blocks[0], axis=-1, keepdims=True)], None
     X = xp.concat([*blocks], axis=-1)
-    # one weight a column, (…, R); a block of norm zero is zero and keeps weight 1
-    units = [xp.where(c > 0, c, 1.0)[..., None] for c in norms]
-    weight = xp.concat([c * xp.ones_like(X_t[..., 0, :]) for c, X_t in zip(units, blocks, strict=True)], axis=-1)
-    driver = how.driver if how.rank == linalg.NUMERICAL or how.driver != "auto" else "qr"
-    Q, C, independent = orthonormal.factored(X / weight[..., None, :], driver)  # (…, m, p), (…, p, R)
-    if independent:  # nothing to mask
-        W, live, S = None, xp.ones_like(C[..., 0]) > 0, C[..., 0]
+    fast = orthonormal.cholesky_qr2(X, ranks, how.driver) if norms is None and how.rank == linalg.NUMERICAL else None
+    if fast is not None:  # of full rank, nothing to mask
+        Q, Z, C = fast
+        live, S = xp.ones_like(C[..., 0, :]) > 0, C[..., 0, :]
     else:
-        W, S, _ = linalg.svd(C)
-        rtol = linalg.tolerance((X.shape[-2], X.shape[-1]), X.dtype, how.rank)
-        live = S > rtol * S[..., :1]  # (…, p)
-        W = linalg.masked(W, live)
-        C = xp.matrix_transpose(W) @ C
-    C = C * weight[..., None, :]  # the raw stack's coordinates
+        Q, Z, C, live, S = _revealed(X, _column_weights(blocks, norms), how)
     if not how.any_frame:
         P, S, _ = linalg.svd(C)
         P = linalg.masked(P, linalg.leading(_size(live), live.shape[-1], X))
-        W, C = P if W is None else W @ P, xp.matrix_transpose(P) @ C
+        Z, C = Z @ P, xp.matrix_transpose(P) @ C
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
-    return Side(
-        Q if W is None else Q @ W, _size(live), S, [C[..., i : i + r] for i, r in zip(starts, ranks, strict=True)]
-    )
+    coordinates = [C[..., i : i + r] for i, r in zip(starts, ranks, strict=True)]
+    return Side(Frame(Q, Z, whole=fast is not None), _size(live), S, coordinates)
+
+
+def _revealed(X: Array, weight: Array, how: How) -> tuple[Array, Array, Array, Array, Array]:
+    """Q, Z, the raw stack's coordinates C, live (…, p) and S of the balanced stack, whatever its rank."""
+    xp = array_namespace(X)
+    Q, C = orthonormal.householder(X / weight[..., None, :], how.driver)  # (…, m, p), (…, p, R)
+    Z, S, _ = linalg.svd(C)
+    live = S > linalg.tolerance((X.shape[-2], X.shape[-1]), X.dtype, how.rank) * S[..., :1]  # (…, p)
+    Z = linalg.masked(Z, live)
+    return Q, Z, (xp.matrix_transpose(Z) @ C) * weight[..., None, :], live, S
+
+
+def _column_weights(blocks: Sequence[Array], norms: Sequence[Array] | None) -> Array:
+    """One weight a column, (…, R): its block's norm; a block of norm zero is zero and keeps weight 1."""
+    xp = array_namespace(*blocks)
+    sizes = [linalg.norm(block) for block in blocks] if norms is None else norms
+    units = [xp.where(c > 0, c, 1.0)[..., None] for c in sizes]
+    return xp.concat([c * xp.ones_like(X_t[..., 0, :]) for c, X_t in zip(units, blocks, strict=True)], axis=-1)
 
 
 def _size(live: Array) -> Array:
@@ -79,47 +97,52 @@ def _size(live: Array) -> Array:
 
 def paper_basis(factors: Factors, how: How) -> Frames:
     """U from the stack [B_1 … B_T], V from [A_1; …; A_T]: the reference bases of the paper (Def. 2)."""
-    return _framed(*factor_sides(factors, how))
+    left, right = factor_sides(factors, how)
+    return framed(left, right, list(zip(left.norms, right.norms, strict=True)))
 
 
 def tucker_basis(factors: Factors, how: How) -> Frames:
     """The HOSVD frames of the m × n × T tensor of updates: a matter of the ΔW_t alone, not of how each is factored."""
-    return _framed(*tucker_sides(factors, how))
+    return framed(*tucker_sides(factors, how))
 
 
-def _framed(left: Side, right: Side) -> Frames:
-    """Both sides as frames, with what the factors are in them: (Uᵀ B_t, A_t V)."""
-    transposed = array_namespace(right.U).matrix_transpose
+def framed(left: Side, right: Side, norms: Sequence[tuple[Array, Array]]) -> Frames:
+    """Both sides as frames, with what the factors are in them, (Uᵀ B_t, A_t V), and the norms of the factors."""
+    transposed = array_namespace(right.S).matrix_transpose
     inside = [(L, transposed(R)) for L, R in zip(left.coordinates, right.coordinates, strict=True)]
-    return Frames(left.U, right.U, left.size, right.size, inside=inside)
+    return Frames(left.frame, right.frame, left.size, right.size, inside=inside, norms=norms)
 
 
 def factor_sides(factors: Factors, how: How) -> tuple[Side, Side]:
     """The frames of the stacks of factors, left and right."""
     xp = array_namespace(*[X for pair in factors for X in pair])
-    Bs = [B for B, _ in factors]
-    Ats = [xp.matrix_transpose(A) for _, A in factors]
-    return joint_frame(Bs, [linalg.norm(B) for B in Bs], how), joint_frame(Ats, [linalg.norm(At) for At in Ats], how)
+    return (
+        joint_frame([B for B, _ in factors], how),
+        joint_frame([xp.matrix_transpose(A) for _, A in factors], how),
+    )
 
 
-def tucker_sides(factors: Factors, how: How) -> tuple[Side, Side]:
+def tucker_sides(factors: Factors, how: How) -> tuple[Side, Side, list[tuple[Array, Array]]]:
     """Left singular vectors of [ΔW_1 … ΔW_T] and right ones of [ΔW_1; …; ΔW_T], found inside the core space.
 
-    Their coordinates are those of the factors: Uᵀ B_t and Vᵀ A_tᵀ.
+    Their coordinates are those of the factors, Uᵀ B_t and Vᵀ A_tᵀ; third, the norms of the factors.
     """
     xp = array_namespace(*[X for pair in factors for X in pair])
     left, right = factor_sides(factors, How(how.rank, how.driver, any_frame=True))
     Ms = [L @ xp.matrix_transpose(R) for L, R in zip(left.coordinates, right.coordinates, strict=True)]  # (…, p, q)
-    norms = [linalg.norm(B) * linalg.norm(A) for B, A in factors]
+    norms = list(zip(left.norms, right.norms, strict=True))
+    sizes = [b * a for b, a in norms]
     small = How(how.rank, "qr")
     return (
-        _rotated(left, joint_frame(Ms, norms, small)),
-        _rotated(right, joint_frame([xp.matrix_transpose(M) for M in Ms], norms, small)),
+        _rotated(left, joint_frame(Ms, small, sizes)),
+        _rotated(right, joint_frame([xp.matrix_transpose(M) for M in Ms], small, sizes)),
+        norms,
     )
 
 
 def _rotated(side: Side, inner: Side) -> Side:
     """The frame U W, for W (…, p, p') a frame inside the span of U."""
-    xp = array_namespace(side.U)
-    inward = xp.matrix_transpose(inner.U)
-    return Side(side.U @ inner.U, inner.size, inner.S, [inward @ C for C in side.coordinates])
+    W = inner.frame.array
+    inward = array_namespace(W).matrix_transpose(W)
+    frame = Frame(side.frame.Q, side.frame.Z @ W, whole=False)
+    return Side(frame, inner.size, inner.S, [inward @ C for C in side.coordinates])

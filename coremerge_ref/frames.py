@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -12,22 +13,51 @@ from coremerge_ref.updates import DenseUpdate, LowRankUpdate, Update
 
 
 @dataclass(frozen=True, eq=False)
+class Frame:
+    """An orthonormal frame as a product Q Z (…, m, p), Q (…, m, k) and Z (…, k, p) small: fewer m-sized products.
+
+    whole: Z is invertible, so that Q alone spans the same and Z may go to the other factor of an update.
+    """
+
+    Q: Array
+    Z: Array
+    whole: bool
+
+    @cached_property
+    def array(self) -> Array:
+        """The frame itself (…, m, p)."""
+        return self.Q @ self.Z
+
+
+@dataclass(frozen=True, eq=False)
 class Frames:
-    """A pair of orthonormal frames U (…, m, p) and V (…, n, q); None is the identity, I_m or I_n.
+    """A pair of orthonormal frames U (…, m, p) and V (…, n, q), as arrays or Frame; None is the identity, I_m or I_n.
 
     Masked directions are zero columns, after the live ones. `rows` and `cols` are the live sizes: how many columns of
     U and V are not masked, a Python int where the frame is an identity, else a floating array (…).
 
     `sigma` (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i, decode multiplies it back.
-    `inside`, where a basis knows them already: the pairs (Uᵀ B_t, A_t V) of the factors that it was made from.
+    Where a basis knows them: `inside`, the pairs (Uᵀ B_t, A_t V) of the factors that it was made from, and `norms`, the
+    pairs (‖B_t‖, ‖A_t‖) (…).
     """
 
-    U: Array | None
-    V: Array | None
+    left: Array | Frame | None
+    right: Array | Frame | None
     rows: Any
     cols: Any
     sigma: Array | None = None
     inside: Sequence[tuple[Array, Array]] | None = None
+    norms: Sequence[tuple[Array, Array]] | None = None
+
+    @property
+    def U(self) -> Array | None:
+        """The left frame (…, m, p), None for the identity."""
+        return self.left.array if isinstance(self.left, Frame) else self.left
+
+    @property
+    def V(self) -> Array | None:
+        """The right frame (…, n, q), None for the identity."""
+        return self.right.array if isinstance(self.right, Frame) else self.right
 
     def encode(self, B: Array, A: Array) -> tuple[Array, Array]:
         """M = Uᵀ (B A) V as a product (…, p, r), (…, r, q), for B (…, m, r), A (…, r, n)."""
@@ -58,10 +88,24 @@ class Frames:
     def decode(self, M: Array) -> Update:
         """U M Vᵀ as a LowRankUpdate of rank min(p, q); as a DenseUpdate where both frames are identities."""
         xp = array_namespace(M)
-        if self.U is None and self.V is None:
+        if self.left is None and self.right is None:
             return DenseUpdate(M)
         if M.shape[-2] <= M.shape[-1]:
-            left = namespaces.identity(M, M.shape[-2]) if self.U is None else self.U  # (…, m, p)
-            return LowRankUpdate(left, M if self.V is None else M @ xp.matrix_transpose(self.V))
-        right = namespaces.identity(M, M.shape[-1]) if self.V is None else xp.matrix_transpose(self.V)  # (…, q, n)
-        return LowRankUpdate(M if self.U is None else self.U @ M, right)
+            B, M = _outer(self.left, M)
+            return LowRankUpdate(B, xp.matrix_transpose(_applied(self.right, xp.matrix_transpose(M))))
+        At, Mt = _outer(self.right, xp.matrix_transpose(M))
+        return LowRankUpdate(_applied(self.left, xp.matrix_transpose(Mt)), xp.matrix_transpose(At))
+
+
+def _outer(frame: Array | Frame | None, M: Array) -> tuple[Array, Array]:
+    """An m-sized factor and what is left of M (…, p, q), with the same product as the frame times M."""
+    if isinstance(frame, Frame):
+        return (frame.Q, frame.Z @ M) if frame.whole else (frame.array, M)
+    return namespaces.identity(M, M.shape[-2]) if frame is None else frame, M
+
+
+def _applied(frame: Array | Frame | None, M: Array) -> Array:
+    """The frame times M (…, p, q)."""
+    if isinstance(frame, Frame):
+        return frame.Q @ (frame.Z @ M)
+    return M if frame is None else frame @ M

@@ -107,7 +107,7 @@ def prepare(
     *batch, m, n = present[0].shape
     rtol = linalg.tolerance((m, n, sum(update.rank for update in present)), dtype, options.rank)
     with namespaces.overflow_checked():
-        sizes = [(linalg.norm(B), linalg.norm(A)) for B, A in factors]
+        sizes = frames.norms or [(linalg.norm(B), linalg.norm(A)) for B, A in factors]
         # the larger norm first: rtol times the smaller alone could underflow
         noise = xp.stack([rtol * xp.maximum(b, a) * xp.minimum(b, a) for b, a in sizes])  # (T, …)
         M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
@@ -151,7 +151,7 @@ def frames_for(factors: Sequence[tuple[Array, Array]], pipeline: Pipeline, space
     free = pipeline.equivariance == ORTHOGONAL and options.rank == linalg.NUMERICAL
     how = How(options.rank, options.driver, any_frame=free)
     frames = space.frames(factors, how)
-    if free and frames.U is None and frames.V is None:
+    if free and frames.left is None and frames.right is None:
         return replace(Core().frames(factors, how), rows=frames.rows, cols=frames.cols)
     return frames
 

@@ -1,6 +1,4 @@
-"""Orthonormal frames of tall matrices: X = Q C, by the quickest driver that proves itself on the spot."""
-
-from typing import Any
+"""Orthonormal frames of tall matrices: X = (Q Z) C, by the quickest driver that proves itself on the spot."""
 
 from array_api_compat import array_namespace
 
@@ -13,58 +11,80 @@ _FAR = 1e-6  # distance from orthonormality up to which a second Cholesky pass r
 _LOST = 30.0  # lossless residual, in units of eps · ‖X‖, up to which a frame is taken
 
 
-def factored(X: Array, driver: str = "auto") -> tuple[Array, Array, bool]:
-    """Q (…, m, p) orthonormal and C (…, p, R) with X = Q C (…, m, R), p = min(m, R); True if rank X = R for sure.
-
-    driver "cholesky" is Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the
-    most part; where it cannot prove itself the result is that of "qr", Householder's, which is always right, as is
-    "svd", the paper's way. "auto" is "cholesky". While values cannot be looked at (jit), "qr" stands in for it.
-    Columns of X are expected to be of like norm. Raises ParameterError for another driver.
-    """
+def check_driver(driver: str) -> None:
+    """ParameterError unless `driver` is one of DRIVERS."""
     if driver not in DRIVERS:
         raise ParameterError(f"driver: expected one of {', '.join(DRIVERS)}, got {driver!r}")
+
+
+def householder(X: Array, driver: str) -> tuple[Array, Array]:
+    """Q (…, m, p) orthonormal and C (…, p, R) with X = Q C (…, m, R), p = min(m, R), whatever the rank of X.
+
+    By Householder's QR, or by the SVD for driver "svd", the paper's way. A wide X takes the identity: it has no rows to
+    save, and its QR has no derivative where it is deficient.
+    """
     xp = array_namespace(X)
     if driver == "svd":
         P, S, Qh = linalg.svd(X)
-        return P, S[..., None] * Qh, False
-    if driver != "qr" and X.shape[-2] >= X.shape[-1] and namespaces.is_concrete(X):
-        fast = _cholesky_qr2(X)
-        if fast is not None:
-            return *fast, True
-    if X.shape[-2] <= X.shape[-1]:  # no rows to save; and a wide stack's QR has no derivative where it is deficient
-        return namespaces.identity(X, X.shape[-2]), X, False
-    return *xp.linalg.qr(X), False
+        return P, S[..., None] * Qh
+    if X.shape[-2] <= X.shape[-1]:
+        return namespaces.identity(X, X.shape[-2]), X
+    Q, C = xp.linalg.qr(X)
+    return Q, C
 
 
-def _cholesky_qr2(X: Array) -> tuple[Array, Array] | None:
-    """Q, C of Cholesky-QR2, or None where it fails to prove itself."""
+def cholesky_qr2(X: Array, ranks: list[int], driver: str) -> tuple[Array, Array, Array] | None:
+    """Q (…, m, R), Z (…, R, R), C (…, R, R): X = (Q Z) C with Q Z orthonormal, for X (…, m, R) of full numerical rank.
+
+    Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the most part; the second
+    time L⁻ᵀ = Z is not multiplied in, since whoever uses the frame can do that on the small side. Blocks of `ranks`
+    columns are balanced by their norms, which the Gram matrix has on its diagonal.
+
+    None where it cannot prove itself: driver "qr" or "svd", m < R, values that cannot be looked at (jit), Gram matrices
+    that are not positive definite or out of range, columns that are dependent or nearly so.
+    """
+    if driver in ("qr", "svd") or X.shape[-2] < X.shape[-1] or not namespaces.is_concrete(X):
+        return None
     xp = array_namespace(X)
-    C = None
-    Q = X
     try:
-        for _ in range(2):
-            gram = xp.matrix_transpose(Q) @ Q
-            if C is not None and not _small(gram - namespaces.identity(gram, gram.shape[-1]), _FAR):
+        with namespaces.overflow_checked():
+            gram = xp.matrix_transpose(X) @ X
+            unit = 1 / _block_norms(gram, ranks)  # (…, R)
+            L = xp.linalg.cholesky(unit[..., :, None] * gram * unit[..., None, :])
+            Q = X @ (unit[..., :, None] * xp.matrix_transpose(xp.linalg.inv(L)))
+            again = xp.matrix_transpose(Q) @ Q
+            if not _small(again - namespaces.identity(again, again.shape[-1]), _FAR):
                 return None
-            L = xp.linalg.cholesky(gram)
-            Q = Q @ xp.matrix_transpose(xp.linalg.inv(L))
-            C = xp.matrix_transpose(L) if C is None else xp.matrix_transpose(L) @ C
+            K = xp.linalg.cholesky(again)
+            Z = xp.matrix_transpose(xp.linalg.inv(K))
+            C = (xp.matrix_transpose(K) @ xp.matrix_transpose(L)) / unit[..., None, :]
+            return (Q, Z, C) if _proven(X, unit, Q, Z @ C) else None
     except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "not positive definite"
         return None
-    return (Q, C) if C is not None and proven(X, Q, C) else None
 
 
-def proven(X: Array, Q: Array, C: Array) -> bool:
+def _block_norms(gram: Array, ranks: list[int]) -> Array:
+    """Frobenius norm of each block of columns, once a column (…, R), from the Gram matrix; 1 for a zero block."""
+    xp = array_namespace(gram)
+    squares = xp.linalg.diagonal(gram)  # (…, R)
+    starts = [sum(ranks[:t]) for t in range(len(ranks))]
+    sums = [xp.sum(squares[..., i : i + r], axis=-1, keepdims=True) for i, r in zip(starts, ranks, strict=True)]
+    columns = [xp.broadcast_to(total, (*total.shape[:-1], r)) for total, r in zip(sums, ranks, strict=True)]
+    norms = xp.sqrt(xp.concat(columns, axis=-1))
+    return xp.where(norms > 0, norms, 1.0)
+
+
+def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
     """Whether X = Q C holds to rounding, seen on a few fixed vectors, which a wrong frame passes by accident alone."""
     xp = array_namespace(X)
     columns = namespaces.positions(X.shape[-1], X)  # (R,)
-    probes = xp.stack([xp.cos((k + 1.0) * columns) for k in range(4)], axis=-1)  # (R, 4)
-    probes = namespaces.cast(probes, X.dtype)
-    unit = namespaces.eps(X.dtype) * linalg.norm(X) * X.shape[-1] ** 0.5  # a probe has norm √(R / 2)
-    return _small(X @ probes - Q @ (C @ probes), _LOST * unit)
+    probes = namespaces.cast(xp.stack([xp.cos((k + 1.0) * columns) for k in range(4)], axis=-1), X.dtype)
+    probes = unit[..., :, None] * probes  # (…, R, 4), which sees every block at norm 1
+    error = X @ probes - Q @ (C @ probes)
+    return _small(error, _LOST * namespaces.eps(X.dtype) * X.shape[-1])  # ‖X‖ ‖probe‖ is about √T √(R / 2)
 
 
-def _small(error: Array, bound: Any) -> bool:
+def _small(error: Array, bound: float) -> bool:
     """Whether every layer's `error` (…, a, b) has a norm of at most `bound`; NaN is not small."""
     xp = array_namespace(error)
     return bool(xp.all(linalg.norm(error) <= bound))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from array_api_compat import array_namespace
+
 from coremerge_ref import bases, linalg
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.frames import Frames
@@ -37,13 +39,17 @@ class Knots:
         if self.transposed and not self.scaled:
             raise ParameterError("Knots: scaled=False is defined for transposed=False alone, as in the paper's code")
         (B, _), (_, A) = factors[0], factors[0]
-        left, right = bases.tucker_sides(factors, how)
+        left, right, norms = bases.tucker_sides(factors, how)
         if self.transposed:
-            return Frames(None, right.U, int(B.shape[-2]), right.size)
+            inside = [
+                (B_t, array_namespace(R).matrix_transpose(R))
+                for (B_t, _), R in zip(factors, right.coordinates, strict=True)
+            ]
+            return Frames(None, right.frame, int(B.shape[-2]), right.size, inside=inside, norms=norms)
         live = linalg.leading(left.size, left.S.shape[-1], left.S)
         sigma = None if self.scaled else linalg.masked(left.S[..., None, :], live)[..., 0, :]
         inside = [(L, A_t) for L, (_, A_t) in zip(left.coordinates, factors, strict=True)]
-        return Frames(left.U, None, left.size, int(A.shape[-1]), sigma, inside)
+        return Frames(left.frame, None, left.size, int(A.shape[-1]), sigma, inside, norms)
 
 
 @dataclass(frozen=True)

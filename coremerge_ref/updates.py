@@ -56,8 +56,10 @@ class LowRankUpdate:
 
     def folded(self, dtype: Any) -> tuple[Array, Array]:
         """(scale · B, A) in `dtype`: the factors with the scaling folded in before anything else happens."""
-        B = namespaces.cast(self.B, dtype)  # (…, m, r)
-        return B * namespaces.scalar(self.scale, B)[..., None, None], namespaces.cast(self.A, dtype)
+        B, A = namespaces.cast(self.B, dtype), namespaces.cast(self.A, dtype)
+        if isinstance(self.scale, float | int) and self.scale == 1:
+            return B, A
+        return B * namespaces.scalar(self.scale, B)[..., None, None], A
 
     def to_dense(self) -> Array:
         """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists."""

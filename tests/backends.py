@@ -121,10 +121,10 @@ BACKENDS = {
     b.name: b
     for b in (
         NumPy("numpy"),
-        Strict("strict", WORKING, 0.5),
-        Strict("strict-device1", WORKING, 0.25),
-        Torch("torch", EVERY, 0.5),
-        Jax("jax", EVERY, 0.15),
+        Strict("strict", WORKING, 0.25),
+        Strict("strict-device1", WORKING, 0.1),
+        Torch("torch", EVERY, 0.25),
+        Jax("jax", EVERY, 0.1),
         CuPy("cupy", ("float16", "float32", "float64")),
     )
 }

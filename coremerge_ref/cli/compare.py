@@ -32,6 +32,7 @@ def compare(
     mistakes are recognized, too: A and B merged apart, alpha ignored, an input left out. If nothing reproduces it to
     the rounding of its dtype, the closest are shown. The scale, weights of linear merges and CART's coefficient are
     solved for; other parameters are tried at common values. Random masks (DARE) are known for coremerge's own alone.
+    Layers of millions of entries take minutes in full space: name the method if you can.
 
     \b
     coremerge compare task-a task-b merged

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coremerge_ref.dialects import DIALECTS
 from coremerge_ref.identify.candidates import Candidate
 
 _PLAIN = 1e-5  # a fitted number this close to a plain one, relatively, is shown as that
@@ -12,10 +13,10 @@ _PLAIN = 1e-5  # a fitted number this close to a plain one, relatively, is shown
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """One hypothesis. numbers: fitted, as candidate.unknowns names them. distance: ‖Σ c_i X_i − Y‖ / ‖Y‖ over all layers.
+    """One hypothesis. numbers: fitted, as candidate.unknowns names them.
 
-    worst: the layer that is farthest off, relatively, and how far. truncated: the hypothesis holds after the best
-    approximation of each layer's rank.
+    distance: ‖Σ c_i X_i − Y‖ / ‖Y‖ over all layers. worst: the layer that is farthest off, relatively, and how far.
+    truncated: the hypothesis holds after the best approximation of each layer's rank.
     """
 
     candidate: Candidate
@@ -39,15 +40,17 @@ class Match:
         """The parameters that the hypothesis sets, as stage.parameter → value."""
         return {f"{stage}.{k}": v for stage, values in self.candidate.parameters.items() for k, v in values.items()}
 
+    def _told_apart(self) -> bool:
+        """Whether naming dialects says something: some have this function, not all."""
+        return 0 < len(self.candidate.dialects) < len(DIALECTS) and self.candidate.space not in ("any", "factors")
+
     def describe(self) -> str:
         """The hypothesis in one line."""
         one = self.candidate
         where = {"any": "in any space", "factors": ""}.get(one.space, f"in {one.space} space")
         numbers = [f"{k} {v:.6g}" for k, v in self.fitted().items()]
         settings = [f"{k}={'relative' if v is None else v}" for k, v in self.settings().items()]
-        dialects = (
-            f"dialect {' or '.join(one.dialects)}" if one.dialects and one.space not in ("any", "factors") else ""
-        )
+        dialects = f"dialect {' or '.join(one.dialects)}" if self._told_apart() else ""
         cut = "truncated to the stored rank" if self.truncated else ""
         return ", ".join(
             x for x in (f"{one.method} {where}".strip(), *settings, dialects, *numbers, cut, one.mistake) if x

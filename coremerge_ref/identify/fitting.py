@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coremerge_ref.identify.target import Target, product_norm
+from coremerge_ref.identify.target import Target, product_norm, triangle
 from coremerge_ref.updates import DenseUpdate, LowRankUpdate, Update
 
 
@@ -25,7 +25,7 @@ class LeastSquares:
         columns = [_traces(X, target) for X in components] + [_own_traces(target)]
         rows = np.stack(columns, axis=1)  # (equations, k + 1)
         stacked = rows if self._triangle is None else np.concatenate([self._triangle, rows])
-        self._triangle = np.linalg.qr(stacked, mode="r")
+        self._triangle = triangle(stacked)
 
     def solve(self) -> tuple[np.ndarray, float]:
         """(c (k,), relative residual); the shortest c where several do."""

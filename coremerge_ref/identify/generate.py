@@ -6,8 +6,9 @@ from typing import Any
 
 from coremerge_ref.dialects import DIALECTS, preset
 from coremerge_ref.identify.candidates import Candidate, each_task, merging, merging_linearly
-from coremerge_ref.identify.tables import ANY, ANY_SPACE, SPACES, Grid, Row
+from coremerge_ref.identify.tables import ANY_SPACE, SPACES, Grid, Row
 from coremerge_ref.pipeline import Pipeline
+from coremerge_ref.spaces import Core
 
 
 def linear_candidate(tasks: int) -> Candidate:
@@ -40,16 +41,15 @@ def _candidate(row: Row, label: str, values: Mapping[str, Mapping[str, Any]], la
         return [made(pipeline, settings[pipeline], tuple(names)) for pipeline, names in found.items()]
 
     def made(pipeline: Pipeline, given: Mapping[str, Any], dialects: tuple[str, ...]) -> Candidate:
-        space = SPACES[label]
+        space = Core() if label == ANY_SPACE else SPACES[label]
         components = merging(pipeline, space)
         unknowns: tuple[str, ...] = ("scale",)
         if row.linear is not None:
             zero, one = (preset_with(pipeline, row.linear, value) for value in (0.0, 1.0))
             components = merging_linearly(zero, one, space)
             unknowns = ("scale", f"scale · {'.'.join(row.linear)}")
-        where = ANY_SPACE if row.spaces is ANY else label
         return Candidate(
-            row.method, where, telling(pipeline, given), components, dialects, unknowns,
+            row.method, label, telling(pipeline, given), components, dialects, unknowns,
             whole_model=pipeline.whole_model, key=(pipeline, label), siblings=siblings,
         )  # fmt: skip
 

@@ -1,25 +1,25 @@
 """The search: coarse on a few layers, closer where something comes near, confirmed on all layers."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from coremerge_ref import namespaces
-from coremerge_ref.errors import CoreMergeError, ParameterError
+from coremerge_ref.errors import ParameterError
 from coremerge_ref.identify.candidates import Candidate, Layers
 from coremerge_ref.identify.findings import Identification, Match, remarks
-from coremerge_ref.identify.fitting import LeastSquares, combined, distance
 from coremerge_ref.identify.generate import candidates, linear_candidate
+from coremerge_ref.identify.measuring import Targets, fitted, measured
 from coremerge_ref.identify.mistakes import factors_apart, misread, wrong_inputs
-from coremerge_ref.identify.tables import ANY_SPACE, COMMON, ROWS, Row
-from coremerge_ref.identify.target import Target
+from coremerge_ref.identify.tables import ANY_SPACE, COMMON, ROWS, SPACES, Row
 
-Targets = Mapping[str, Target]
 Progress = Callable[[int, int], None]
 
 PROBED_LAYERS, ENOUGH_ENTRIES = 1, 1024  # layers of the coarse search: the smallest with entries enough to tell apart
+LARGE = 2**18  # entries of a layer from which full space is tried last
 REFINED, CONFIRMED = 6, 12  # how many candidates come through each step
 # How far right arithmetic may be off, relative, in eps of what it computed in: SVDs amplify rounding by one over the
 # gap at their cuts, which is often above 1e-3. Narrow dtypes are merged in float32 at least.
@@ -65,7 +65,7 @@ class _Search:
         found = self._confirmed([linear_candidate(self.tasks)] if any(row.method == "ta" for row in rows) else [])
         largest = max(u.rank for updates in self.layers.values() for u in updates if u is not None)
         groups: list[Callable[[], list[Candidate]]] = [lambda: factors_apart(self.layers, self.weights)]
-        groups += [partial(candidates, [row], largest) for row in rows]
+        groups += [partial(candidates, [row], largest) for row in self._cheap_first(rows)]
         groups += [partial(self._misread, candidates(COMMON, largest))]
         near: list[tuple[float, Candidate]] = []
         for group in groups:
@@ -76,6 +76,13 @@ class _Search:
             if probed and probed[0][0] <= self.limit:
                 found += self._refined(near)
         return self._answer(found if self._within(found) else found + self._refined(near))
+
+    def _cheap_first(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows in order; where layers are large, full space, which forms every matrix, after all others."""
+        if all(np.prod(self.targets[name].update.shape) < LARGE for name in self.few):
+            return list(rows)
+        small = [replace(row, spaces=tuple(space for space in row.spaces if space != "full")) for row in rows]
+        return small + [replace(row, spaces=("full",)) for row in rows if "full" in row.spaces]
 
     def _misread(self, usual: list[Candidate]) -> list[Candidate]:
         wrong = wrong_inputs(self.layers)
@@ -103,42 +110,19 @@ class _Search:
         found = []
         for i, one in enumerate(ones):
             self.progress(i, len(ones))
-            fit = self._fit(one, self.few)
+            fit = fitted(one, self.few, self.targets, self.weights)
             if fit is not None:
                 found.append((fit[1], one))
         return sorted(found, key=_first)
-
-    def _fit(self, one: Candidate, layers: Layers) -> tuple[np.ndarray, float] | None:
-        squares = LeastSquares()
-        try:
-            for name, components in one.over(layers, self.weights):
-                squares.add(components, self.targets[name])
-            return squares.solve()
-        except (CoreMergeError, np.linalg.LinAlgError, ArithmeticError, ValueError):
-            return None  # undefined on these inputs, so not what was done
 
     def _confirmed(self, ones: Sequence[Candidate]) -> list[Match]:
         found = []
         for i, one in enumerate(ones):
             self.progress(i, len(ones))
-            fit = self._fit(one, self.layers)
+            fit = fitted(one, self.layers, self.targets, self.weights)
             if fit is not None:
-                found.append(self._measured(one, fit[0]))
+                found.append(measured(one, fit[0], self.layers, self.targets, self.weights, self.size))
         return found
-
-    def _measured(self, one: Candidate, numbers: np.ndarray) -> Match:
-        """The distance over all layers, of the whole or the truncated sum, whichever is nearer."""
-        off: dict[bool, dict[str, float]] = {False: {}, True: {}}
-        for name, components in one.over(self.layers, self.weights):
-            target, X = self.targets[name], combined(numbers, components)
-            off[False][name] = off[True][name] = distance(X, target)
-            if target.rank < X.rank:
-                off[True][name] = distance(X.truncate(target.rank), target)
-        total = {cut: float(np.sqrt(sum(d * d for d in each.values()))) / self.size for cut, each in off.items()}
-        cut = total[True] < 0.5 * total[False]
-        relative = {n: d / self.targets[n].norm if self.targets[n].norm else d / self.size for n, d in off[cut].items()}
-        worst = max(relative, key=lambda name: relative[name])
-        return Match(one, tuple(map(float, numbers)), total[cut], (worst, relative[worst]), cut)
 
     def _within(self, found: Iterable[Match]) -> list[Match]:
         """What is within the limit and about as near as the nearest, plainest first: the order of the tables."""
@@ -166,11 +150,12 @@ def _distinct(ones: Iterable[Candidate]) -> list[Candidate]:
     return list(kept.values())
 
 
-def _plainness(match: Match) -> tuple[bool, bool, bool, bool, int]:
+def _plainness(match: Match) -> tuple[bool, bool, bool, int, int]:
     """What sorts first is the plainest: no mistake, not truncated, true in any space or somebody's dialect, short."""
-    one = match.candidate
-    anywhere = one.space == ANY_SPACE
-    return bool(one.mistake), match.truncated, not one.dialects and not anywhere, not anywhere, len(match.settings())
+    one, order = match.candidate, (ANY_SPACE, *SPACES)
+    nameless = not one.dialects and one.space != ANY_SPACE
+    place = order.index(one.space) if one.space in order else 0
+    return bool(one.mistake), match.truncated, nameless, place, len(match.settings())
 
 
 def _first(pair: tuple[float, Candidate]) -> float:

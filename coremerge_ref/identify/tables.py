@@ -19,7 +19,8 @@ SPACES: dict[str, Space] = {
     "full": Full(),
 }
 ONE_BASIS = tuple(name for name in SPACES if "Tucker" not in name)  # where the basis plays no part, the sizes do
-ANY, ANY_SPACE = ("core",), "any"
+ANY_SPACE = "any"  # computed in core space
+ANY = (ANY_SPACE,)
 
 DENSITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 DROPS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9)

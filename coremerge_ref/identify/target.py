@@ -74,4 +74,10 @@ def product_norm(B: Any, A: Any) -> float:
     """‖B A‖_F without the product: from the triangular factors of B (m, r) and Aᵀ (n, r)."""
     if 0 in B.shape or 0 in A.shape:
         return 0.0
-    return float(np.linalg.norm(np.linalg.qr(B, mode="r") @ np.linalg.qr(A.T, mode="r").T))
+    return float(np.linalg.norm(triangle(B) @ triangle(A.T).T))
+
+
+def triangle(X: Any) -> np.ndarray:
+    """R (min(m, n), n) of X = Q R, for X (m, n)."""
+    R: np.ndarray = np.linalg.qr(X, mode="r")  # type: ignore[assignment]
+    return R

@@ -1,0 +1,1 @@
+"""Operation counts on paper, the same counts observed, and measured sweeps beside them."""

@@ -1,0 +1,1 @@
+"""The published algorithms in our own writing, and paired timings beside ours."""

@@ -1,0 +1,121 @@
+"""The paper's table 1 comes out of the counts, and what it leaves out."""
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from benchmarks.complexity import counts, leading, memory
+from benchmarks.complexity.calls import Call, calls, flops, total
+from benchmarks.complexity.counting import counting, watched
+from benchmarks.complexity.naive import naive
+from coremerge_ref.merging import Options, prepare
+from coremerge_ref.pipeline import as_pipeline
+from coremerge_ref.spaces import as_space
+from coremerge_ref.updates import as_updates
+
+
+def leading_ours(method, **how):
+    return leading.written(leading.leading(leading.ours(method, **how)))
+
+
+@pytest.mark.parametrize(("space", "method"), list(leading.TABLE1))
+def test_table_1_is_recovered(space, method):
+    """Each term it lists leads some step of the algorithm, and together they bound every step."""
+    steps = leading.steps(method, space, paper_svd=True)
+    entry = leading.TABLE1[space, method]
+    of_steps = set().union(*steps.values())
+    assert entry <= of_steps
+    assert all(any(leading.dominates(big, term) for big in entry) for term in of_steps)
+
+
+def test_what_the_table_leaves_out():
+    def whole(method, space):
+        return leading.written(leading.leading(set().union(*leading.steps(method, space).values())))
+
+    assert whole("ties", "full") == whole("dare", "full") == "n²Tr"
+    assert whole("cart", "full") == "n³T"
+    assert whole("ties", "knots") == whole("dare", "knots") == whole("cart", "knots") == "n³T"  # thin SVD: not n³T²
+    assert whole("ties", "core") == whole("dare", "core") == "n²Tr"
+    assert whole("cart", "core") == "n²Tr + T⁴r³"
+
+
+def test_ours_as_factors_has_no_n_squared():
+    """Iso, TA, DARE, TIES and CART as factors; T⁴r³ is CART's alone, since its deviations have rank R."""
+    for method in ("ta", "iso", "ties", "dare", "tsv"):
+        assert leading_ours(method) == "nT²r²", method
+    assert leading_ours("cart") == "nT²r² + T⁴r³"
+    assert leading_ours("tsv", dense=True) == "n²Tr"
+    assert leading_ours("tsv", space="full") == "nT²r²"  # runs in the core's frames
+    assert leading_ours("ties", space="full") == "n²Tr"
+
+
+def test_ours_costs_this_many_flops():
+    """The leading coefficient: two Gram products and two multiplications by L⁻ᵀ on either side, and decode."""
+    assert leading.ours("ta")[1, 2, 2] == 2 * (2 * 2 + 2 * 2) + 2
+
+
+def test_memory():
+    def of(space, algorithm, dense=True):
+        return leading.written(leading.leading(leading.memory_of(space, algorithm, dense=dense)))
+
+    assert of("full", "naive") == "n²T"
+    assert of("knots", "naive") == "n²T"
+    assert of("core", "naive") == "n² + T³r²"
+    assert of("core", "ours", dense=False) == "nTr + T³r²"
+
+
+@pytest.mark.parametrize("space", ["core", "knots", "full"])
+def test_arrays_have_the_size_that_memory_says(space):
+    m, n, ranks = 30, 40, (2, 3, 2)
+    rng = np.random.default_rng(0)
+    updates = as_updates([(rng.standard_normal((m, r)), rng.standard_normal((r, n))) for r in ranks])
+    pipeline = as_pipeline("ties")
+    prepared = prepare(updates, pipeline, as_space(space), Options())
+    found = sum(frame.size for frame in (prepared.frames.U, prepared.frames.V) if frame is not None)
+    assert found == memory.frames(m, n, ranks, space)
+    assert prepared.stack.M.size == memory.stack(m, n, ranks, space)
+    merged = cm.merge(updates, pipeline, space)
+    size = merged.matrix.size if space == "full" else merged.B.size + merged.A.size
+    assert size == memory.result(m, n, ranks, space)
+    assert sum(u.B.size + u.A.size for u in updates) == memory.inputs(m, n, ranks)
+
+
+@pytest.mark.parametrize("space", ["core", "knots", "full"])
+@pytest.mark.parametrize("method", ["ta", "tsv", "ties"])
+def test_peak_is_a_small_multiple_of_what_must_be_held(space, method):
+    m, n, ranks = 300, 400, (4, 4, 4)
+    rng = np.random.default_rng(0)
+    given = [(counting(rng.standard_normal((m, r))), counting(rng.standard_normal((r, n)))) for r in ranks]
+    with watched() as seen:
+        cm.merge(given, method, space)
+    must = memory.held(m, n, ranks, "core" if method != "ties" and space == "full" else space)
+    assert seen.peak <= 5 * must
+
+
+def test_polynomials_are_exact():
+    def value(n, r, T):
+        return total(sum(naive(n, n, (r,) * T, "tsv", "core").values(), Counter()))
+
+    found = leading.polynomial(value)
+    for n, r, T in ((4500, 75, 5), (9000, 200, 12), (6000, 25, 7)):
+        assert sum(c * n**a * r**b * T**d for (a, b, d), c in found.items()) == value(n, r, T)
+
+
+def test_counts_by_hand():
+    assert counts.dense(30, 40, (2, 3)) == calls(("matmul", (30, 5, 40)))
+    steps = counts.ours(30, 40, (2, 3), "ta", driver="qr")
+    assert steps["decode"] == calls(("matmul", (5, 5, 40)))
+    assert steps["frames"] == calls(
+        ("qr", (30, 5)), ("qr", (40, 5)), *2 * [("svd", (5, 5))], *2 * [("matmul", (5, 5, 5))],
+        ("matmul", (30, 5, 5)), ("matmul", (40, 5, 5)),
+    )  # fmt: skip
+    assert flops(Call("matmul", (2, 3, 4), 5)) == 2 * 2 * 3 * 4 * 5
+    assert flops(Call("qr", (7, 4))) == Fraction(4 * 7 * 16) - Fraction(4 * 64, 3)
+    assert flops(Call("svd", (7, 4))) == flops(Call("svd", (4, 7))) == 6 * 7 * 16 + 20 * 64
+    assert flops(Call("svd_columns", (4, 7))) == 6 * 4 * 49
+    assert total(calls(("partition", (10,), 3))) == 30
+    with pytest.raises(KeyError):
+        flops(Call("fft", (3,)))

@@ -1,0 +1,116 @@
+"""coremerge conformance and coremerge vectors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+Run = Callable[..., Any]
+Refused = Callable[..., str]
+
+SOURCE = """
+import numpy as np
+def total(case, scaled=True):
+    if case.method != "ta":
+        raise NotImplementedError("linear merges alone")
+    w = case.params["ta"]["weights"]
+    return sum(
+        w[t] * (s if scaled else 1.0) * (b.astype(float) @ a.astype(float)) for t, (b, a, s) in enumerate(case.updates)
+    )
+def unscaled(case):
+    return total(case, scaled=False)
+def nothing(case):
+    raise NotImplementedError
+number = 3
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of somebody's implementation in the current folder, as conformance finds it."""
+    name = f"implementation_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_right_implementation(run: Run, mine: str) -> None:
+    result = run("conformance", f"{mine}:total", "--only", "/generic")
+    assert result.exit_code == 0, result.output
+    assert " pass" in result.stdout
+    assert "unsupported" in result.stdout
+
+
+def test_a_wrong_one_fails_with_the_mistake_named_in_all_formats(run: Run, mine: str) -> None:
+    words = ("conformance", f"{mine}:unscaled", "--only", "ta/full/generic")
+    result = run(*words, "--junit", "report.xml")
+    assert result.exit_code == 1
+    assert "scaling ignored" in result.stdout
+    assert ET.parse("report.xml").getroot().attrib["failures"] == "1"
+    result = run(*words, "--json")
+    assert result.exit_code == 1
+    (case,) = json.loads(result.stdout)["results"]
+    assert (case["case"], case["verdict"], case["diagnosis"]) == ("ta/full/generic", "fail", "scaling ignored")
+
+
+def test_expected_failures_with_their_reasons(run: Run, mine: str) -> None:
+    words = ("conformance", f"{mine}:unscaled", "--only", "ta/full/generic")
+    result = run(*words, "--expected-failure", "full/generic=alpha is not read yet")
+    assert result.exit_code == 0
+    assert "alpha is not read yet" in result.stdout
+    Path("known.txt").write_text("# what we know\n\nta/full=alpha is not read yet\n")
+    assert run(*words, "--expected-failures", "known.txt").exit_code == 0
+    assert run(*words, "--expected-failure", "drm=another").exit_code == 1
+
+
+def test_skip_all_and_nothing_answered(run: Run, mine: str) -> None:
+    result = run("conformance", f"{mine}:total", "--only", "ta/full/generic", "--all")
+    assert "ta/full/generic" in result.stdout
+    result = run("conformance", f"{mine}:nothing", "--only", "/generic", "--skip", "core")
+    assert result.exit_code == 1
+    assert "supports nothing" in result.stderr
+
+
+def test_refusals(refused: Refused, mine: str) -> None:
+    assert "MODULE:FUNCTION" in refused("conformance", mine)
+    assert "no_such" in refused("conformance", "no_such_module_at_all:f")
+    assert "gone" in refused("conformance", f"{mine}:gone")
+    assert "int" in refused("conformance", f"{mine}:number")
+    assert "no_case" in refused("conformance", f"{mine}:total", "--only", "no_case")
+    assert "reason" in refused("conformance", f"{mine}:total", "--expected-failure", "drm")
+    assert "gone.txt" in refused("conformance", f"{mine}:total", "--expected-failures", "gone.txt")
+
+
+def test_vectors_there_and_back(run: Run, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("vectors", "export", "cases", "--only", "/full/generic")
+    assert result.exit_code == 0, result.output
+    assert "manifest.json" in result.stdout
+    expected = {
+        name.removeprefix("expected/"): x
+        for name, x in load_file("cases/vectors.safetensors").items()
+        if name.startswith("expected/")
+    }
+    right = {f"output/{name}": x for name, x in expected.items() if name.startswith("ta")}
+    save_file(right, "right.safetensors")
+    result = run("vectors", "check", "cases", "right.safetensors", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["counts"]["pass"] == len(right)
+    save_file({name: np.ascontiguousarray(-x) for name, x in right.items()}, "wrong.safetensors")
+    result = run("vectors", "check", "cases", "wrong.safetensors")
+    assert result.exit_code == 1
+    assert "result negated" in result.stdout
+    assert "not empty" in refused("vectors", "export", "cases")
+    assert "outputs" in refused("vectors", "check", "cases")
+    assert "gone" in refused("vectors", "check", "cases", "gone.safetensors")
+    assert "manifest" in refused("vectors", "check", "nowhere", "right.safetensors")
+    Path("junk.safetensors").write_bytes(b"junk")
+    refused("vectors", "check", "cases", "junk.safetensors")
+    save_file({"output/no_such": np.zeros((2, 2))}, "strange.safetensors")
+    assert "no_such" in refused("vectors", "check", "cases", "strange.safetensors")
