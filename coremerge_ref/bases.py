@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from array_api_compat import array_namespace
 
@@ -30,10 +31,13 @@ class How:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A frame (…, m, p) of a stack [X_1 … X_T], its live size (…), singular values S (…, p), and each Uᵀ X_t."""
+    """A frame (…, m, p) of a stack [X_1 … X_T], its singular values S (…, p), and each Uᵀ X_t.
+
+    size: its live size, an int where nothing is masked, else (…).
+    """
 
     frame: Frame
-    size: Array
+    size: Any
     S: Array
     coordinates: list[Array]
 
@@ -56,29 +60,33 @@ def joint_frame(blocks: Sequence[Array], how: How, norms: Sequence[Array] | None
     if sum(ranks) == 0:  # one masked direction keeps every later shape legal
         blocks, norms = [xp.sum(blocks[0], axis=-1, keepdims=True)], None
     X = xp.concat([*blocks], axis=-1)
-    fast = orthonormal.cholesky_qr2(X, ranks, how.driver) if norms is None and how.rank == linalg.NUMERICAL else None
+    own = norms is None and sum(ranks) > 0 and how.rank == linalg.NUMERICAL
+    fast = orthonormal.cholesky_qr2(X, ranks, how.driver) if own else None
     if fast is not None:  # of full rank, nothing to mask
         Q, Z, C = fast
-        live, S = xp.ones_like(C[..., 0, :]) > 0, C[..., 0, :]
+        size, S = X.shape[-1], C[..., 0, :]
     else:
-        Q, Z, C, live, S = _revealed(X, _column_weights(blocks, norms), how)
+        Q, Z, C, size, S = _revealed(X, _column_weights(blocks, norms), how)
     if not how.any_frame:
-        P, S, _ = linalg.svd(C)
-        P = linalg.masked(P, linalg.leading(_size(live), live.shape[-1], X))
+        # masked rows of C are zero, hence rows and columns of this R are: however graded C is, they mix with nothing
+        small = C if fast is not None else xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C))[1])
+        P, S, _ = linalg.svd(small)
+        P = P if fast is not None else linalg.masked(P, linalg.leading(size, S.shape[-1], X))
         Z, C = Z @ P, xp.matrix_transpose(P) @ C
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
     coordinates = [C[..., i : i + r] for i, r in zip(starts, ranks, strict=True)]
-    return Side(Frame(Q, Z, whole=fast is not None), _size(live), S, coordinates)
+    return Side(Frame(Q, Z, whole=fast is not None), size, S, coordinates)
 
 
 def _revealed(X: Array, weight: Array, how: How) -> tuple[Array, Array, Array, Array, Array]:
-    """Q, Z, the raw stack's coordinates C, live (…, p) and S of the balanced stack, whatever its rank."""
+    """Q, Z, the raw stack's coordinates C, live size (…) and S of the balanced stack, whatever its rank."""
     xp = array_namespace(X)
     Q, C = orthonormal.householder(X / weight[..., None, :], how.driver)  # (…, m, p), (…, p, R)
     Z, S, _ = linalg.svd(C)
     live = S > linalg.tolerance((X.shape[-2], X.shape[-1]), X.dtype, how.rank) * S[..., :1]  # (…, p)
     Z = linalg.masked(Z, live)
-    return Q, Z, (xp.matrix_transpose(Z) @ C) * weight[..., None, :], live, S
+    size = xp.sum(xp.astype(live, namespaces.counting_dtype(xp, live)), axis=-1)
+    return Q, Z, (xp.matrix_transpose(Z) @ C) * weight[..., None, :], size, S
 
 
 def _column_weights(blocks: Sequence[Array], norms: Sequence[Array] | None) -> Array:
@@ -87,12 +95,6 @@ def _column_weights(blocks: Sequence[Array], norms: Sequence[Array] | None) -> A
     sizes = [linalg.norm(block) for block in blocks] if norms is None else norms
     units = [xp.where(c > 0, c, 1.0)[..., None] for c in sizes]
     return xp.concat([c * xp.ones_like(X_t[..., 0, :]) for c, X_t in zip(units, blocks, strict=True)], axis=-1)
-
-
-def _size(live: Array) -> Array:
-    """How many directions are live, a floating number (…)."""
-    xp = array_namespace(live)
-    return xp.sum(xp.astype(live, namespaces.counting_dtype(xp, live)), axis=-1)
 
 
 def paper_basis(factors: Factors, how: How) -> Frames:

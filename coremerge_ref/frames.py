@@ -34,7 +34,7 @@ class Frames:
     """A pair of orthonormal frames U (…, m, p) and V (…, n, q), as arrays or Frame; None is the identity, I_m or I_n.
 
     Masked directions are zero columns, after the live ones. `rows` and `cols` are the live sizes: how many columns of
-    U and V are not masked, a Python int where the frame is an identity, else a floating array (…).
+    U and V are not masked, a Python int where none is, else a floating array (…).
 
     `sigma` (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i, decode multiplies it back.
     Where a basis knows them: `inside`, the pairs (Uᵀ B_t, A_t V) of the factors that it was made from, and `norms`, the

@@ -123,7 +123,7 @@ def equal_shapes(layers: Layers) -> list[list[str]]:
         batched = [u.shape for u in updates if u is not None and len(u.shape) > 2]
         if batched:
             raise ShapeError(
-                f"layer {name!r}: expected updates of shape (m, n), got {batched[0]}; give every layer of a batch its name"
+                f"layer {name!r}: expected updates of shape (m, n), got {batched[0]}; name each layer of a batch"
             )
         key = tuple(
             u and (u.shape, u.rank, namespaces.dtype_name(u.B.dtype), namespaces.dtype_name(u.A.dtype)) for u in updates

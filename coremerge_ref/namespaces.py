@@ -195,6 +195,8 @@ def count(array: Array) -> int:
 
 def kth_smallest(values: Array, k: int) -> Array:
     """The k-th smallest (from 0) of `values` (…, N) along the last axis, kept as an axis of length 1."""
+    if is_torch_array(values):  # which has no partition, and sorts instead
+        return values.kthvalue(k + 1, dim=-1, keepdim=True).values
     return xpx.partition(values, k, axis=-1)[..., k : k + 1]
 
 

@@ -7,6 +7,7 @@ from coremerge_ref.errors import ParameterError
 from coremerge_ref.namespaces import Array
 
 DRIVERS = ("auto", "cholesky", "qr", "svd")
+_NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
 _FAR = 1e-6  # distance from orthonormality up to which a second Cholesky pass restores all digits (cond X ≲ 1e4)
 _LOST = 30.0  # lossless residual, in units of eps · ‖X‖, up to which a frame is taken
 
@@ -36,9 +37,10 @@ def householder(X: Array, driver: str) -> tuple[Array, Array]:
 def cholesky_qr2(X: Array, ranks: list[int], driver: str) -> tuple[Array, Array, Array] | None:
     """Q (…, m, R), Z (…, R, R), C (…, R, R): X = (Q Z) C with Q Z orthonormal, for X (…, m, R) of full numerical rank.
 
-    Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the most part; the second
-    time L⁻ᵀ = Z is not multiplied in, since whoever uses the frame can do that on the small side. Blocks of `ranks`
-    columns are balanced by their norms, which the Gram matrix has on its diagonal.
+    Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the most part; the last
+    L⁻ᵀ = Z is not multiplied in, since whoever uses the frame can do that on the small side. One pass is enough where L
+    is well conditioned, as it mostly is for the A_t. Blocks of `ranks` columns are balanced by their norms, which the
+    Gram matrix has on its diagonal.
 
     None where it cannot prove itself: driver "qr" or "svd", m < R, values that cannot be looked at (jit), Gram matrices
     that are not positive definite or out of range, columns that are dependent or nearly so.
@@ -50,8 +52,15 @@ def cholesky_qr2(X: Array, ranks: list[int], driver: str) -> tuple[Array, Array,
         with namespaces.overflow_checked():
             gram = xp.matrix_transpose(X) @ X
             unit = 1 / _block_norms(gram, ranks)  # (…, R)
+            finest = namespaces.eps(X.dtype) / float(xp.finfo(X.dtype).smallest_normal)
+            if not bool(xp.all(unit <= finest**0.5)):  # squares that small have lost digits to underflow
+                return None
             L = xp.linalg.cholesky(unit[..., :, None] * gram * unit[..., None, :])
-            Q = X @ (unit[..., :, None] * xp.matrix_transpose(xp.linalg.inv(L)))
+            inverse = xp.linalg.inv(L)
+            first = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
+            if bool(xp.all(linalg.norm(L) * linalg.norm(inverse) <= _NEAR * X.shape[-1])):
+                return X, first, xp.matrix_transpose(L) / unit[..., None, :]
+            Q = X @ first
             again = xp.matrix_transpose(Q) @ Q
             if not _small(again - namespaces.identity(again, again.shape[-1]), _FAR):
                 return None

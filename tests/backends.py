@@ -16,7 +16,7 @@ EVERY = ("float16", "bfloat16", "float32", "float64")
 
 @dataclass(frozen=True)
 class Backend:
-    """One library on one device. `examples`: share of the profile's Hypothesis examples it runs (compilers are slow)."""
+    """One library on one device. `examples`: share of the profile's Hypothesis examples it runs (compiling is slow)."""
 
     name: str
     dtypes: tuple[str, ...] = EVERY
@@ -40,7 +40,8 @@ class Backend:
     def updates(self, factors: Any, dtype: str = "float64") -> list[Any]:
         """LowRankUpdates of factors (B, A, s); None stays None."""
         return [
-            f if f is None else cm.LowRankUpdate(self.array(f[0], dtype), self.array(f[1], dtype), f[2]) for f in factors
+            f if f is None else cm.LowRankUpdate(self.array(f[0], dtype), self.array(f[1], dtype), f[2])
+            for f in factors
         ]
 
     def dense(self, update: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
 
 def test_example_by_hand() -> None:
-    """ΔW_1 = 2 e1 e2ᵀ, ΔW_2 = 3 e3 e1ᵀ: |U| = (e3, e1), |V| = (e2, e1) by falling singular value, M_t one entry each."""
+    """ΔW_1 = 2 e1 e2ᵀ, ΔW_2 = 3 e3 e1ᵀ: |U| = (e3, e1), |V| = (e2, e1) by falling singular value; M_t has one entry."""
     e = np.eye(3)
     updates = [(e[:, :1] * 2, e[1:2] * 2, 0.5), (e[:, 2:] * 3, e[:1], 1.0)]
     made = [cm.LowRankUpdate(*u) for u in updates]
@@ -18,7 +18,9 @@ def test_example_by_hand() -> None:
     np.testing.assert_allclose(np.abs(bases.V), e[:, [1, 0]], atol=1e-15)
     M = np.abs(cm.project(made, bases))
     np.testing.assert_allclose(M, [[[0, 0], [2, 0]], [[0, 3], [0, 0]]], atol=1e-15)
-    np.testing.assert_allclose(cm.reconstruct(cm.project(made, bases)[1], bases).to_dense(), 3 * np.outer(e[2], e[0]), atol=1e-15)
+    np.testing.assert_allclose(
+        cm.reconstruct(cm.project(made, bases)[1], bases).to_dense(), 3 * np.outer(e[2], e[0]), atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])

@@ -67,7 +67,9 @@ def test_polar_factor_leaves_null_directions_out(backend: Backend) -> None:
 
 def test_polar_cut_is_relative_to_the_largest(backend: Backend) -> None:
     X = np.diag([1e-200, 1e-203])
-    np.testing.assert_array_equal(backend.host(linalg.polar(backend.array(X), backend.array(1e-2))), np.diag([1.0, 0.0]))
+    np.testing.assert_array_equal(
+        backend.host(linalg.polar(backend.array(X), backend.array(1e-2))), np.diag([1.0, 0.0])
+    )
     np.testing.assert_array_equal(backend.host(linalg.polar(backend.array(X), backend.array(1e-4))), np.eye(2))
 
 

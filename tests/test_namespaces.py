@@ -21,7 +21,7 @@ def test_two_libraries_in_one_call(first: str, second: str) -> None:
     if first == second:
         return
     one, other = available(first), available(second)
-    with pytest.raises(cm.NamespaceError, match="expected arrays of one library, got .*; convert them"):
+    with pytest.raises(cm.NamespaceError, match=r"expected arrays of one library, got .*; convert them"):
         cm.LowRankUpdate(one.array(B), other.array(A))
     updates = one.updates([(B, A, 1.0)]) + other.updates([(B, A, 1.0)])
     with pytest.raises(cm.NamespaceError, match="task 1 beside task 0: expected arrays of one library"):
@@ -32,7 +32,7 @@ def test_two_libraries_in_one_call(first: str, second: str) -> None:
 
 def test_two_devices_in_one_call() -> None:
     one, other = available("strict"), available("strict-device1")
-    with pytest.raises(cm.NamespaceError, match="expected arrays on one device, got .*device1.*; move them"):
+    with pytest.raises(cm.NamespaceError, match=r"expected arrays on one device, got .*device1.*; move them"):
         cm.LowRankUpdate(one.array(B), other.array(A))
     with pytest.raises(cm.NamespaceError, match="task 1 beside task 0: expected arrays on one device"):
         cm.merge(one.updates([(B, A, 1.0)]) + other.updates([(B, A, 1.0)]))
@@ -86,7 +86,7 @@ def test_float64_that_does_not_exist_is_said() -> None:
     xp = pytest.importorskip("array_api_strict")
     nowhere = xp.Device("no_float64")
     update = (xp.ones((3, 2), dtype=xp.float32, device=nowhere), xp.ones((2, 3), dtype=xp.float32, device=nowhere))
-    with pytest.raises(cm.DTypeError, match="compute_dtype float64 does not exist on .*no_float64.*'float32'"):
+    with pytest.raises(cm.DTypeError, match=r"compute_dtype float64 does not exist on .*no_float64.*'float32'"):
         cm.merge([update], "ta")
     merged = cm.merge([update, update], "ta", compute_dtype="float32")
     assert merged.to_dense().device == nowhere
@@ -116,7 +116,9 @@ for method in ("tsv", "ties", "drm", "cart+iso", "iso_cts"):
 
 
 def test_nothing_but_numpy_is_imported() -> None:
-    code = "import sys, coremerge_ref as cm, numpy as np; cm.merge([(np.ones((3,2)), np.ones((2,3)))], 'tsv').to_dense();"
+    code = (
+        "import sys, coremerge_ref as cm, numpy as np; cm.merge([(np.ones((3,2)), np.ones((2,3)))], 'tsv').to_dense();"
+    )
     code += "print([m for m in ('torch', 'jax', 'cupy', 'hypothesis', 'mpmath', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

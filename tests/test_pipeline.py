@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 from backends import BACKENDS, EPS, Backend
 
@@ -134,6 +133,7 @@ def test_a_function_after_transforms_and_before_posts() -> None:
 @pytest.mark.parametrize("result", [lambda M: M, lambda M: M[0, :2], lambda M: 1.0, lambda M: None])
 def test_a_function_that_returns_something_else(result: Any) -> None:
     with pytest.raises(
-        cm.ParameterError, match=r"merge function: expected a result of shape \(4, 4\) from a stack of shape \(2, 4, 4\)"
+        cm.ParameterError,
+        match=r"merge function: expected a result of shape \(4, 4\) from a stack of shape \(2, 4, 4\)",
     ):
         cm.merge(NUMPY.updates(FACTORS), result)

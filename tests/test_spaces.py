@@ -45,7 +45,9 @@ def test_full_space_is_the_update_itself(backend: Backend) -> None:
     assert isinstance(cm.reconstruct(M[0, ...], frames), cm.DenseUpdate)
 
 
-@pytest.mark.parametrize("space", ["knots", cm.Knots(transposed=True), cm.Knots(scaled=False), "core", cm.Core("tucker")])
+@pytest.mark.parametrize(
+    "space", ["knots", cm.Knots(transposed=True), cm.Knots(scaled=False), "core", cm.Core("tucker")]
+)
 def test_projection_comes_back_as_factors(backend: Backend, space: object) -> None:
     updates = backend.updates(FACTORS)
     frames = cm.reference_bases(updates, space=space)

@@ -14,10 +14,17 @@ import coremerge_ref as cm
 from coremerge_ref.testing import Recipe, dense
 
 MOVED, STILL = 0.1, 1e-10
-SPACES = {"full": cm.Full(), "knots": cm.Knots(), "knots-t": cm.Knots(transposed=True), "core": cm.Core(), "tucker": cm.Core("tucker")}
+SPACES = {
+    "full": cm.Full(),
+    "knots": cm.Knots(),
+    "knots-t": cm.Knots(transposed=True),
+    "core": cm.Core(),
+    "tucker": cm.Core("tucker"),
+}
 METHODS = [
-    "ta", "mean", "tsv", "cart", "iso", "iso_cts", "tsv+iso", cm.Tsv(2), cm.Cart(2), cm.Ties(density=1), "ties+iso", "drm", "dare+tsv"
-]  # fmt: skip
+    *("ta", "mean", "tsv", "cart", "iso", "iso_cts", "tsv+iso", "ties+iso", "drm", "dare+tsv"),
+    *(cm.Tsv(2), cm.Cart(2), cm.Ties(density=1)),
+]
 RECIPES = {
     "deficient": Recipe(12, 10, (2, 3, 2), kind="deficient", seed=1),
     "duplicated": Recipe(12, 10, (2, 3, 2), kind="duplicated", seed=2),

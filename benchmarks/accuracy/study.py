@@ -50,9 +50,7 @@ def run(cache: Path, recipe: str, seed: int, names: list[str], only: Sequence[st
         if (setting.method, setting.mode) in done:
             continue
         start = time.perf_counter()
-        spaces = {
-            name: space for name, space in SPACES.items() if name != "core-tucker" or setting.method in ELEMENTWISE
-        }
+        spaces = {name: SPACES[name] for name in spaces_of(setting)}
         inherited = {
             record["space"]: record["values"]
             for record in result["records"]

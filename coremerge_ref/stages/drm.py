@@ -63,7 +63,10 @@ class Drm(Stage):
         there = length > stack.noise[..., None]
         unit = xp.where(there, length, 1.0)[..., None]
         V = xp.where(there[..., None], Y / unit, 0.0)
-        slack = xp.broadcast_to(stack.noise[..., None, None] / unit, V.shape)
+        # a row is known as well as its direction in U is, which the gap between singular values says
+        turn = linalg.at_most_half_precision(noise[..., None] / _gaps(S), 0.0)  # (…, k)
+        known = stack.noise[..., None] + turn * linalg.norm(stack.M)[..., None]  # (T, …, k)
+        slack = xp.broadcast_to(known[..., None] / unit, V.shape)
         cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
         kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
         values = xp.where(kept & (V != 0), Y, 0.0)
@@ -74,6 +77,15 @@ class Drm(Stage):
         total = xp.sum(xp.where(agrees, stack.weigh() * values, 0.0), axis=0)
         count = xp.sum(xp.astype(agrees, values.dtype), axis=0)
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)
+
+
+def _gaps(S: Array) -> Array:
+    """Distance (…, k) of each singular value to its nearest neighbour, 0 standing after the last; never zero."""
+    xp = array_namespace(S)
+    below = xp.concat([S[..., :-1] - S[..., 1:], S[..., -1:]], axis=-1)
+    above = xp.concat([below[..., :1], below[..., :-1]], axis=-1)
+    gap = xp.minimum(below, above)
+    return xp.where(gap > 0, gap, float(xp.finfo(S.dtype).smallest_normal))
 
 
 def together(V: Array) -> Array:

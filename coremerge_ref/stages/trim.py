@@ -85,7 +85,8 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
 
     d is a Python int or an array (…). Zeros sort below all else, so the (d − K)-th smallest live one is the (N − K)-th
     smallest of all. Magnitudes closer to the cut than `slack`, broadcast against (…, N), are equal to it: which of two
-    equal numbers rounding made the larger must not matter.
+    equal numbers rounding made the larger must not matter. Entries are thus intervals of width slack, each its own, and
+    the cut is the smallest that its own entry may be.
     """
     xp = array_namespace(magnitude)
     N = magnitude.shape[-1]
@@ -94,13 +95,14 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
         order = xp.argsort(magnitude, axis=-1, descending=True, stable=True)
         place = xp.argsort(order, axis=-1, stable=True)  # the inverse permutation
         return place < (xp.astype(K, place.dtype)[..., None] if hasattr(K, "shape") else K)
+    lowest, highest = magnitude - slack / 2, magnitude + slack / 2
     if not hasattr(K, "shape"):
         if K >= d:
             return magnitude >= 0
-        return magnitude >= namespaces.kth_smallest(magnitude, N - K - 1) - slack
-    ordered = xp.sort(magnitude, axis=-1)
+        return highest >= namespaces.kth_smallest(lowest, N - K - 1)
+    ordered = xp.sort(lowest, axis=-1)
     # the cut's place; where all are kept any place does, since the cut is not looked at
     index = xp.astype(xp.clip(N - K - 1, 0.0, float(N - 1)), xp.asarray(0).dtype)  # the default integers
     index = xp.broadcast_to(index[..., None], (*magnitude.shape[:-1], 1))
     cut = xp.take_along_axis(ordered, index, axis=-1)
-    return (magnitude >= cut - slack) | (K >= d)[..., None]
+    return (highest >= cut) | (K >= d)[..., None]

@@ -22,4 +22,4 @@ def test_every_proof_file_is_named_and_exists():
 
 
 def test_every_property_and_exact_check_is_named_and_exists():
-    assert named(r"`(test_\w+)`") == names_in("properties") | tests_in("exact")
+    assert named(r"`(test_\w+)`") == names_in("properties") | names_in("exact")

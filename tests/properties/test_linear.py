@@ -141,7 +141,7 @@ def test_a_batch_is_a_loop(backend: Backend, precision: str, recipe: Recipe, met
 
 @for_all(recipe=some_recipes(kinds=("generic", "duplicated", "zero", "vera")), method=EVERY)
 def test_every_library_gives_numpys_answer(backend: Backend, precision: str, recipe: Recipe, method: str) -> None:
-    updates, factors, eps = made(backend, precision, recipe)
+    updates, factors, _eps = made(backend, precision, recipe)
     there = cm.merge(BACKENDS["numpy"].updates(factors), method).to_dense()
     found = backend.dense(cm.merge(updates, method, out_dtype="float64"))
     assert ratio(found, there, size(factors), EPS["float64"], moved(method, factors)) <= THRESHOLD

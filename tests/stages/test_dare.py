@@ -57,15 +57,22 @@ def test_one_layer_may_have_a_name() -> None:
 def test_a_missing_task_changes_no_other_mask() -> None:
     W = np.random.default_rng(1).standard_normal((2, 6, 5))
     x, y = matrices(NUMPY, W)
-    both = [cm.merge([None, y], cm.Dare(0.5), space="full").to_dense(), cm.merge([x, y], cm.Dare(0.5), space="full").to_dense()]
+    both = [
+        cm.merge([None, y], cm.Dare(0.5), space="full").to_dense(),
+        cm.merge([x, y], cm.Dare(0.5), space="full").to_dense(),
+    ]
     kept = namespaces.bernoulli_mask(0, "", 1, (6, 5), 0.5)
     np.testing.assert_allclose(both[0], 2 * kept * W[1], rtol=1e-15)
-    np.testing.assert_allclose(both[1] - 2 * namespaces.bernoulli_mask(0, "", 0, (6, 5), 0.5) * W[0], both[0], atol=1e-14)
+    np.testing.assert_allclose(
+        both[1] - 2 * namespaces.bernoulli_mask(0, "", 0, (6, 5), 0.5) * W[0], both[0], atol=1e-14
+    )
 
 
 def test_masks_of_core_space_have_its_static_shape() -> None:
     b, a = np.ones((6, 2)), np.ones((2, 5))
-    with pytest.raises(cm.ShapeError, match=r"dare.masks: expected boolean \(2, 4, 4\), \(T, …, p, q\), got \(2, 6, 5\)"):
+    with pytest.raises(
+        cm.ShapeError, match=r"dare.masks: expected boolean \(2, 4, 4\), \(T, …, p, q\), got \(2, 6, 5\)"
+    ):
         cm.merge([(b, a)] * 2, cm.Dare(masks=np.ones((2, 6, 5), dtype=bool)))
     merged = cm.merge([(b, a)] * 2, cm.Dare(0.5, masks=np.ones((2, 4, 4), dtype=bool)))
     np.testing.assert_allclose(merged.to_dense(), 4 * b @ a, rtol=1e-13)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import reference
 from backends import BACKENDS, EPS, Backend
 from examples import matrices
 
 import coremerge_ref as cm
-import reference
 from coremerge_ref.conformance.definition import merged as defined
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, ratio, sensitivity, size
 
@@ -158,6 +158,13 @@ def test_drm_entry_by_entry(drop: float, rank_cut: float, direction: str) -> Non
     assert ratio(found.to_dense(), expected, 2 * size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
 
 
+def test_drm_keeps_all_of_equal_entries_however_well_each_is_known() -> None:
+    """Renormalized rows of a task of rank 1 are all one vector: entries tie at the cut, rows 1e5 apart in size."""
+    factors = Recipe(9, 4, (1, 3), scales=(2.0, 0.5), seed=65536).build()
+    found = cm.merge(NUMPY.updates(factors), "drm", space="full").to_dense()
+    assert ratio(found, defined(factors, "drm", {}, "full"), size(factors), EPS["float64"], kappa=100) <= THRESHOLD
+
+
 def test_drm_of_a_zero_task_is_no_nan(backend: Backend) -> None:
     factors = Recipe(6, 5, (2, 2), kind="zero", seed=3).build()
     found = backend.dense(cm.merge(backend.updates(factors), cm.Drm(drop=0.0), space="full"))
@@ -187,7 +194,9 @@ def test_definition(method: str, params: dict, space: str, basis: str) -> None:
     if "dare" in method:
         p, q = {"core": (5, 5), "knots": (5, 5)}[space]
         masks = np.random.default_rng(0).random((3, p, q)) > 0.3
-    pipeline = cm.Pipeline.parse(method, {**params, **({"dare": {**params["dare"], "masks": masks}} if masks is not None else {})})
+    pipeline = cm.Pipeline.parse(
+        method, {**params, **({"dare": {**params["dare"], "masks": masks}} if masks is not None else {})}
+    )
     where = cm.Core(basis) if space == "core" else space
     found = cm.merge(NUMPY.updates(factors), pipeline, where, scale=0.5, weights=weights).to_dense()
     expected = defined(factors, method, params, space, basis=basis, weights=weights, masks=masks, scale=0.5)

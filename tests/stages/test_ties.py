@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import reference
 from backends import BACKENDS, EPS, Backend
 from examples import flat, matrices, rows
 
 import coremerge_ref as cm
-import reference
 from coremerge_ref.testing import THRESHOLD, ratio
 
 NUMPY = BACKENDS["numpy"]
@@ -98,13 +98,15 @@ def test_paper_defaults_on_random_matrices(backend: Backend) -> None:
 def test_scope_model_is_one_vector(keep: str, elect: str) -> None:
     """TIES of the whole model: one threshold a task, and one majority for zero sums, over all layers concatenated."""
     rng = np.random.default_rng(7)
-    layers = {f"l{i}": rng.integers(-4, 5, (3, *shape)).astype(float) for i, shape in enumerate([(3, 4), (2, 5), (3, 4)])}
+    layers = {
+        f"l{i}": rng.integers(-4, 5, (3, *shape)).astype(float) for i, shape in enumerate([(3, 4), (2, 5), (3, 4)])
+    }
     parameters = {"density": 0.4, "keep": keep, "elect": elect, "weights": (1.0, 2.0, 0.5)}
     expected = reference.ties(np.concatenate([W.reshape(3, -1) for W in layers.values()], axis=1), **parameters)
     grouped = cm.merge_adapters(
         {name: matrices(NUMPY, W) for name, W in layers.items()}, cm.Ties(**parameters, scope="model"), space="full"
     )
-    # exact keeps the lowest index first among equals: the order of the model's vector, here that of equal shapes together
+    # exact keeps the lowest index first among equals: the order of the model's vector, here equal shapes together
     if keep == "threshold":
         found = np.concatenate([u.to_dense().ravel() for u in grouped.values()])
         np.testing.assert_allclose(found, expected, rtol=1e-15)
@@ -121,7 +123,10 @@ def test_scope_model_of_one_layer_is_scope_tensor(backend: Backend) -> None:
 
 def test_scope_model_differs_from_scope_tensor() -> None:
     rng = np.random.default_rng(9)
-    layers = {"a": matrices(NUMPY, rng.standard_normal((2, 4, 4))), "b": matrices(NUMPY, 50 * rng.standard_normal((2, 4, 4)))}
+    layers = {
+        "a": matrices(NUMPY, rng.standard_normal((2, 4, 4))),
+        "b": matrices(NUMPY, 50 * rng.standard_normal((2, 4, 4))),
+    }
     of_model = cm.merge_adapters(layers, cm.Ties(scope="model"), space="full")
     assert np.count_nonzero(of_model["a"].to_dense()) == 0
     assert np.count_nonzero(cm.merge_adapters(layers, cm.Ties(), space="full")["a"].to_dense()) > 0
@@ -142,7 +147,7 @@ def test_rounding_has_no_vote() -> None:
     [
         ({"density": 0}, "ties.density: expected a number above 0 and at most 1, got 0"),
         ({"density": 20}, "ties.density: expected a number above 0 and at most 1, got 20"),
-        *(({name: "both"}, f"ties.{name}: expected one of .*, got 'both'") for name in list(CHOICES)[1:] + ["scope"]),
+        *(({name: "both"}, f"ties.{name}: expected one of .*, got 'both'") for name in [*list(CHOICES)[1:], "scope"]),
     ],
 )
 def test_refused(parameters: dict, message: str) -> None:

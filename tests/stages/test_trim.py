@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import reference
 from backends import BACKENDS, Backend
 from examples import flat, matrices, rows
 
 import coremerge_ref as cm
-import reference
 
 NUMPY = BACKENDS["numpy"]
 LADDER = [float(i) * (-1) ** i for i in range(1, 11)]
