@@ -23,7 +23,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two tasks, one seed, a few steps: seconds, for tests")
     parser.add_argument("--cache", type=Path, help="where data, adapters and measurements are kept")
-    parser.add_argument("--out", type=Path, help="where tables and figures go (nowhere by default)")
+    parser.add_argument("--out", type=Path, help="where figures and a CSV file go (nowhere by default)")
+    parser.add_argument("--page", type=Path, help="a Markdown page whose marked part the tables replace")
+    parser.add_argument("--report", action="store_true", help="only report what is measured already")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", choices=list(train.RECIPES), default=list(train.RECIPES))
     parser.add_argument("--rotations", type=int, default=100, help="random bases in the study of the basis")
@@ -41,6 +43,13 @@ def main() -> None:
         quick(given.cache or store.DEFAULT.with_name("accuracy-quick"), given.out)
         return
     cache = given.cache or store.DEFAULT
+    if not given.report:
+        measure(given, cache)
+    report.write(cache, given.out, given.page)
+
+
+def measure(given: argparse.Namespace, cache: Path) -> None:
+    """All recipes and seeds."""
     names = list(tasks.TASKS)
     for recipe in given.recipes:
         for seed in given.seeds:
@@ -48,7 +57,6 @@ def main() -> None:
             study.run(cache, recipe, seed, names)
     if "r16" in given.recipes:
         basis.run(cache, "r16", given.seeds[0], names, given.rotations)
-    report.write(cache, given.out)
 
 
 def quick(cache: Path, out: Path | None) -> None:

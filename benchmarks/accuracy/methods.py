@@ -66,13 +66,12 @@ def settings() -> Iterator[Setting]:
     yield Setting("ta")
     yield Setting("ties", "", {"density": DENSITIES})
     yield Setting("dare+ties", "", {"drop": DROPS}, "ties")
-    yield Setting("drm", "", {"drop": DROPS})
-    for mode, cuts in ((RELATIVE, FRACTIONS), (ABSOLUTE, RANKS)):
-        yield Setting("tsv", mode)
-        yield Setting("cart", mode, {"cut": cuts})
-        yield Setting("iso", mode)
-        yield Setting("tsv+iso", mode)
-        yield Setting("cart+iso", mode, {}, f"cart:{mode}")
+    for mode in (RELATIVE, ABSOLUTE):
+        yield from (Setting(method, mode) for method in ("tsv", "iso", "tsv+iso"))
     yield Setting("ties+iso", RELATIVE, {}, "ties")
     yield Setting("dare+ties+iso", RELATIVE, {}, "dare+ties")
+    for mode, cuts in ((RELATIVE, FRACTIONS), (ABSOLUTE, RANKS)):
+        yield Setting("cart", mode, {"cut": cuts})
+        yield Setting("cart+iso", mode, {}, f"cart:{mode}")
     yield Setting("iso_cts", RELATIVE)
+    yield Setting("drm", "", {"drop": DROPS})

@@ -81,15 +81,17 @@ def both_modes(found: list[Row], path: Path) -> None:
 def basis(found: dict, path: Path) -> None:
     """Accuracy in random bases of the core space, with the paper's and the Tucker basis marked."""
     with plt.rc_context(SETTINGS):
-        figure, axes = plt.subplots(2, 1, figsize=(7, 4), sharex=True)
-        for axis, method in zip(axes, ("ties", "dare+ties"), strict=True):
+        methods = [method for method in ("ties", "dare+ties") if found.get(method, {}).get("rotations")]
+        figure, grid_ = plt.subplots(len(methods), 1, figsize=(7, 2 * len(methods)), sharex=True, squeeze=False)
+        axes = grid_[:, 0]
+        for axis, method in zip(axes, methods, strict=True):
             values = [entry["avg"] for entry in found[method]["rotations"]]
             axis.hist(values, bins=20, color="#bbbbbb", label="random rotations")
             for name, colour, line in (("paper", "#aa3377", "-"), ("tucker", "#228833", "--")):
                 axis.axvline(found[method][name]["avg"], color=colour, ls=line, lw=2, label=f"{name} basis")
             axis.set_title(method)
             axis.set_ylabel("bases")
-        axes[1].set_xlabel("normalized accuracy, %")
+        axes[-1].set_xlabel("normalized accuracy, %")
         axes[0].legend(fontsize=8)
         figure.tight_layout()
         save(figure, path)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks.accuracy import methods
+
 FOLDER = Path(__file__).parent
 PAPER = FOLDER / "paper"
 
@@ -51,23 +53,22 @@ def paper(recipe: str) -> dict[tuple[str, str], float]:
 
 
 def rows(cache: Path, recipe: str) -> list[Row]:
-    """One row for each setting and space that every seed of the recipe has measured."""
+    """One row for each setting and space, over the seeds that have measured it."""
     figures = paper(recipe)
-    seeds = [{(r["method"], r["mode"], r["space"]): r for r in result["records"]} for result in results(cache, recipe)]
-    if not seeds:
-        return []
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for setting in methods.settings():
+        for result in results(cache, recipe):
+            for record in result["records"]:
+                if (record["method"], record["mode"]) == (setting.method, setting.mode):
+                    found.setdefault((record["method"], record["mode"], record["space"]), []).append(record)
     return [
         Row(
-            recipe,
-            method,
-            mode,
-            space,
-            tuple(seed[method, mode, space]["test"]["avg"] for seed in seeds),
-            figures.get((method, space)),
-            seeds[0][method, mode, space]["same_as"],
+            *(recipe, method, mode, space),
+            avg=tuple(record["test"]["avg"] for record in records),
+            paper=figures.get((method, space)),
+            same_as=records[0]["same_as"],
         )
-        for method, mode, space in seeds[0]
-        if all((method, mode, space) in seed for seed in seeds)
+        for (method, mode, space), records in found.items()
     ]
 
 

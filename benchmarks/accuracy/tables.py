@@ -75,7 +75,7 @@ def singles(cache: Path, recipe: str) -> str:
 def basis(found: dict) -> str:
     """Paper's basis, Tucker's, and the spread over random rotations."""
     lines = []
-    for method in ("ties", "dare+ties"):
+    for method in [method for method in ("ties", "dare+ties") if len(found.get(method, {}).get("rotations", [])) > 1]:
         values = sorted(entry["avg"] for entry in found[method]["rotations"])
         kept = [f"{found[method][name]['avg']:.1f}" for name in ("paper", "tucker")]
         numbers = [f"{number:.1f}" for number in (mean(values), stdev(values), values[0], values[-1])]

@@ -1,7 +1,8 @@
-"""What our algorithms call, as plain functions of (m, n, ranks, method, space, driver).
+"""What our algorithms call, as plain functions of (m, n, ranks, method, space, driver, how Cholesky-QR2 goes).
 
-For generic updates, whose stacks have full rank and no accidents: B_t (m, r_t), A_t (r_t, n), default parameters of the
-stages. Tests compare these Counters, call for call, with what a counting array namespace sees.
+For updates B_t (m, r_t), A_t (r_t, n) and default parameters of the stages. How Cholesky-QR2 goes is the one thing that
+depends on the entries and not on sizes alone, so it is told for either side. Tests compare these Counters, call for
+call, with what a counting array namespace sees.
 """
 
 from collections import Counter
@@ -16,6 +17,13 @@ from coremerge_ref.stack import smaller, whole
 from coremerge_ref.stages.base import ORTHOGONAL
 
 Count = Counter[Call]
+
+# How Cholesky-QR2 of a tall stack goes: one pass where it is well conditioned, two where it is less so. It refuses, and
+# Householder's QR follows, where squares underflow, where the Gram matrix has no Cholesky factor, and where the first
+# pass leaves the columns far from orthonormal. (A second pass that fails its proof, as rounding forbids, is left out.)
+ONE, TWO = PASSED = ("one", "two")
+UNDERFLOW, INDEFINITE, FAR = REFUSED = ("underflow", "indefinite", "far")
+Outcomes = tuple[str, str]  # of the stack of the B_t, and of the stack of the A_tᵀ
 
 
 @dataclass(frozen=True)
@@ -47,21 +55,34 @@ class Sizes:
 
 
 def ours(
-    m: int, n: int, ranks: Sequence[int], method: str = "tsv", space: str = "core", driver: str = "auto"
+    m: int,
+    n: int,
+    ranks: Sequence[int],
+    method: str = "tsv",
+    space: str = "core",
+    driver: str = "auto",
+    outcomes: Outcomes = (ONE, ONE),
 ) -> dict[str, Count]:
-    """The calls of merge, result in factors where the space stays in them, by step: frames, encode, merge, decode."""
+    """The calls of merge, result in factors where the space stays in them, by step: frames, encode, merge, decode.
+
+    outcomes: how Cholesky-QR2 goes on either side, where it is tried; of a batch, how it goes for the worst layer.
+    """
     pipeline, ranks = as_pipeline(method), tuple(ranks)
     free = pipeline.equivariance == ORTHOGONAL
     R = sum(ranks)
-    live = None
+    passed = [fast(rows, R, driver, outcome) for rows, outcome in zip((m, n), outcomes, strict=True)]
     if space == "core" or (space == "full" and free):  # full space runs in the core's small frames where it may
         p, q = min(m, R), min(n, R)
-        frames = stack_frame(m, ranks, driver, free) + stack_frame(n, ranks, driver, free)
-        decode = calls(("matmul", (p, q, n) if p <= q else (m, p, q)))
-        live = (m, n) if space == "full" else None
+        frames = stack_frame(m, ranks, driver, free, outcomes[0]) + stack_frame(n, ranks, driver, free, outcomes[1])
+        sides = ((m, p, passed[0]), (n, q, passed[1]))
+        decode = decoded(*sides) if p <= q else decoded(*reversed(sides))
+        live = (m, n) if space == "full" else (R, R) if all(passed) else None
     elif space == "knots":
-        p, q = min(m, R), n
-        frames, decode = tucker(m, n, ranks, driver), Counter()
+        outer, p, q, live = min(m, R), knots_rows(m, n, ranks), n, None
+        frames = tucker(m, n, ranks, driver, outcomes)
+        decode = calls(
+            *[("matmul", (m, outer, p))] if p <= q else [("matmul", (outer, p, q)), ("matmul", (m, outer, q))]
+        )
     else:
         p, q, live = m, n, (m, n)
         frames, decode = Counter(), Counter()
@@ -71,6 +92,22 @@ def ours(
     return {"frames": frames, "encode": encode, "merge": merge, "decode": decode}
 
 
+def decoded(outer: tuple[int, int, bool], inner: tuple[int, int, bool]) -> Count:
+    """U M Vᵀ in factors, from (rows, columns, fast) of either frame, the one of fewer columns first.
+
+    Its Q is a factor as it is where it comes from Cholesky-QR2, since Z may go to the other one then.
+    """
+    (rows, a, whole_rank), (others, b, _) = outer, inner
+    count = calls(("matmul", (a, a, b) if whole_rank else (rows, a, a)))
+    return count + calls(("matmul", (b, b, a)), ("matmul", (others, b, a)))
+
+
+def knots_rows(m: int, n: int, ranks: Sequence[int]) -> int:
+    """How many directions KnOTS' frame has, found inside the core; min(m, R) unless ranks exceed n."""
+    R = sum(ranks)
+    return min(m, R, len(ranks) * min(n, R))
+
+
 def in_order(pipeline: Any) -> list[tuple[Any, bool]]:
     """The stages, and whether a stage before each has changed the tasks' matrices."""
     return [(s, any(b.kind == "transform" for b in pipeline.stages[:i])) for i, s in enumerate(pipeline.stages)]
@@ -78,8 +115,8 @@ def in_order(pipeline: Any) -> list[tuple[Any, bool]]:
 
 def dense(m: int, n: int, ranks: Sequence[int], space: str = "core") -> Count:
     """The calls of to_dense on a merged update of `space`, itself in factors."""
-    R = sum(ranks)
-    return calls(("matmul", (m, min(m, R) if space == "knots" else min(m, n, R), n)))
+    p = knots_rows(m, n, ranks) if space == "knots" else min(m, sum(ranks))
+    return calls(("matmul", (m, min(p, n, sum(ranks)), n)))
 
 
 def tall(a: int, b: int) -> tuple[int, int]:
@@ -87,39 +124,69 @@ def tall(a: int, b: int) -> tuple[int, int]:
     return max(a, b), min(a, b)
 
 
-def stack_frame(rows: int, columns: Sequence[int], driver: str, any_frame: bool) -> Count:
-    """An orthonormal frame of [X_1 … X_T], X_t (rows, columns[t])."""
+def tried(rows: int, R: int, driver: str) -> bool:
+    """Whether Cholesky-QR2 of a stack (rows, R) is tried at all."""
+    return driver in ("auto", "cholesky") and rows >= R
+
+
+def fast(rows: int, R: int, driver: str, outcome: str) -> bool:
+    """Whether Cholesky-QR2 gives the frame of a stack (rows, R), and with it its live size, R."""
+    return tried(rows, R, driver) and outcome in PASSED
+
+
+def cholesky_qr2(rows: int, R: int, outcome: str) -> Count:
+    """One or two passes over a stack (rows, R), or as much of them as comes before a refusal."""
+    if outcome not in PASSED + REFUSED:
+        raise KeyError(outcome)
+    count = calls(("matmul", (R, rows, R)))
+    if outcome == UNDERFLOW:
+        return count
+    count += calls(("cholesky", (R,)))
+    if outcome == INDEFINITE:
+        return count
+    count += calls(("inv", (R,)))
+    if outcome == ONE:  # the stack itself is Q
+        return count
+    count += calls(("matmul", (rows, R, R)), ("matmul", (R, rows, R)))
+    if outcome == FAR:
+        return count
+    return count + calls(
+        ("cholesky", (R,)), ("inv", (R,)), ("matmul", (R, R, R)),
+        ("matmul", (R, R, R)), *2 * [("matmul", (rows, R, 4))], ("matmul", (R, R, 4)),  # the proof
+    )  # fmt: skip
+
+
+def stack_frame(rows: int, columns: Sequence[int], driver: str, any_frame: bool, outcome: str = ONE) -> Count:
+    """An orthonormal frame Q Z, left as a product, and coordinates C of [X_1 … X_T], X_t (rows, columns[t])."""
     R = sum(columns)
     p = min(rows, R)
-    proven = driver in ("auto", "cholesky") and rows >= R
-    if proven:
-        count = calls(
-            *2 * [("matmul", (R, rows, R)), ("cholesky", (R,)), ("inv", (R,)), ("matmul", (rows, R, R))],
-            ("matmul", (R, R, R)),
-            *2 * [("matmul", (rows, R, 4))],
-            ("matmul", (R, R, 4)),
-        )
-    else:
-        count = calls(("svd", tall(rows, R)) if driver == "svd" else ("qr", (rows, R)))
-        if driver != "svd" and rows <= R:  # the identity is a frame of all there is
-            count = Counter()
+    count: Count = Counter()
+    if tried(rows, R, driver):
+        count += cholesky_qr2(rows, R, outcome)
+    proven = fast(rows, R, driver, outcome)
+    if not proven:
+        if driver == "svd":
+            count += calls(("svd", tall(rows, R)))
+        elif rows > R:  # else the identity is a frame of all there is
+            count += calls(("qr", (rows, R)))
         count += calls(("svd", tall(p, R)), ("matmul", (p, p, R)))  # which directions are live
     if not any_frame:
-        count += calls(("svd", tall(p, R)), ("matmul", (p, p, R)), *[("matmul", (p, p, p))] * (not proven))
-    if not (proven and any_frame):
-        count += calls(("matmul", (rows, p, p)))
+        if not proven:
+            count += calls(("qr", (R, p)))
+        count += calls(("svd", (p, p)), ("matmul", (p, p, p)), ("matmul", (p, p, R)))
     return count
 
 
-def tucker(m: int, n: int, ranks: Sequence[int], driver: str) -> Count:
+def tucker(m: int, n: int, ranks: Sequence[int], driver: str, outcomes: Outcomes = (ONE, ONE)) -> Count:
     """Both Tucker frames, found inside the core."""
     T, R = len(ranks), sum(ranks)
     p, q = min(m, R), min(n, R)
-    count = stack_frame(m, ranks, driver, True) + stack_frame(n, ranks, driver, True)
+    count = stack_frame(m, ranks, driver, True, outcomes[0]) + stack_frame(n, ranks, driver, True, outcomes[1])
     count += calls(*[("matmul", (p, r, q)) for r in ranks])
-    for rows, a, b in ((m, p, q), (n, q, p)):
+    for a, b in ((p, q), (q, p)):
+        k = min(a, T * b)
         count += stack_frame(a, [b] * T, "qr", False)
-        count += calls(("matmul", (rows, a, min(a, T * b))), *[("matmul", (min(a, T * b), a, r)) for r in ranks])
+        count += calls(("matmul", (a, k, k)), ("matmul", (a, a, k)), *[("matmul", (k, a, r)) for r in ranks])
     return count
 
 

@@ -89,11 +89,16 @@ def steps(method: str, space: str, paper_svd: bool = False) -> dict[str, set[Ter
     return {name: leading(step(name)) for name in names}
 
 
-def ours(method: str, space: str = "core", dense: bool = False) -> Polynomial:
-    """Our count as a polynomial; dense adds the product that forms the n × n matrix."""
+def ours(
+    method: str, space: str = "core", dense: bool = False, outcomes: counts.Outcomes = (counts.TWO, counts.TWO)
+) -> Polynomial:
+    """Our count as a polynomial; dense adds the product that forms the n × n matrix.
+
+    outcomes: see counts.ours; the most work that stacks of full numerical rank make of it, unless told otherwise.
+    """
 
     def value(n: int, r: int, T: int) -> Fraction:
-        count = sum(counts.ours(n, n, (r,) * T, method, space).values(), Counter())
+        count = sum(counts.ours(n, n, (r,) * T, method, space, outcomes=outcomes).values(), Counter())
         return total(count + (counts.dense(n, n, (r,) * T, space) if dense else Counter()))
 
     return polynomial(value)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from benchmarks.complexity.counts import knots_rows
+
 
 def inputs(m: int, n: int, ranks: Sequence[int]) -> int:
     """The factors of all tasks."""
@@ -9,15 +11,16 @@ def inputs(m: int, n: int, ranks: Sequence[int]) -> int:
 
 
 def frames(m: int, n: int, ranks: Sequence[int], space: str) -> int:
-    """U and V; an identity takes nothing."""
+    """U and V, each a product Q Z of a tall matrix and a small one; an identity takes nothing."""
     R = sum(ranks)
-    return {"full": 0, "knots": m * min(m, R), "core": m * min(m, R) + n * min(n, R)}[space]
+    p, q = min(m, R), min(n, R)
+    return {"full": 0, "knots": (m + knots_rows(m, n, ranks)) * p, "core": (m + p) * p + (n + q) * q}[space]
 
 
 def stack(m: int, n: int, ranks: Sequence[int], space: str) -> int:
     """The tasks' matrices in the space."""
     R = sum(ranks)
-    p, q = {"full": (m, n), "knots": (min(m, R), n), "core": (min(m, R), min(n, R))}[space]
+    p, q = {"full": (m, n), "knots": (knots_rows(m, n, ranks), n), "core": (min(m, R), min(n, R))}[space]
     return len(ranks) * p * q
 
 
@@ -26,8 +29,8 @@ def result(m: int, n: int, ranks: Sequence[int], space: str, dense: bool = False
     R = sum(ranks)
     if dense or space == "full":
         return m * n
-    rank = min(m, R) if space == "knots" else min(m, n, R)
-    return (m + n) * rank
+    p = knots_rows(m, n, ranks) if space == "knots" else min(m, R)
+    return (m + n) * min(p, n, R)
 
 
 def held(m: int, n: int, ranks: Sequence[int], space: str, algorithm: str = "ours", dense: bool = False) -> int:
@@ -42,5 +45,14 @@ def held(m: int, n: int, ranks: Sequence[int], space: str, algorithm: str = "our
         p = min(m, T * n)
         return kept + m * T * n + p * (m + T * n) + stack(m, n, ranks, space)
     if algorithm == "naive" and space == "core":  # per-task SVDs beside the bases
-        return kept + (m + n) * R + frames(m, n, ranks, space) + stack(m, n, ranks, space)
+        bases = m * min(m, R) + n * min(n, R)
+        return kept + (m + n) * R + bases + stack(m, n, ranks, space)
     return kept + frames(m, n, ranks, space) + stack(m, n, ranks, space)
+
+
+def trimming(m: int, n: int, ranks: Sequence[int], space: str) -> int:
+    """What TIES has beside `held` at its peak: six more arrays of the stack's size.
+
+    Magnitudes, both ends of the interval that rounding leaves of each, the copy that is ordered, and the like.
+    """
+    return 6 * stack(m, n, ranks, space)

@@ -71,13 +71,13 @@ class Projection:
 def projected(
     method: str, shapes: Mapping[str, tuple[int, int]], blocks: int, T: int, r: int, rate: Mapping[str, float]
 ) -> Projection:
-    """The whole model by `method` in core space, results as factors."""
-    ranks = (r,) * T
+    """The whole model by `method` in core space, results as factors; Cholesky-QR2 takes its two passes everywhere."""
+    ranks, outcomes = (r,) * T, (counts.TWO, counts.TWO)
     seconds: Counter[str] = Counter()
     operations = inputs = result = at_work = widest = 0.0
     for m, n in shapes.values():
         layer = 0.0
-        for call, times in sum(counts.ours(m, n, ranks, method).values(), Counter()).items():
+        for call, times in sum(counts.ours(m, n, ranks, method, outcomes=outcomes).values(), Counter()).items():
             work = float(flops(call) + entries_ordered(call)) * times
             layer += work / rate[call.op]
             seconds[call.op] += blocks * work / rate[call.op]

@@ -39,7 +39,11 @@ def test_trains_searches_and_reports(run: tuple[Path, str]) -> None:
     folder, printed = run
     assert printed.count("trained r16 seed 0") == 2
     assert (folder / "cache" / "adapters" / "r16" / "seed0" / "scipy" / "adapter_model.safetensors").exists()
-    assert {path.name for path in (folder / "out").iterdir()} >= {"accuracy.md", "accuracy.csv", "accuracy_r16.svg"}
+    assert {path.name for path in (folder / "out").iterdir()} >= {
+        "accuracy.csv",
+        "accuracy_r16.svg",
+        "accuracy_basis.svg",
+    }
 
 
 def test_linear_merges_and_tsv_are_one_update_in_every_isometric_space(run: tuple[Path, str]) -> None:
@@ -72,4 +76,4 @@ def test_a_second_run_goes_on_from_what_is_there(run: tuple[Path, str]) -> None:
     again = quick(folder)
     assert "trained" not in again
     assert (folder / "out" / "accuracy.csv").read_text() == before
-    assert again == printed[printed.index("## r16") :]
+    assert again == printed[printed.index("### LoRA") :]

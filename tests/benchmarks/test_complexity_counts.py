@@ -17,13 +17,41 @@ SIZES = {
     "equal ranks": (25, 21, (4, 4, 4, 4)),
     "one task": (12, 9, (3,)),
     "stacks wider than tall": (6, 8, (3, 3, 3)),
+    "stacks wider than tall, fewer columns": (8, 6, (3, 3, 3)),
+    "square stacks": (9, 9, (3, 3, 3)),
     "wide": (5, 40, (2, 2, 3)),
+    "ranks beyond n": (30, 2, (4, 4)),
 }
 
 
-def updates(m, n, ranks, seed=0):
+def stack(rows, ranks, outcome, rng):
+    """[X_1 … X_T], of which is known how Cholesky-QR2 goes where there are rows enough; ranks[0] ≥ 2."""
+    R = sum(ranks)
+    if rows < R:
+        return rng.standard_normal((rows, R))
+    Q, E = np.linalg.qr(rng.standard_normal((rows, R)))[0], rng.standard_normal((R, R))
+    X = Q @ (np.eye(R) + 0.2 * E / np.linalg.norm(E, 2))  # singular values in [0.8, 1.2]
+    if outcome in (counts.TWO, counts.FAR):  # two columns at this angle; rounding turns them by eps over its square
+        X[:, 1] = X[:, 0] + {counts.TWO: 1e-2, counts.FAR: 1e-7}[outcome] * X[:, 1]
+    elif outcome == counts.INDEFINITE:
+        X[:, 1] = 0.0  # a pivot that is zero exactly
+    elif outcome == counts.UNDERFLOW:
+        X[:, : ranks[0]] *= 1e-150  # a square of 1e-300, the smallest normal number being 2e-308
+    return X
+
+
+def updates(m, n, ranks, outcomes=(counts.ONE, counts.ONE), seed=0):
     rng = np.random.default_rng(seed)
-    return [(counting(rng.standard_normal((m, r))), counting(rng.standard_normal((r, n)))) for r in ranks]
+    cuts = np.cumsum(ranks)[:-1]
+    left, right = (stack(rows, ranks, outcome, rng) for rows, outcome in zip((m, n), outcomes, strict=True))
+    pairs = zip(np.split(left, cuts, axis=1), np.split(right, cuts, axis=1), strict=True)
+    return [(counting(B.copy()), counting(A.T.copy())) for B, A in pairs]
+
+
+def seen_and_counted(sizes, method, space, driver, outcomes=(counts.ONE, counts.ONE)):
+    with watched() as seen:
+        cm.merge(updates(*sizes, outcomes), method, space, driver=driver)
+    return seen.calls, sum(counts.ours(*sizes, method, space, driver, outcomes).values(), Counter())
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=list(SIZES))
@@ -43,12 +71,42 @@ def test_ours_exactly(sizes, space, method, driver):
         assert counts.dense(m, n, ranks, space) == seen.calls
 
 
-def test_batches_cost_the_same_calls_in_wider_batches():
-    rng = np.random.default_rng(0)
-    given = [(counting(rng.standard_normal((5, 30, 2))), counting(rng.standard_normal((5, 2, 40)))) for _ in range(3)]
+OUTCOMES = [*counts.PASSED, *counts.REFUSED]
+
+
+@pytest.mark.parametrize("sizes", [SIZES["generic"], (40, 30, (2, 3, 2))], ids=["wide", "tall"])
+@pytest.mark.parametrize("space", ["core", "knots", "full"])
+@pytest.mark.parametrize("method", ["ta", "tsv", "ties", "cart"])
+@pytest.mark.parametrize("right", OUTCOMES)
+@pytest.mark.parametrize("left", OUTCOMES)
+def test_however_cholesky_goes(left, right, method, space, sizes):
+    seen, counted = seen_and_counted(sizes, method, space, "auto", (left, right))
+    assert seen == counted
+
+
+def test_every_outcome_of_cholesky_costs_something_else():
+    """So that a wrong outcome cannot pass for the right one."""
+    made = [counts.cholesky_qr2(30, 7, outcome) for outcome in OUTCOMES]
+    assert all(made[i] != made[j] for i in range(len(made)) for j in range(i))
+    with pytest.raises(KeyError):
+        counts.cholesky_qr2(30, 7, "three")
+
+
+@pytest.mark.parametrize("driver", ["qr", "svd"])
+def test_outcomes_are_nothing_to_drivers_that_do_not_try(driver):
+    for outcome in OUTCOMES:
+        seen, counted = seen_and_counted(SIZES["generic"], "tsv", "core", driver, (outcome, outcome))
+        assert seen == counted == sum(counts.ours(*SIZES["generic"], "tsv", driver=driver).values(), Counter())
+
+
+@pytest.mark.parametrize("worst", [counts.ONE, counts.TWO, counts.FAR])
+def test_batches_cost_the_same_calls_in_wider_batches(worst):
+    sizes = (30, 40, (2, 2, 2))
+    layers = [updates(*sizes, (outcome, counts.ONE), seed) for seed, outcome in enumerate([counts.ONE] * 4 + [worst])]
+    given = [[counting(np.stack([layer[t][i].real for layer in layers])) for i in range(2)] for t in range(3)]
     with watched() as seen:
         cm.merge(given, "tsv")
-    one = total(sum(counts.ours(30, 40, (2, 2, 2), "tsv").values(), Counter()))
+    one = total(sum(counts.ours(*sizes, "tsv", outcomes=(worst, counts.ONE)).values(), Counter()))
     assert total(seen.calls) == 5 * one
 
 

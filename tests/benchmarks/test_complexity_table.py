@@ -44,8 +44,9 @@ def test_what_the_table_leaves_out():
 
 def test_ours_as_factors_has_no_n_squared():
     """Iso, TA, DARE, TIES and CART as factors; T⁴r³ is CART's alone, since its deviations have rank R."""
-    for method in ("ta", "iso", "ties", "dare", "tsv"):
-        assert leading_ours(method) == "nT²r²", method
+    for outcome in (*counts.PASSED, counts.FAR):
+        for method in ("ta", "iso", "ties", "dare", "tsv"):
+            assert leading_ours(method, outcomes=(outcome, outcome)) == "nT²r²", method
     assert leading_ours("cart") == "nT²r² + T⁴r³"
     assert leading_ours("tsv", dense=True) == "n²Tr"
     assert leading_ours("tsv", space="full") == "nT²r²"  # runs in the core's frames
@@ -53,8 +54,11 @@ def test_ours_as_factors_has_no_n_squared():
 
 
 def test_ours_costs_this_many_flops():
-    """The leading coefficient: two Gram products and two multiplications by L⁻ᵀ on either side, and decode."""
-    assert leading.ours("ta")[1, 2, 2] == 2 * (2 * 2 + 2 * 2) + 2
+    """The leading coefficient: on either side one Gram product, or two and one multiplication by L⁻ᵀ; decode."""
+    one, two = counts.ONE, counts.TWO
+    assert leading.ours("ta")[1, 2, 2] == 2 * (2 * 2 + 2) + 2
+    assert leading.ours("ta", outcomes=(two, one))[1, 2, 2] == leading.ours("ta", outcomes=(one, two))[1, 2, 2] == 10
+    assert leading.ours("ta", outcomes=(one, one))[1, 2, 2] == 2 * 2 + 2
 
 
 def test_memory():
@@ -67,14 +71,18 @@ def test_memory():
     assert of("core", "ours", dense=False) == "nTr + T³r²"
 
 
+@pytest.mark.parametrize(
+    "sizes", [(30, 40, (2, 3, 2)), (8, 6, (3, 3, 3)), (30, 2, (4, 4))], ids=["generic", "wide stacks", "ranks beyond n"]
+)
 @pytest.mark.parametrize("space", ["core", "knots", "full"])
-def test_arrays_have_the_size_that_memory_says(space):
-    m, n, ranks = 30, 40, (2, 3, 2)
+def test_arrays_have_the_size_that_memory_says(space, sizes):
+    m, n, ranks = sizes
     rng = np.random.default_rng(0)
     updates = as_updates([(rng.standard_normal((m, r)), rng.standard_normal((r, n))) for r in ranks])
     pipeline = as_pipeline("ties")
     prepared = prepare(updates, pipeline, as_space(space), Options())
-    found = sum(frame.size for frame in (prepared.frames.U, prepared.frames.V) if frame is not None)
+    sides = [frame for frame in (prepared.frames.left, prepared.frames.right) if frame is not None]
+    found = sum(frame.Q.size + frame.Z.size for frame in sides)
     assert found == memory.frames(m, n, ranks, space)
     assert prepared.stack.M.size == memory.stack(m, n, ranks, space)
     merged = cm.merge(updates, pipeline, space)
@@ -85,14 +93,16 @@ def test_arrays_have_the_size_that_memory_says(space):
 
 @pytest.mark.parametrize("space", ["core", "knots", "full"])
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties"])
-def test_peak_is_a_small_multiple_of_what_must_be_held(space, method):
+def test_peak_is_about_what_must_be_held(space, method):
     m, n, ranks = 300, 400, (4, 4, 4)
     rng = np.random.default_rng(0)
     given = [(counting(rng.standard_normal((m, r))), counting(rng.standard_normal((r, n)))) for r in ranks]
     with watched() as seen:
         cm.merge(given, method, space)
-    must = memory.held(m, n, ranks, "core" if method != "ties" and space == "full" else space)
-    assert seen.peak <= 5 * must
+    where = "core" if method != "ties" and space == "full" else space
+    temporary = memory.trimming(m, n, ranks, where) if method == "ties" else 0
+    must = memory.held(m, n, ranks, where) + temporary
+    assert 0.5 * must <= seen.peak <= 1.5 * must
 
 
 def test_polynomials_are_exact():
@@ -107,10 +117,15 @@ def test_polynomials_are_exact():
 def test_counts_by_hand():
     assert counts.dense(30, 40, (2, 3)) == calls(("matmul", (30, 5, 40)))
     steps = counts.ours(30, 40, (2, 3), "ta", driver="qr")
-    assert steps["decode"] == calls(("matmul", (5, 5, 40)))
+    assert steps["decode"] == calls(("matmul", (30, 5, 5)), ("matmul", (5, 5, 5)), ("matmul", (40, 5, 5)))
     assert steps["frames"] == calls(
-        ("qr", (30, 5)), ("qr", (40, 5)), *2 * [("svd", (5, 5))], *2 * [("matmul", (5, 5, 5))],
-        ("matmul", (30, 5, 5)), ("matmul", (40, 5, 5)),
+        ("qr", (30, 5)), ("qr", (40, 5)), *2 * [("svd", (5, 5))], *2 * [("matmul", (5, 5, 5))]
+    )
+    steps = counts.ours(30, 40, (2, 3), "ta", outcomes=(counts.TWO, counts.ONE))
+    assert steps["decode"] == calls(*2 * [("matmul", (5, 5, 5))], ("matmul", (40, 5, 5)))
+    assert steps["frames"] == calls(
+        *2 * [("matmul", (5, 30, 5))], ("matmul", (30, 5, 5)), *2 * [("matmul", (30, 5, 4))], ("matmul", (5, 5, 4)),
+        *2 * [("matmul", (5, 5, 5))], ("matmul", (5, 40, 5)), *3 * [("cholesky", (5,))], *3 * [("inv", (5,))],
     )  # fmt: skip
     assert flops(Call("matmul", (2, 3, 4), 5)) == 2 * 2 * 3 * 4 * 5
     assert flops(Call("qr", (7, 4))) == Fraction(4 * 7 * 16) - Fraction(4 * 64, 3)
