@@ -71,7 +71,8 @@ def joint_frame(blocks: Sequence[Array], how: How, norms: Sequence[Array] | None
         # masked rows of C are zero, hence rows and columns of this R are: however graded C is, they mix with nothing
         small = C if fast is not None else xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C))[1])
         P, S, _ = linalg.svd(small)
-        P = P if fast is not None else linalg.masked(P, linalg.leading(size, S.shape[-1], X))
+        if fast is None:
+            P, S = _live_first(P, S, linalg.leading(size, S.shape[-1], X))
         Z, C = Z @ P, xp.matrix_transpose(P) @ C
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
     coordinates = [C[..., i : i + r] for i, r in zip(starts, ranks, strict=True)]
@@ -87,6 +88,18 @@ def _revealed(X: Array, weight: Array, how: How) -> tuple[Array, Array, Array, A
     Z = linalg.masked(Z, live)
     size = xp.sum(xp.astype(live, namespaces.counting_dtype(xp, live)), axis=-1)
     return Q, Z, (xp.matrix_transpose(Z) @ C) * weight[..., None, :], size, S
+
+
+def _live_first(P: Array, S: Array, live: Array) -> tuple[Array, Array]:
+    """P (…, p, p) and S (…, p), columns that stand on rows where `live` (…, p) first, the others zero.
+
+    Singular values tell them apart but where those of live directions have drowned in rounding too.
+    """
+    xp = array_namespace(P)
+    share = xp.sum(xp.where(live[..., None], P * P, 0.0), axis=-2)  # (…, p): about 1 or 0
+    order = xp.argsort(xp.astype(share < 0.5, P.dtype), axis=-1, stable=True)
+    P = xp.take_along_axis(P, xp.broadcast_to(order[..., None, :], P.shape), axis=-1)
+    return linalg.masked(P, live), xp.take_along_axis(S, order, axis=-1)
 
 
 def _column_weights(blocks: Sequence[Array], norms: Sequence[Array] | None) -> Array:

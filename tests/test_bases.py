@@ -99,6 +99,14 @@ def test_masked_directions_stay_out_however_graded_the_stack(basis: str, seed: i
     assert ratio(frames.U[:, :live].T @ frames.U[:, :live], np.eye(live), 1.0, EPS["float64"]) <= THRESHOLD
 
 
+def test_a_live_direction_that_rounds_to_zero_is_live() -> None:
+    """Its singular value in the raw stack rounds to an exact 0, like a masked direction's: it goes first all the same."""
+    factors = Recipe(1, 6, (1, 1, 1), scales=(1.0, 1e20, 1.0), kind="zero", seed=0).build()
+    for basis, live in (("tucker", 2), ("paper", 3)):
+        V = cm.reference_bases([cm.LowRankUpdate(*f) for f in factors], basis=basis).V
+        assert ratio(V.T @ V, np.diag([1.0] * live + [0.0] * (3 - live)), 1.0, EPS["float64"]) <= THRESHOLD
+
+
 @pytest.mark.parametrize("driver", ["auto", "cholesky", "qr", "svd"])
 @pytest.mark.parametrize(("precision", "small"), [("float32", 1e-20), ("float64", 1e-160), ("float64", 1e-153)])
 def test_squares_that_underflow_lose_nothing(driver: str, precision: str, small: float) -> None:

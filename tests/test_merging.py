@@ -68,6 +68,8 @@ def test_no_task_no_rank_zero_on_every_library(backend: Backend) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["tsv", "iso", "ties", "cart"])
 def test_degenerate_input_is_the_same_on_every_library(backend: Backend, kind: str, method: str) -> None:
+    if (kind, method) == ("cancelling", "ties"):
+        pytest.skip("all sums are zero: the majority's sign is a matter of the basis' signs, which nothing decides")
     if kind == "empty" and backend.name == "jax":
         pytest.skip("other shapes, compiled for nothing new: rank 0 has its own test")
     factors = Recipe(6, 5, (2, 2), kind=kind, seed=2).build()

@@ -49,6 +49,8 @@ def test_magnitudes_within_rounding_of_the_cut_are_equal() -> None:
 
 def test_density_is_of_live_entries_in_core_space(backend: Backend) -> None:
     """Rank 1 duplicated: the live core is 1 × 1, so even a tiny density keeps its one entry."""
+    if backend.name == "jax":
+        pytest.skip("shapes met nowhere else: much compiling for what the other libraries show")
     b, a = np.array([[3.0], [4.0]]), np.array([[0.0, 2.0, 0.0]])
     updates = [cm.LowRankUpdate(backend.array(b), backend.array(a))] * 3
     for keep, expected in (("threshold", 3 * b @ a), ("exact", 0 * b @ a)):
