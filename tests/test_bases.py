@@ -100,7 +100,7 @@ def test_masked_directions_stay_out_however_graded_the_stack(basis: str, seed: i
 
 
 def test_a_live_direction_that_rounds_to_zero_is_live() -> None:
-    """Its singular value in the raw stack rounds to an exact 0, like a masked direction's: it goes first all the same."""
+    """Its singular value in the raw stack rounds to an exact 0, like a masked direction's: it goes first."""
     factors = Recipe(1, 6, (1, 1, 1), scales=(1.0, 1e20, 1.0), kind="zero", seed=0).build()
     for basis, live in (("tucker", 2), ("paper", 3)):
         V = cm.reference_bases([cm.LowRankUpdate(*f) for f in factors], basis=basis).V

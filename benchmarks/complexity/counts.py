@@ -172,7 +172,7 @@ def stack_frame(rows: int, columns: Sequence[int], driver: str, any_frame: bool,
         count += calls(("svd", tall(p, R)), ("matmul", (p, p, R)))  # which directions are live
     if not any_frame:
         if not proven:
-            count += calls(("qr", (R, p)))
+            count += calls(("qr", (R, p)), ("argsort", (p,)))  # live directions go first
         count += calls(("svd", (p, p)), ("matmul", (p, p, p)), ("matmul", (p, p, R)))
     return count
 
