@@ -52,13 +52,13 @@ def run(cache: Path, recipe: str, seed: int, names: list[str], count: int = 100)
     out = cache / "results" / f"{recipe}-seed{seed}-basis.json"
     result: dict[str, Any] = store.once(out, dict)
     searched = store.once(study.path(cache, recipe, seed), dict)["records"]
-    if all(len(result.get(method, {}).get("rotations", [])) >= count for method in study.ELEMENTWISE):
+    if all(len(result.get(method, {}).get("rotations", [])) >= count for method in methods.ELEMENTWISE):
         return result
     layers, judge, facts = study.prepare(cache, recipe, seed, names, TESTED)
     inside = cores(layers)
     unit = merged.norm(merged.merge(layers, "ta", "core"))
     for setting in methods.settings():
-        if setting.method not in study.ELEMENTWISE:
+        if setting.method not in methods.ELEMENTWISE:
             continue
         rows = {row["space"]: row for row in searched if row["method"] == setting.method}
         values, size = rows["core"]["values"], rows["core"]["size"]

@@ -11,6 +11,7 @@ from typing import Any
 import coremerge_ref as cm
 
 RELATIVE, ABSOLUTE = "relative", "absolute"
+ELEMENTWISE = ("ties", "dare+ties")  # what depends on the basis: these are merged in the Tucker basis too
 DENSITIES, DROPS = (0.1, 0.3, 0.8), (0.1, 0.6)
 FRACTIONS, RANKS = (0.04, 0.12), (4, 16)
 
@@ -75,3 +76,11 @@ def settings() -> Iterator[Setting]:
         yield Setting("cart+iso", mode, {}, f"cart:{mode}")
     yield Setting("iso_cts", RELATIVE)
     yield Setting("drm", "", {"drop": DROPS})
+
+
+def spaces_of(setting: Setting) -> list[str]:
+    """The paper's three; the original KnOTS, which is isometric, for it in absolute settings, or beside it."""
+    if setting.mode == ABSOLUTE:
+        return ["full", "knots-scaled", "core"]
+    more = ["knots-scaled"] * (setting.mode != RELATIVE) + ["core-tucker"] * (setting.method in ELEMENTWISE)
+    return ["full", "knots", "core", *more]

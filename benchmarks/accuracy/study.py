@@ -9,20 +9,10 @@ from benchmarks.accuracy import methods, search, store
 from benchmarks.accuracy.evaluate import Judge
 from benchmarks.accuracy.merged import SPACES, Layers, read
 
-ELEMENTWISE = ("ties", "dare+ties")  # what depends on the basis: these are merged in the Tucker basis too
-
 
 def path(cache: Path, recipe: str, seed: int) -> Path:
     """Where the measurements of a recipe and seed lie."""
     return cache / "results" / f"{recipe}-seed{seed}.json"
-
-
-def spaces_of(setting: methods.Setting) -> list[str]:
-    """The paper's three; the original KnOTS, which is isometric, for it in absolute settings, or beside it."""
-    if setting.mode == methods.ABSOLUTE:
-        return ["full", "knots-scaled", "core"]
-    more = ["knots-scaled"] * (setting.mode != methods.RELATIVE) + ["core-tucker"] * (setting.method in ELEMENTWISE)
-    return ["full", "knots", "core", *more]
 
 
 def prepare(
@@ -50,7 +40,7 @@ def run(cache: Path, recipe: str, seed: int, names: list[str], only: Sequence[st
         if (setting.method, setting.mode) in done:
             continue
         start = time.perf_counter()
-        spaces = {name: SPACES[name] for name in spaces_of(setting)}
+        spaces = {name: SPACES[name] for name in methods.spaces_of(setting)}
         inherited = {
             record["space"]: record["values"]
             for record in result["records"]

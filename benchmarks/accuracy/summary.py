@@ -59,7 +59,8 @@ def rows(cache: Path, recipe: str) -> list[Row]:
     for setting in methods.settings():
         for result in results(cache, recipe):
             for record in result["records"]:
-                if (record["method"], record["mode"]) == (setting.method, setting.mode):
+                known = record["space"] in methods.spaces_of(setting)
+                if known and (record["method"], record["mode"]) == (setting.method, setting.mode):
                     found.setdefault((record["method"], record["mode"], record["space"]), []).append(record)
     return [
         Row(

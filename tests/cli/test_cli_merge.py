@@ -179,11 +179,15 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(adapters: list[str], tmp_path: Path)
         "import sys; sys.argv = ['coremerge', 'merge', 'a', 'b', '-o', 'out']\n"
         "from coremerge_ref.cli import main; main()"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout
-    child.stdout.readline()
-    time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as child:
+        assert child.stdout
+        child.stdout.readline()
+        time.sleep(1.0)  # until the main thread waits for the batch
+        child.send_signal(signal.SIGINT)
+        try:
+            _, errors = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert (child.returncode, errors) == (130, "coremerge: interrupted\n")
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
