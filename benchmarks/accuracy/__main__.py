@@ -45,7 +45,7 @@ def main() -> None:
     cache = given.cache or store.DEFAULT
     if not given.report:
         measure(given, cache)
-    report.write(cache, given.out, given.page)
+    report.write(cache, given.out, given.page, given.recipes)
 
 
 def measure(given: argparse.Namespace, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.accuracy import plots, summary, tables, train
@@ -10,13 +11,15 @@ TITLES = {"r16": "LoRA of rank 16", "mixed": "LoRA of ranks 4, 8, 16 and 64", "v
 BEGIN, END = "<!-- tables: written by benchmarks.accuracy -->", "<!-- end of tables -->"
 
 
-def write(cache: Path, out: Path | None = None, page: Path | None = None) -> None:
+def write(
+    cache: Path, out: Path | None = None, page: Path | None = None, recipes: Sequence[str] = tuple(train.RECIPES)
+) -> None:
     """Prints the tables; puts figures and a CSV file in `out`, and the tables between the marks of `page`."""
     parts: list[str] = []
     everything = []
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    for recipe in train.RECIPES:
+    for recipe in recipes:
         found = summary.rows(cache, recipe)
         if not found:
             continue

@@ -95,6 +95,7 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
         order = xp.argsort(magnitude, axis=-1, descending=True, stable=True)
         place = xp.argsort(order, axis=-1, stable=True)  # the inverse permutation
         return place < (xp.astype(K, place.dtype)[..., None] if hasattr(K, "shape") else K)
+    slack = xp.where(slack > 0, slack, 0.0)  # negative where nothing counts as rounding (rank "full")
     lowest, highest = magnitude - slack / 2, magnitude + slack / 2
     if not hasattr(K, "shape"):
         if K >= d:

@@ -94,3 +94,10 @@ def test_scope_model_trims_over_all_layers(backend: Backend) -> None:
 def test_refused(parameters: dict, message: str) -> None:
     with pytest.raises(cm.ParameterError, match=message):
         cm.Trim(**parameters)
+
+
+def test_rank_full_keeps_what_is_at_the_cut() -> None:
+    """Nothing counts as rounding then, and still the K + 1 = 2 entries at or above the cut stay."""
+    update = (np.array([[1.0]]), np.array([[4.0, -3.0, 2.0, 1.0]]))
+    found = cm.merge([update], cm.Ties(density=0.25), space="full", rank="full").to_dense()
+    np.testing.assert_array_equal(found, [[4.0, -3.0, 0.0, 0.0]])
