@@ -35,13 +35,27 @@ def leading(count: Array, size: int, like: Array) -> Array:
 
 
 def svd(X: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); a wide X goes through its transpose."""
-    xp = array_namespace(X)
-    if X.shape[-2] < X.shape[-1]:
-        Q, S, Ph = xp.linalg.svd(xp.matrix_transpose(X), full_matrices=False)
-        return xp.matrix_transpose(Ph), S, xp.matrix_transpose(Q)
-    P, S, Qh = xp.linalg.svd(X, full_matrices=False)
+    """Thin SVD: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); a wide X goes through its transpose.
+
+    LAPACK's divide and conquer now and then does not converge on a matrix whose transpose it has no trouble with, mostly
+    one with many singular values that are rounding; the transpose is tried before giving up.
+    """
+    wide = X.shape[-2] < X.shape[-1]
+    try:
+        return _mirrored_svd(X) if wide else _plain_svd(X)
+    except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "did not converge"
+        return _plain_svd(X) if wide else _mirrored_svd(X)
+
+
+def _plain_svd(X: Array) -> tuple[Array, Array, Array]:
+    P, S, Qh = array_namespace(X).linalg.svd(X, full_matrices=False)
     return P, S, Qh
+
+
+def _mirrored_svd(X: Array) -> tuple[Array, Array, Array]:
+    xp = array_namespace(X)
+    Q, S, Ph = _plain_svd(xp.matrix_transpose(X))
+    return xp.matrix_transpose(Ph), S, xp.matrix_transpose(Q)
 
 
 def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:

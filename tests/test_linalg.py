@@ -22,6 +22,37 @@ def test_svd_is_thin_descending_and_multiplies_back(backend: Backend, shape: tup
     assert ratio(Qh @ np.swapaxes(Qh, -1, -2), eye, 1.0, eps) <= THRESHOLD
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 4, 4)])
+def test_svd_goes_through_the_transpose_where_lapack_does_not_converge(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = np.random.default_rng(5).standard_normal(shape)
+    expected = np.linalg.svd(X, compute_uv=False)
+    right, refused = np.linalg.svd, []
+
+    def stubborn(Y: np.ndarray, **options: bool) -> object:
+        if not refused:
+            refused.append(Y.shape)
+            raise np.linalg.LinAlgError("SVD did not converge")
+        assert Y.shape == refused[0][:-2] + refused[0][:-3:-1]
+        return right(Y, **options)
+
+    monkeypatch.setattr(np.linalg, "svd", stubborn)
+    P, S, Qh = linalg.svd(X)
+    assert refused
+    assert ratio(S, expected, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
+    assert ratio((P * S[..., None, :]) @ Qh, X, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
+
+
+def test_svd_that_never_converges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(Y: np.ndarray, **options: bool) -> object:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(np.linalg, "svd", refuses)
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+        linalg.svd(np.eye(3))
+
+
 @pytest.mark.parametrize(("m", "r", "n"), [(9, 3, 7), (4, 6, 9), (9, 6, 4), (3, 5, 3), (1, 2, 5)])
 def test_product_svd_is_that_of_the_product(backend: Backend, m: int, r: int, n: int) -> None:
     rng = np.random.default_rng(1)
