@@ -37,7 +37,7 @@ def leading(count: Array, size: int, like: Array) -> Array:
 def svd(X: Array) -> tuple[Array, Array, Array]:
     """Thin SVD: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); a wide X goes through its transpose.
 
-    LAPACK's divide and conquer now and then does not converge on a matrix whose transpose it has no trouble with, mostly
+    LAPACK's divide and conquer sometimes does not converge on a matrix whose transpose it has no trouble with, mostly
     one with many singular values that are rounding; the transpose is tried before giving up.
     """
     wide = X.shape[-2] < X.shape[-1]
