@@ -43,9 +43,9 @@ $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 # torch by itself and first, so that nothing else chooses its build
-$(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml .ci/constraints.txt benchmarks/accuracy/requirements.txt | $(VENV)/bin/python
 	$(PIP) torch
-	$(PIP) --editable '.[test]'
+	$(PIP) --editable '.[test]' --requirement benchmarks/accuracy/requirements.txt
 	touch $@ $(VENV)/.package
 
 $(VENV)/.peers: $(VENV)/.test
