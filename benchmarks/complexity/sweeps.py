@@ -30,7 +30,7 @@ RESULTS = Path("build/bench/sweeps.csv")
 METHODS = ("ta", "iso", "tsv", "ties", "cart")
 OURS, OURS_DENSE = "ours, factors", "ours, dense"
 ALGORITHMS = (OURS, OURS_DENSE, "core", "core, optimized", "knots", "full")
-LIMIT = {True: 0.5, False: 60.0}  # seconds a call may be expected to take, by quick
+LIMIT = {True: 0.5, False: 20.0}  # seconds a call may be expected to take, by quick
 
 
 @dataclass(frozen=True, order=True)
@@ -134,8 +134,9 @@ def append(path: Path, point: Point, seconds: float) -> None:
         writer.writerow([*astuple(point), f"{seconds:.6g}"])
 
 
-def measure(path: Path, quick: bool) -> dict[Point, float]:
-    """Measures what is missing, with a progress bar; all points by then."""
+def measure(path: Path, quick: bool, limit: float | None = None) -> dict[Point, float]:
+    """Measures what is missing, with a progress bar; all points by then. limit: seconds, LIMIT by default."""
+    limit = LIMIT[quick] if limit is None else limit
     done = read(path)
     todo = list(lines(quick))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -146,7 +147,7 @@ def measure(path: Path, quick: bool) -> dict[Point, float]:
             for point in line:
                 progress.update(bar, description=f"{point.method}, {point.algorithm}, {point.axis}={point.at}")
                 cost = point.cost()
-                if point not in done and (rate is None or rate * cost <= LIMIT[quick]):
+                if point not in done and (rate is None or rate * cost <= limit):
                     done[point] = timed(function(point), quick)
                     append(path, point, done[point])
                 if point in done:
@@ -160,9 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
     parser.add_argument("--results", type=Path, help=f"the CSV; {RESULTS} by default, -quick in its name with --quick")
+    parser.add_argument("--limit", type=float, help="leave out what is expected to take longer, in seconds a call")
     args = parser.parse_args()
     path = args.results or (RESULTS.with_stem("sweeps-quick") if args.quick else RESULTS)
-    points = measure(path, args.quick)
+    points = measure(path, args.quick, args.limit)
     print(f"{len(points)} points in {path}")
 
 
