@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -36,7 +37,7 @@ def solve(case: Case, exact_entries: bool | None = None) -> tuple[np.ndarray, di
         facts.append((c, exact.frames.live))
     first, live = facts[0]
     record: dict[str, Any] = {
-        "bound": float(np.linalg.norm([c.bound for c, _ in facts]) if abs(first.bound) < 1e100 else first.bound),
+        "bound": math.hypot(*(c.bound for c, _ in facts)),
         "scale": max(c.scale for c, _ in facts),
         "live": list(live),
         "reasons": sorted({r for c, _ in facts for r in c.reasons}),
