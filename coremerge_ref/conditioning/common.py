@@ -17,7 +17,9 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     """As TSV on [U_c P_1 … P_T], every level the mean σ̄.
 
     The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
-    δ_t + τ ‖M_t‖. A block of k triplets pairs P with Q up to its error / σ_k, which σ̄ P Qᵀ sees where P S Qᵀ does not.
+    δ_t + τ ‖M_t‖. U_c lies in the sum of all column spaces, of dimension min(p, Σ r_t) at most, so the residuals have
+    ranks of at most that minus the common count, whatever the errors: none where U_c spans all. A block of k triplets
+    pairs P with Q up to its error / σ_k, which σ̄ P Qᵀ sees where P S Qᵀ does not.
     """
     known = trace.lost
     trace.uses_size(stage)
@@ -34,6 +36,7 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     turn = every * float(columns.max(initial=0.0))
     own = delta + np.asarray([min(turn, 2.0) * norm(M) for M in stack.M])
     residual = stack.M - Uc @ (Uc.T @ stack.M)
+    trace.rank = np.minimum(ranks, max(0, min(len(Uc), int(ranks.sum())) - kept))  # no more is left beside U_c
     level = stack.noise + float(turned) * np.asarray([norm(M) for M in stack.M])
     second = linalg.svd(residual)
     P, S, Qh, error = leading_triplets(*second, each, level)
@@ -46,6 +49,7 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
         errors.append(own[t] * found)
         pairing.append(own[t] / S[t, n - 1] if n else 0.0)
         spans.append(n)
+    trace.rank = ranks
     values = np.concatenate([Sc, S.ravel()])
     count = int(np.sum(values > 0))
     most = 2 * (norm(summed) + norm(stack.M)) + every

@@ -12,6 +12,8 @@ from coremerge_ref.conditioning.trace import Trace
 from coremerge_ref.conditioning.votes import Votes, elected
 from coremerge_ref.stack import Merged, Stack, whole
 from coremerge_ref.stages import Drm
+from coremerge_ref.stages.drm import gaps
+from coremerge_ref.stages.trim import largest
 
 
 @per_layer(Drm)
@@ -55,7 +57,7 @@ def _horizontal(stage: Drm, trace: Trace, stack: Stack, after: Merged) -> Trace:
         trace.doubt(stage, "the singular vectors of [M_1 … M_T] whose coordinates are looked at are not determined")
     columns = np.minimum(np.sqrt(np.sum(trace.entry**2, axis=1)), trace.delta[:, None])  # (T, q)
     E, Y = columns[:, None, :] + turned, N[:, :k]
-    votes = _pruned(stage, trace, stack, Y, E, noise)
+    votes = _pruned(stage, trace, stack, Y, E, noise, linalg.at_most_half_precision(noise / gaps(S), 0.0)[:k])
     trace.gauge_free = True
     values, W = after.M, np.abs(np.asarray(stack.weights))[:, None, None]
     agrees = votes.sure & (np.sign(Y) == np.sign(votes.total))
@@ -72,8 +74,14 @@ def _horizontal(stage: Drm, trace: Trace, stack: Stack, after: Merged) -> Trace:
     return trace.merged(bound, None, values.shape, min(values.shape))
 
 
-def _pruned(stage: Drm, trace: Trace, stack: Stack, Y: np.ndarray, E: np.ndarray, noise: float) -> Votes:
-    """Renormalizes the rows of each task and prunes over all tasks together, as the stage does."""
+def _pruned(
+    stage: Drm, trace: Trace, stack: Stack, Y: np.ndarray, E: np.ndarray, noise: float, turn: np.ndarray
+) -> Votes:
+    """Renormalizes the rows of each task and prunes over all tasks together, as the stage does.
+
+    The stage takes entries for equal to the cut that the `turn` (k,) of their rows may bring there. Which of them are
+    is not determined: in higher precision fewer would be kept. Only those within the noise itself count as ties.
+    """
     length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
     known = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
     own = stack.noise[:, None, None]
@@ -88,13 +96,23 @@ def _pruned(stage: Drm, trace: Trace, stack: Stack, Y: np.ndarray, E: np.ndarray
     kept, unsure = V > 0, np.zeros(V.shape, dtype=bool)
     if live > K:
         slack = np.broadcast_to(np.maximum(own, 0.0) / unit, V.shape)
-        flat = V.ravel()
-        edge = np.sort(flat)[flat.size - K - 1]
-        chosen = (flat >= edge - slack.ravel()) & (flat > 0)
-        cut = cut_at(flat, error.ravel(), chosen, K, "threshold", slack.ravel())
-        kept, unsure = chosen.reshape(V.shape), cut.unsure.reshape(V.shape)
+        wide = np.asarray([norm(M) for M in stack.M])[:, None, None] * turn[:, None] / unit + slack  # (T, k, q)
+        flat, e, s, w = (X.ravel() for X in (V, error, slack, wide))
+        chosen = largest(flat, live, 1 - stage.drop, "threshold", w, "round") & (flat > 0)
+        cut = cut_at(flat, e, chosen, K, "threshold", s)
+        kept = chosen.reshape(V.shape)
+        unsure = (cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e)).reshape(V.shape)
         trace.margin(stage, "relative gap between the last entry kept and the first one pruned", cut.gap)
         if unsure.any():
             trace.doubt(stage, f"{int(unsure.sum())} entries lie at the threshold")
     sure = kept & ~unsure & (np.abs(Y) > E)
     return Votes(Y, E, E, np.ones((stack.T, 1, 1)), sure, kept | unsure, noise, False, 0)
+
+
+def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndarray, K: int) -> np.ndarray:
+    """Which intervals of `width` about x, known up to `error`, may cross the lower end of the K + 1 highest."""
+    top, bottom = x + width / 2, x - width / 2
+    enters = top + error >= np.sort(bottom - error)[len(x) - K - 1]
+    highest = np.sort(bottom + error)  # it leaves if K + 1 others may lie above it
+    above = len(x) - np.searchsorted(highest, top - error, side="right") - (bottom + error > top - error)
+    return np.where(kept, above > K, enters)

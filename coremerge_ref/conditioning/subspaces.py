@@ -30,7 +30,7 @@ def subspace(
     kept = min(k, live)
     trace.spectrum(stage, f"singular values of {what}", S, kept, max(noise, 0.0), task=task)
     columns = np.zeros(width)
-    if kept < k or live == k:
+    if k > 0 and (kept < k or live == k):  # where none is taken, none can be missed
         possible = (M != 0) | (trace.entry[task] > 0 if task is not None else True)
         at_noise(stage, trace, S, noise, delta, int(np.ravel(trace.rank)[task or 0]), possible, task, what, floor)
     if kept == 0:

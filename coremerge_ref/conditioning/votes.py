@@ -123,10 +123,12 @@ def _ballot(stage: Ties, trace: Trace, stack: Stack, rounding: np.ndarray) -> Vo
     sure = (np.abs(X) > trace.entry) & (X != 0) & ~trace.unsure
     before = stage.weight_order == "before"
     W = np.asarray(stack.weights)[:, None, None]
-    votes = W if before else np.ones_like(W)
+    count = stage.elect == "count"
+    # signs are counted, so of a weight only its sign has a say in them
+    votes = (np.sign(W) if count else W) if before else np.ones_like(W)
     zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.noise))
     possible = (X != 0) | (trace.unsure & (trace.entry > 0))
-    return Votes(X, trace.entry, rounding, votes, sure, possible & (votes != 0), zero, stage.elect == "count", 0)
+    return Votes(X, trace.entry, rounding, votes, sure, possible & (votes != 0), zero, count, 0)
 
 
 def _aggregated(stage: Ties, trace: Trace, stack: Stack, after: Merged, votes: Votes) -> Trace:

@@ -64,7 +64,7 @@ class Drm(Stage):
         unit = xp.where(there, length, 1.0)[..., None]
         V = xp.where(there[..., None], Y / unit, 0.0)
         # a row is known as well as its direction in U is, which the gap between singular values says
-        turn = linalg.at_most_half_precision(noise[..., None] / _gaps(S), 0.0)  # (…, k)
+        turn = linalg.at_most_half_precision(noise[..., None] / gaps(S), 0.0)  # (…, k)
         known = stack.noise[..., None] + turn * linalg.norm(stack.M)[..., None]  # (T, …, k)
         slack = xp.broadcast_to(known[..., None] / unit, V.shape)
         cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
@@ -79,7 +79,7 @@ class Drm(Stage):
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)
 
 
-def _gaps(S: Array) -> Array:
+def gaps(S: Array) -> Array:
     """Distance (…, k) of each singular value to its nearest neighbour, 0 standing after the last; never zero."""
     xp = array_namespace(S)
     below = xp.concat([S[..., :-1] - S[..., 1:], S[..., -1:]], axis=-1)
