@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .diagnosis import diagnose, diagnose_all
+from .diagnosis import OVERFLOW, diagnose, diagnose_all, overflows
 from .questions import Case
 from .questions import cases as all_cases
 from .report import Report, Result
@@ -69,7 +69,9 @@ def ask(fn: Function, case: Case) -> tuple[Result, Any]:
     except NotImplementedError as error:
         return Result(case, "unsupported", diagnosis=str(error)), None
     except Exception as error:  # any exception of the implementation is its answer
-        return Result(case, "error", float("inf"), f"{type(error).__name__}: {error}"), None
+        numeric = isinstance(error, (ArithmeticError, np.linalg.LinAlgError))
+        hint = f" ({OVERFLOW})" if numeric and overflows(case) else ""
+        return Result(case, "error", float("inf"), f"{type(error).__name__}: {error}{hint}"), None
     if changed(given, case):
         return Result(case, "fail", float("inf"), CHANGED), None
     return Result(case, *judge(case, answer)), answer

@@ -112,11 +112,6 @@ def truncated_relative(case: Case) -> NDArray[Any] | None:
     return params("tsv", k=min(case.shape[-2:]) // len(case.updates))(case)
 
 
-def half_precision_factors(case: Case) -> NDArray[Any]:
-    """Merge the factors rounded to single precision."""
-    return merge(replace(case, updates=[(b.astype(np.float32), a.astype(np.float32), s) for b, a, s in case.updates]))
-
-
 def shifted_rank(by: int) -> Mistake:
     """The absolute rank of tsv or cart off by some; None where there is none."""
 
@@ -137,3 +132,94 @@ def other_direction(case: Case) -> NDArray[Any] | None:
     """Decom-Renorm-Merge on the other side."""
     now = case.params.get("drm", {}).get("direction")
     return params("drm", direction="horizontal" if now == "vertical" else "vertical")(case)
+
+
+def truncated_to(k: int) -> Mistake:
+    """Each update cut to rank k before anything else."""
+
+    def wrong(case: Case) -> NDArray[Any] | None:
+        if all(b.shape[-1] <= k for b, _, _ in case.updates):
+            return None
+        return updates(lambda b, a, s, t: (*leading_factors(b.astype(np.float64) @ a.astype(np.float64), k), s))(case)
+
+    return wrong
+
+
+def leading_factors(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Factors of the best approximation of rank k."""
+    p, s, q = np.linalg.svd(x, full_matrices=False)
+    return p[..., :k] * s[..., None, :k], q[..., :k, :]
+
+
+def truncated_result(x: NDArray[Any], case: Case) -> NDArray[Any]:
+    """The result cut to the largest rank of a task."""
+    b, a = leading_factors(x, max(1, *(b.shape[-1] for b, _, _ in case.updates)))
+    return b @ a
+
+
+def products(case: Case) -> list[NDArray[Any]]:
+    """Every ΔW_t in float64."""
+    return [s * b.astype(np.float64) @ a.astype(np.float64) for b, a, s in case.updates]
+
+
+def averaged(case: Case) -> NDArray[Any]:
+    """The mean of the updates, whatever the method."""
+    found: NDArray[Any] = np.sum(products(case), 0) / len(case.updates)
+    return found
+
+
+def factors_apart(root: Callable[[float], float] | None) -> Mistake:
+    """A and B merged apart from each other: by PEFT's ``root`` of weight and scaling on both, or averages."""
+
+    def wrong(case: Case) -> NDArray[Any] | None:
+        if len({b.shape for b, _, _ in case.updates}) > 1:
+            return None
+        w = next((p["weights"] for p in case.params.values() if "weights" in p), None) or [1.0] * len(case.updates)
+        bs, as_ = [b.astype(np.float64) for b, _, _ in case.updates], [a.astype(np.float64) for _, a, _ in case.updates]
+        scales = [s for _, _, s in case.updates]
+        if root is None:
+            averages: NDArray[Any] = np.sum([s * b for s, b in zip(scales, bs, strict=True)], 0) @ np.sum(as_, 0)
+            return averages / len(bs)
+        c = [root(abs(x * s)) for x, s in zip(w, scales, strict=True)]
+        signs = [math.copysign(1.0, x) for x in w]
+        left = np.sum([x * b for x, b in zip(c, bs, strict=True)], 0)
+        right = np.sum([g * x * a for g, x, a in zip(signs, c, as_, strict=True)], 0)
+        found: NDArray[Any] = left @ right
+        return found
+
+    return wrong
+
+
+def smallest_rank(case: Case) -> NDArray[Any] | None:
+    """Every task's factors cut to the smallest rank among them."""
+    r = min(b.shape[-1] for b, _, _ in case.updates)
+    return updates(lambda b, a, s, t: (b[..., :r], a[..., :r, :], s))(case)
+
+
+def undropped(case: Case) -> NDArray[Any] | None:
+    """Decom-Renorm-Merge at a drop of 0 as a plain average."""
+    return averaged(case) if case.params.get("drm", {}).get("drop") == 0 else None
+
+
+def float_rank(case: Case) -> NDArray[Any] | None:
+    """The relative rank of tsv as int(K · (1 / T)) in floating point."""
+    k, tasks = min(case.live), len(case.updates)
+    if case.params.get("tsv", {"k": 0})["k"] is not None or int(k * (1 / tasks)) == k // tasks:
+        return None
+    return params("tsv", k=int(k * (1 / tasks)))(case)
+
+
+def small(case: Case) -> NDArray[Any] | None:
+    """Zero for factors so small that single precision or an absolute threshold takes them for zero."""
+    tops = [float(np.max(np.abs(x), initial=0.0)) for b, a, _ in case.updates for x in (b, a)]
+    return merge(case) * 0 if any(0 < x < 1e-30 for x in tops) else None
+
+
+def both(first: str, second: str, mistake: Mistake) -> Mistake:
+    """A mistake of cases that have two stages."""
+    return lambda case: mistake(case) if {first, second} <= set(case.method.split("+")) else None
+
+
+def rounded_factors(dtype: Any) -> Mistake:
+    """Merge the factors rounded to another type."""
+    return updates(lambda b, a, s, t: (b.astype(dtype).astype(np.float64), a.astype(dtype).astype(np.float64), s))

@@ -13,6 +13,7 @@ from .model import svd
 from .questions import Case, norm
 
 NULL = {"iso": "null vectors used in Iso", "tsv": "null vectors used in TSV", "iso_cts": "null vectors used in Iso-CTS"}
+OVERFLOW = "the inputs overflow in single precision"
 PROBES = 60  # failing cases on which every mistake is tried
 
 
@@ -30,7 +31,9 @@ def plain(case: Case, answer: Any) -> str | None:
     if actual.shape != case.shape:
         swapped = actual.shape == (*case.shape[:-2], case.shape[-1], case.shape[-2])
         return "result transposed (A and B swapped)" if swapped else ""
-    return None if actual.dtype.kind != "c" and np.all(np.isfinite(actual.astype(np.float64))) else ""
+    if actual.dtype.kind == "c":
+        return ""
+    return None if np.all(np.isfinite(actual.astype(np.float64))) else not_finite(case)
 
 
 def matching(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> list[str]:
@@ -47,6 +50,18 @@ def matching(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> list[s
     return found
 
 
+def overflows(case: Case) -> bool:
+    """Whether a factor is beyond single precision, the likely cause of infinities and of errors that they raise."""
+    return any(float(np.max(np.abs(x), initial=0.0)) > 3.4e38 for b, a, _ in case.updates for x in (b, a))
+
+
+def not_finite(case: Case) -> str:
+    """Where NaN and infinity come from, when that is plain."""
+    if "drm" in case.method and not all(b.any() for b, _, _ in case.updates):
+        return "NaN: DRM divides the rows of a zero task by their norm"
+    return f"NaN or infinity in the result: {OVERFLOW}" if overflows(case) else ""
+
+
 def rank(x: np.ndarray[Any, Any]) -> int:
     """Singular values above 1e-6 of the largest."""
     s = svd(x if x.ndim == 2 else x[0])[1]
@@ -57,7 +72,8 @@ def by_structure(case: Case, answer: Any) -> str:
     """Mistakes that give no one output: directions out of nothing (rank above the right one), single precision."""
     actual = np.asarray(answer).astype(np.float64)
     assert case.expected is not None
-    if norm(actual - case.expected) < 1e-4 * norm(case.expected):
+    error = norm(actual - case.expected)
+    if error < 1e-4 * norm(case.expected) and error <= case.tolerance * 2.0**29:
         return SINGLE_PRECISION
     stage = next((s for s in reversed(case.method.split("+")) if s in NULL), None)
     if stage and rank(actual) > rank(case.expected) > 0:
@@ -78,7 +94,8 @@ def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
     open_cases = [(c, x) for c, x in failures if plain(c, x) is None]
     step = max(1, len(open_cases) // PROBES)
     votes = Counter(name for c, x in open_cases[::step] for name in matching(c, x))
-    order = sorted(votes, key=lambda name: (-votes[name], list(MISTAKES).index(name)))
+    # a zero matrix has many causes: any other name says more
+    order = sorted(votes, key=lambda name: (name == "zero matrix", -votes[name], list(MISTAKES).index(name)))
     rest = [name for name in MISTAKES if name not in votes]
     out, tried = [], 0
     for case, answer in failures:
@@ -87,4 +104,15 @@ def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
             tried += 1
             text = next(iter(matching(case, answer, rest)), "")
         out.append(text)
-    return out
+    return _trusted(failures, out)
+
+
+def _trusted(failures: Sequence[tuple[Case, Any]], texts: list[str]) -> list[str]:
+    """Single precision is told by the size of the error alone: it explains most of a method's failures that have no
+    other name, or none."""
+    unnamed = Counter(c.method for (c, _), text in zip(failures, texts, strict=True) if text in ("", SINGLE_PRECISION))
+    single = Counter(c.method for (c, _), text in zip(failures, texts, strict=True) if text == SINGLE_PRECISION)
+    return [
+        "" if text == SINGLE_PRECISION and single[c.method] < unnamed[c.method] / 2 else text
+        for (c, _), text in zip(failures, texts, strict=True)
+    ]

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 
 from .bending import (
     Mistake,
     alpha_over_r,
+    averaged,
+    both,
     dropped,
-    half_precision_factors,
+    factors_apart,
+    float_rank,
     masks,
     other_direction,
     params,
     result,
+    rounded_factors,
     shifted_rank,
+    small,
+    smallest_rank,
     space,
     swapped,
     switch,
     truncated_relative,
+    truncated_result,
+    truncated_to,
+    undropped,
     updates,
     weights,
     without,
@@ -35,7 +45,8 @@ SWITCHES = (
     "CART coefficient scales the mean too", "Iso-CTS without residuals", "Iso-CTS projects on both sides",
     "one trim threshold for the whole model", "CART mean not added back", "TSV without singular values",
     "elected sign reversed", "DRM without renormalization", "mean over the number of tasks",
-    "median or root mean square for the mean singular value",
+    "median or root mean square for the mean singular value", "both frames cut to the common rank",
+    "DRM divides the rows of a zero task by their norm",
 )  # fmt: skip
 
 MISTAKES: dict[str, Mistake] = {
@@ -51,7 +62,17 @@ MISTAKES: dict[str, Mistake] = {
     "result negated": result(lambda x, case: -x),
     "result divided by the number of tasks": result(lambda x, case: x / len(case.updates)),
     "result multiplied by the number of tasks": result(lambda x, case: x * len(case.updates)),
+    "relative rank int(K * (1 / T)) in floating point": float_rank,
+    "DRM at a drop of 0 skips trimming and election": undropped,
+    "small values taken for zero (single precision, or an absolute threshold)": small,
     "zero matrix": result(lambda x, case: x * 0),
+    "the updates averaged, whatever the method": averaged,
+    "A and B merged apart (roots of weight and scaling on both)": factors_apart(math.sqrt),
+    "A and B merged apart (roots of weight and scaling on both, in single precision)": factors_apart(
+        lambda x: float(np.float32(math.sqrt(x)))
+    ),
+    "A and B averaged apart": factors_apart(None),
+    "DARE in place of TIES' trimming": both("dare", "ties", switch("TIES does not trim")),
     **{name: switch(name) for name in SWITCHES},
     "election by count": params("ties", elect="count"),
     "election by mass": params("ties", elect="mass"),
@@ -78,10 +99,9 @@ MISTAKES: dict[str, Mistake] = {
     "one DARE mask for all tasks": masks(lambda z: np.repeat(z[:1], len(z), 0)),
     "DARE masks of the tasks in reverse": masks(lambda z: z[::-1]),
     "DARE masks all true": masks(lambda z: z | True),
-    "weights ignored": weights(lambda w: [1.0] * len(w)),
+    "weights ignored (or only the first used, which is 1)": weights(lambda w: [1.0] * len(w)),
     "weights normalised": weights(lambda w: [x / (math.fsum(w) or 1) for x in w]),
     "absolute values of the weights": weights(lambda w: [abs(x) for x in w]),
-    "only the first weight used": weights(lambda w: w[:1] * len(w)),
     "weights in reverse order": weights(lambda w: w[::-1]),
     "first task dropped": dropped(0),
     "second task dropped": dropped(1),
@@ -102,6 +122,11 @@ MISTAKES: dict[str, Mistake] = {
     "isotropization left out": without("iso"),
     "DARE left out": without("dare"),
     "trim left out": without("trim"),
-    "factors rounded to single precision": half_precision_factors,
+    "all ranks cut to the smallest task's": smallest_rank,
+    "each update truncated to rank 1": truncated_to(1),
+    "each update truncated to rank 2": truncated_to(2),
+    "result truncated to the largest rank of a task": result(truncated_result),
+    "factors rounded to single precision": rounded_factors(np.float32),
+    "factors rounded to bfloat16": rounded_factors(ml_dtypes.bfloat16),
 }  # fmt: skip
 SINGLE_PRECISION = "single-precision arithmetic"

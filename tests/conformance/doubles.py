@@ -95,6 +95,14 @@ class Double:
             fs = [f for f in fs if f[0].any()] or fs
         if self.bad("A and B averaged apart") and len({b.shape for b, _ in fs}) == 1:
             return sum(b for b, _ in fs) @ sum(a for _, a in fs) / len(fs)
+        if self.bad("A and B merged apart") and len({b.shape for b, _ in fs}) == 1 and case.method == "ta":
+            c = [w * s for w, (_, _, s) in zip(case.params["ta"]["weights"], updates, strict=True)]
+            parts = [(self.read(b), self.read(a)) for b, a, _ in updates]
+            left = sum(math.sqrt(abs(x)) * b for x, (b, _) in zip(c, parts, strict=True))
+            return left @ sum(math.copysign(math.sqrt(abs(x)), x) * a for x, (_, a) in zip(c, parts, strict=True))
+        if self.bad("updates truncated to a fixed rank"):
+            parts = [self.svd(b @ a) for b, a in fs]
+            fs = [(u[:, :1] * s[:1], vt[:1]) for u, s, vt in parts]
         if self.bad("a single task returned as it is") and len(fs) == 1:
             return fs[0][0] @ fs[0][1]
         m, n = fs[0][0].shape[0], fs[0][1].shape[1]

@@ -14,9 +14,12 @@ from doubles import Double
 from planted import FURTHER, NAMED
 
 from coremerge_ref import conformance
+from coremerge_ref.conformance.asking import CHANGED, STATE
+from coremerge_ref.conformance.diagnosis import NULL
+from coremerge_ref.conformance.mistakes import MISTAKES, SINGLE_PRECISION
 
 STAGES = ("ta", "mean", "trim", "ties", "dare", "tsv", "cart", "iso", "iso_cts", "drm")
-OURS = ("not a known mistake", "")
+TOLD = {*MISTAKES, *NULL.values(), SINGLE_PRECISION, CHANGED, STATE, "result transposed (A and B swapped)"}
 
 
 def group(case):
@@ -32,7 +35,9 @@ def line(mistake, cases, totals):
         report = conformance.run(Double(mistake), cases=cases)
     failed = Counter(group(r.case) for r in report.failures)
     families = [f for f, _ in Counter(r.case.family for r in report.failures).most_common(3)]
-    named = next((d for d in report.diagnoses() if d not in OURS and not d.startswith(("ill-posed", "shape"))), "")
+    named = next((d for d in report.diagnoses() if d in TOLD), "")
+    # a chance agreement on a few cases names nothing
+    named = named if report.diagnoses().get(named, 0) >= len(report.failures) / 6 else ""
     cells = [str(failed[s]) if failed[s] else "·" for s in STAGES]
     return f"| {mistake} | {' | '.join(cells)} | {len(report.failures)} | {', '.join(families)} | {named} |"
 
@@ -45,7 +50,8 @@ def main():
         "",
         "Written by `python tests/conformance/matrix.py`. A test double makes one mistake at a",
         f"time; a cell is the number of cases of that stage that fail, of {len(cases)} in all. The",
-        "last column is the diagnosis given most often.",
+        "last column is the mistake that the diagnosis names most often; empty where it names none in a sixth of the",
+        "failures.",
         "",
         f"| mistake | {' | '.join(f'{s} ({totals[s]})' for s in STAGES)} | all | most in | diagnosis |",
         "|---" * (len(STAGES) + 4) + "|",

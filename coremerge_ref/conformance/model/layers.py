@@ -30,6 +30,9 @@ def encode(updates: list[Any], case: Any, wrong: set[str]) -> tuple[Array, Array
     if case.space == "core":
         u, _ = frame([b for b, _ in factors], [norm(b) for b, _ in factors], wrong)
         v, _ = frame([a.T for _, a in factors], [norm(a) for _, a in factors], wrong)
+        if "both frames cut to the common rank" in wrong:
+            common = min(u.shape[1], v.shape[1])
+            u, v = u[:, :common], v[:, :common]
     elif case.space == "knots":
         u, values = frame([b @ a for b, a in factors], sizes, wrong)
         divide = values if "KnOTS coordinates without their singular values" in wrong else None

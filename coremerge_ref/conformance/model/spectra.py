@@ -95,6 +95,8 @@ def drm(stack: Array, noise: Array, weights: Array, p: dict[str, Any], wrong: se
     lengths = np.array([[norm(r) for r in x] for x in rows]).reshape(rows.shape[:2])
     dead = lengths <= noise[:, None]
     unit = np.where(dead[..., None], 0, rows / np.where(dead, 1, lengths)[..., None])
+    if "DRM divides the rows of a zero task by their norm" in wrong:
+        unit = np.where(dead[..., None], np.nan, unit)
     unit = rows if "DRM without renormalization" in wrong else unit
     cut = unit.size - round(unit.size * (1 - p["drop"]))
     threshold = np.sort(np.abs(unit).ravel())[cut - 1] if cut >= 1 else 0.0
