@@ -40,6 +40,10 @@ def leaves(nav):
     return [leaf for entry in (nav.values() if isinstance(nav, dict) else nav) for leaf in leaves(entry)]
 
 
+def names(module):
+    return set(importlib.import_module(module).__all__)
+
+
 def git(*command):
     return subprocess.run(["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=False)
 
@@ -102,14 +106,15 @@ def test_links_are_found():
 
 @pytest.mark.parametrize("module", ["coremerge_ref", "coremerge_ref.conformance", "coremerge_ref.testing"])
 def test_the_api_page_has_every_public_name(module):
-    names = importlib.import_module(module).__all__
-    assert {f"{module}.{name}" for name in names} <= DOCUMENTED
+    # a function in a module of its own name, such as certify, is documented there
+    found = {name for name in names(module) if {f"{module}.{name}", f"{module}.{name}.{name}"} & DOCUMENTED}
+    assert found == names(module)
 
 
 @pytest.mark.parametrize("identifier", sorted(DOCUMENTED))
 def test_the_api_page_names_what_exists(identifier):
     module, _, name = identifier.rpartition(".")
-    assert hasattr(importlib.import_module(module), name) or importlib.util.find_spec(identifier)
+    assert hasattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "$" in page.read_text(encoding="utf-8")], ids=relative)
