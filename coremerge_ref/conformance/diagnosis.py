@@ -14,6 +14,8 @@ from .questions import Case, norm
 
 NULL = {"iso": "null vectors used in Iso", "tsv": "null vectors used in TSV", "iso_cts": "null vectors used in Iso-CTS"}
 OVERFLOW = "the inputs overflow in single precision"
+# what many mistakes look like: any other name says more
+VAGUE = ("zero matrix", "each update truncated to rank 1", "each update truncated to rank 2")
 PROBES = 60  # failing cases on which every mistake is tried
 
 
@@ -94,8 +96,7 @@ def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
     open_cases = [(c, x) for c, x in failures if plain(c, x) is None]
     step = max(1, len(open_cases) // PROBES)
     votes = Counter(name for c, x in open_cases[::step] for name in matching(c, x))
-    # a zero matrix has many causes: any other name says more
-    order = sorted(votes, key=lambda name: (name == "zero matrix", -votes[name], list(MISTAKES).index(name)))
+    order = sorted(votes, key=lambda name: (name in VAGUE, -votes[name], list(MISTAKES).index(name)))
     rest = [name for name in MISTAKES if name not in votes]
     out, tried = [], 0
     for case, answer in failures:

@@ -28,7 +28,7 @@ NAMED = {
     "last task dropped": "last task dropped",
     "result in single precision": "single-precision arithmetic",
     # the inputs hold few enough bits: seen where they do not fit (huge, tiny)
-    "inputs read in single precision": "factors rounded to single precision",
+    "inputs read in single precision": "small values taken for zero (single precision, or an absolute threshold)",
     # what other implementations do
     "keep exact for threshold": "exactly int(d·density) entries kept",
     "threshold for exact": "threshold where the exact count is asked",
