@@ -29,6 +29,10 @@ bench: $(VENV)/.test
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 
+# not part of CI
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m benchmarks.mutation $(ARGS)
+
 proofs:
 	$(MAKE) -C proofs
 
@@ -58,4 +62,8 @@ $(VENV)/.docs: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.lint: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[lint]'
+	touch $@
+
+$(VENV)/.mutants: $(VENV)/.test
+	$(PIP) --editable '.[test,mutants]'
 	touch $@
