@@ -5,7 +5,7 @@ import numpy as np
 from coremerge_ref import linalg
 from coremerge_ref.conditioning.formulas import norm
 from coremerge_ref.conditioning.rules import per_layer
-from coremerge_ref.conditioning.subspaces import orthogonalizing, subspace
+from coremerge_ref.conditioning.subspaces import orthogonalizing, spanned, subspace
 from coremerge_ref.conditioning.trace import Trace
 from coremerge_ref.stack import Merged, Stack
 from coremerge_ref.stages import IsoCts
@@ -18,8 +18,9 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
 
     The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
     δ_t + τ ‖M_t‖. U_c lies in the sum of all column spaces, of dimension min(p, Σ r_t) at most, so the residuals have
-    ranks of at most that minus the common count, whatever the errors: none where U_c spans all. A block of k triplets
-    pairs P with Q up to its error / σ_k, which σ̄ P Qᵀ sees where P S Qᵀ does not.
+    ranks of at most that minus the common count, whatever the errors: none where U_c spans all. P_t that spans all that
+    is left turns as U_c and that sum do, Q_t that spans the rows of M_t as those do. A block of k triplets pairs P with
+    Q up to its error times 2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ does not.
     """
     known = trace.lost
     trace.uses_size(stage)
@@ -40,15 +41,24 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     level = stack.noise + float(turned) * np.asarray([norm(M) for M in stack.M])
     second = linalg.svd(residual)
     P, S, Qh, error = leading_triplets(*second, each, level)
-    errors, spans, pairing = [every * columns], [], [every / Sc[kept - 1] if kept else 0.0]
+    spans, least = [], [every / Sc[kept - 1] if kept else 0.0]
+    pairing = [every * _pairing(Sc, kept)]
+    whole = {side: spanned(stack.M, delta, ranks, side) for side in ("left", "right")}
+    sides: dict[str, list[np.ndarray]] = {side: [every * columns] for side in whole}
     for t in range(stack.T):
         cuts = (each, float(level[t]), float(own[t]), S.shape[1])
         n, found = subspace(
             stage, trace, residual[t], second[1][t], *cuts, t, "the residual of M_t", floor=float(delta[t])
         )
-        errors.append(own[t] * found)
-        pairing.append(own[t] / S[t, n - 1] if n else 0.0)
+        least.append(own[t] / S[t, n - 1] if n else 0.0)
+        pairing.append(own[t] * _pairing(S[t], n))
         spans.append(n)
+        formed = trace.level.size * norm(stack.M[t]) if trace.level.name == "compute" else 0.0
+        rows = spanned(stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
+        complete = {"left": (whole["left"][0] - kept, norm(np.asarray([turn, whole["left"][1]]))), "right": rows}
+        for side, (size, moved) in complete.items():
+            most = moved + formed / S[t, n - 1] if n and n == size else np.inf
+            sides[side].append(np.minimum(own[t] * found, most))
     trace.rank = ranks
     values = np.concatenate([Sc, S.ravel()])
     count = int(np.sum(values > 0))
@@ -56,14 +66,20 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     if count == 0:
         return trace.merged(most if trace.lost > known else every, None, after.M.shape)
     mean = float(values.sum()) / count
-    trace.check(stage, max(pairing), "a direction is kept whose singular value is no larger than its error")
-    turned_by, levels = [np.minimum(e, 4.0) for e in errors], np.where(values > 0, mean, 0.0)  # no turn is wider
+    trace.check(stage, max(least), "a direction is kept whose singular value is no larger than its error")
+    levels = np.where(values > 0, mean, 0.0)
     wide = np.maximum(turned, np.max(error, axis=0))
     cut, uncut = float(linalg.at_most_half_precision(wide, stack.rtol)), max(float(wide), stack.rtol)
     bound = mean * norm(np.asarray(pairing)) + (kept**0.5 * every + float(np.sqrt(spans) @ own)) / count**0.5
     U, V = np.concatenate([Uc, side_by_side(P)], axis=1), np.concatenate([Vch.T, side_by_side(Qh.mT)], axis=1)
     rank = count
     for X, side in ((U, "left"), (V, "right")):
-        part, support = orthogonalizing(stage, trace, X, levels, turned_by, cut, uncut, side)
+        turned_by = [np.minimum(e, 4.0) for e in sides[side]]  # no turn is wider
+        part, support = orthogonalizing(stage, trace, X, levels, turned_by, cut, uncut, side, whole[side])
         bound, rank = bound + part, min(rank, support)
     return trace.merged(most if trace.lost > known else min(bound, most), None, after.M.shape, rank)
+
+
+def _pairing(S: np.ndarray, k: int) -> float:
+    """Condition number of the polar factor of diag(S_1 … S_k), Higham 2008, theorem 8.9; 0 for k = 1, a sign."""
+    return float(2 / (S[k - 1] + S[k - 2])) if k > 1 else 0.0

@@ -5,7 +5,7 @@ import numpy as np
 from coremerge_ref import linalg
 from coremerge_ref.conditioning.formulas import beyond_first_order, norm, polar, safely, truncation
 from coremerge_ref.conditioning.rules import per_layer
-from coremerge_ref.conditioning.subspaces import at_noise, kept_gap, orthogonalizing, subspace
+from coremerge_ref.conditioning.subspaces import at_noise, kept_gap, orthogonalizing, spanned, subspace
 from coremerge_ref.conditioning.trace import Trace
 from coremerge_ref.stack import Merged, Stack, smaller
 from coremerge_ref.stages import Cart, Iso, Tsv
@@ -15,7 +15,11 @@ from coremerge_ref.stages.tsv import leading_triplets, side_by_side
 @per_layer(Tsv)
 def _tsv(stage: Tsv, trace: Trace, before: Stack, after: Merged) -> Trace:
     """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify, see
-    `orthogonalizing`."""
+    `orthogonalizing`.
+
+    The result is its own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1, but
+    block t pairs P_t with Q_t only up to δ_t / σ_k, as in Iso-CTS.
+    """
     known = trace.lost
     if stage.k is None:
         trace.uses_size(stage)
@@ -32,13 +36,26 @@ def _tsv(stage: Tsv, trace: Trace, before: Stack, after: Merged) -> Trace:
     cut, uncut = float(linalg.at_most_half_precision(turned, stack.rtol)), max(float(turned), stack.rtol)
     sides = [
         orthogonalizing(
-            stage, trace, side_by_side(X), S.ravel(), list(safely(delta[:, None], columns)), cut, uncut, side
+            stage,
+            trace,
+            side_by_side(X),
+            S.ravel(),
+            list(safely(delta[:, None], columns)),
+            cut,
+            uncut,
+            side,
+            spanned(stack.M, delta, trace.rank, side),
         )
         for X, side in ((P, "left"), (Qh.mT, "right"))
     ]
     bound, most = total + sum(b for b, _ in sides), 2 * norm(stack.M) + total
     rank = min(r for _, r in sides)
-    return trace.merged(most if trace.lost > known else min(bound, most), None, after.M.shape, rank)
+    lost = trace.lost > known
+    trace.merged(most if lost else min(bound, most), None, after.M.shape, rank)
+    if T > 1 and not lost and rank == np.sum(S > 0):
+        least = np.min(np.where(S > 0, S, np.inf), axis=1)
+        trace.polar = norm(delta / least) + sum(b for b, _ in sides) / (float(S.max()) or 1.0), total
+    return trace
 
 
 @per_layer(Cart)
@@ -73,16 +90,24 @@ def _cart(stage: Cart, trace: Trace, before: Stack, after: Merged) -> Trace:
 
 @per_layer(Iso)
 def _iso(stage: Iso, trace: Trace, before: Merged, after: Merged) -> Trace:
-    """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal."""
+    """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
+
+    What is known of the singular vectors and values before, see Trace.polar, replaces δ c and δ, beside the rounding of
+    the matrix itself.
+    """
     delta, M, known = float(trace.delta), before.M, trace.lost
-    S, most = linalg.svd(M)[1], 2 * norm(M) + delta
+    S, most, finer = linalg.svd(M)[1], 2 * norm(M) + delta, trace.polar
+    formed = trace.level.size * norm(M) if trace.level.name == "compute" else 0.0
     if stage.support == "size":
         trace.uses_size(stage)
+        finer = None  # null vectors take part
         kept, mean, cut = len(S), float(S.sum()) / float(smaller(before.rows, before.cols)), None
     else:
         cut = float(before.noise)
         kept = int(np.sum(S > cut))
         mean = float(S[:kept].sum()) / max(kept, 1)
+        finer = finer if kept == trace.rank else None
+        delta = delta if finer is None else min(delta, finer[1] + formed)
         at_noise(stage, trace, S, cut, delta, int(trace.rank), (M != 0) | (trace.entry > 0))
     trace.spectrum(stage, "singular values of the merged matrix", S, kept, cut)
     if kept == 0 or S[0] == 0:
@@ -100,6 +125,9 @@ def _iso(stage: Iso, trace: Trace, before: Merged, after: Merged) -> Trace:
         delta * factor,
         f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
     )
-    turned = delta * factor * beyond_first_order(delta * factor) if np.isfinite(factor) else np.inf
+    if finer is not None:
+        turned = finer[0] + formed * factor
+    else:
+        turned = delta * factor * beyond_first_order(delta * factor) if np.isfinite(factor) else np.inf
     bound = float(np.hypot(delta, mean * turned))
     return trace.merged(most if trace.lost > known else min(bound, most), None, M.shape)

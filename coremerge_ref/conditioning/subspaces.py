@@ -92,13 +92,16 @@ def orthogonalizing(
     cut: float,
     uncut: float,
     side: str,
+    span: tuple[int, float],
 ) -> tuple[float, int]:
     """Bound on the change of polar(X) diag(levels), X = [P_1 … P_T], and the rank of polar(X).
 
     Column i of block t turns by turned[t][i], so X changes by at most √Σ_t max(turned[t])² in Frobenius norm, and its
     polar factor by that times its condition number. A single orthonormal block is its own polar factor, and every
     column then counts with its own level. cut: relative level below which a singular value of X is none; uncut: the
-    same before it was held at √eps.
+    same before it was held at √eps. span: dimension and turn of the space all columns lie in, see `spanned`. Where they
+    are a basis of it, X = Q C, C square: its polar factor changes by the smaller condition number of square matrices,
+    and beside it Q turns; that and the rounding of X itself bound the change too.
     """
     blocks, L = len(turned), linalg.svd(X)[1]
     support = int(np.sum(L > cut * (L[0] if len(L) else 0.0)))
@@ -132,4 +135,19 @@ def orthogonalizing(
         return np.inf, support
     if blocks == 1:
         return float(np.max(turned[0] * levels)), support
-    return moved * factor * float(levels.max()) * beyond_first_order(moved * factor), support
+    change = moved * factor
+    if span[0] == support == active:
+        rounding = trace.level.size * norm(X) * factor if trace.level.name == "compute" else 0.0
+        change = min(change, norm(np.asarray([moved * polar(L[:support], (support, support)), span[1]])) + rounding)
+    return change * float(levels.max()) * beyond_first_order(moved * factor), support
+
+
+def spanned(M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str) -> tuple[int, float]:
+    """Dimension and turn of the sum of the column (side "left") or row spaces of all M_t (T, p, q) with errors `delta`.
+
+    The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
+    vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972).
+    """
+    S = linalg.svd(np.concatenate(list(M if side == "left" else M.mT), axis=1))[1]
+    R = min(int(np.sum(rank)), M.shape[1 if side == "left" else 2])
+    return R, norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf

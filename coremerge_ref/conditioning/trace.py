@@ -73,8 +73,10 @@ class Trace:
     of each entry, (T, p, q) or (p, q). rank: structural bounds of the ranks, which errors do not raise: a product of
     m × r and r × n factors stays of rank r. shape: (m, n) of the layer. gauge_free: the frames are defined up to signs.
     sizes: ‖B_t‖ ‖A_t‖. unsure: entries that may or may not be there. undecided: entries whose election is open.
-    doubts: sentences, each a discontinuity within the error. size_doubt: the same for the live sizes, which only
-    stages with relative settings look at. lost: how often errors were found too large for first-order bounds.
+    polar: (turn, spread) of a merged matrix that was made as U S Vᵀ from singular vectors, bounds on the errors of U Vᵀ
+    and S, finer than delta; None where only delta is known. doubts: sentences, each a discontinuity within the error.
+    size_doubt: the same for the live sizes, which only stages with relative settings look at. lost: how often errors
+    were found too large for first-order bounds.
     """
 
     level: Level
@@ -88,6 +90,7 @@ class Trace:
     size_doubt: str = ""
     unsure: np.ndarray | None = None
     undecided: np.ndarray | None = None
+    polar: tuple[float, float] | None = None
     doubts: list[str] = field(default_factory=list)
     margins: list[Margin] = field(default_factory=list)
     spectra: list[Spectrum] = field(default_factory=list)
@@ -130,7 +133,7 @@ class Trace:
         self, delta: float, entry: np.ndarray | None, shape: tuple[int, ...], rank: int | None = None
     ) -> "Trace":
         """This trace with the errors of a merged matrix of `shape`; entry None: nothing finer than delta is known."""
-        self.delta = np.asarray(float(delta))
+        self.delta, self.polar = np.asarray(float(delta)), None
         self.entry = np.full(shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
         self.rank = np.asarray(min(*shape, int(np.sum(self.rank))) if rank is None else rank)
         return self

@@ -125,6 +125,7 @@ def _multiplied(trace: Trace, frames: Frames, item: Merged) -> None:
     """What KnOTS unscaled divided out is multiplied back: errors of the rows by σ_i, those of σ_i by the rows."""
     if frames.sigma is None:
         return
+    trace.polar = None
     turned = trace.level.size * norm(frames.sigma) * norm(item.M)
     trace.entry = trace.entry * frames.sigma[:, None] + trace.level.size * norm(frames.sigma) * np.abs(item.M)
     trace.delta = np.asarray(min(float(trace.delta) * float(frames.sigma.max()) + turned, norm(trace.entry)))
