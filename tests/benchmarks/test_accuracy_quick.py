@@ -77,3 +77,16 @@ def test_a_second_run_goes_on_from_what_is_there(run: tuple[Path, str]) -> None:
     assert "trained" not in again
     assert (folder / "out" / "accuracy.csv").read_text() == before
     assert again == printed[printed.index("### LoRA") :]
+
+
+def test_diagnostics_of_the_adapters(run: tuple[Path, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.accuracy.diagnostics", "--cache", str(run[0] / "cache")]
+    command += ["--tasks", "scipy", "symbol", "--out", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    assert (tmp_path / "diagnostics.svg").exists()
+    with (tmp_path / "diagnostics.csv").open() as file:
+        found = {(row["method"], row["space"]): row for row in csv.DictReader(file)}
+    for space in ("full", "knots", "core"):  # linear: one update, and two tasks of rank 16
+        assert float(found["ta", space]["rank"]) == 32
+        assert float(found["ta", space]["alignment"]) == pytest.approx(float(found["ta", "full"]["alignment"]))
+    assert float(found["iso:absolute", "core"]["stable rank"]) == pytest.approx(32)

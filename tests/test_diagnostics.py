@@ -1,0 +1,163 @@
+"""Diagnostics against dense NumPy, on every library, and the same in full and core space."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import EPS, Backend
+
+import coremerge_ref as cm
+from coremerge_ref import diagnostics
+from coremerge_ref.testing import THRESHOLD, Recipe, ratio
+
+RECIPES = {
+    "generic": Recipe(m=11, n=9, ranks=(3, 2, 4), seed=1),
+    "duplicated": Recipe(m=10, n=8, ranks=(2, 2, 2), kind="duplicated", seed=2),
+    "deficient": Recipe(m=10, n=8, ranks=(3, 3, 2), kind="deficient", seed=3),
+    "vera": Recipe(m=9, n=9, ranks=(2, 2, 2), kind="vera", seed=4),
+}
+CUT = 1e-9  # singular values of these recipes are far above this share of the first, or rounding
+
+
+def dense(factors: Any) -> list[np.ndarray]:
+    return [s * B @ A for B, A, s in factors]
+
+
+def leading(W: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    P, S, Qh = np.linalg.svd(W, full_matrices=False)
+    rank = int(np.sum(S > CUT * max(S[0], 1e-300)))
+    k = rank if k is None else min(k, rank)
+    return P[:, :k], S[:k], Qh[:k].T
+
+
+def close(backend: Backend, actual: Any, expected: Any, scale: float = 1.0, kappa: float = 1e3) -> bool:
+    return ratio(backend.host(actual), expected, scale, EPS["float64"], kappa) <= THRESHOLD
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_alignment_is_the_share_inside_the_leading_left_vectors(backend: Backend, recipe: str) -> None:
+    factors = RECIPES[recipe].build()
+    W, updates = dense(factors), backend.updates(factors)
+    total = sum(W)
+    merged = cm.merge(updates, "ta")
+    P, S, _ = np.linalg.svd(total)
+    lost = [np.sqrt(np.sum(S[k:] ** 2)) for k in range(len(S) + 1)]
+    k = next(k for k, left in enumerate(lost) if left <= 0.05 * lost[0])
+    for W_t, update in zip(W, updates, strict=True):
+        for cut, given in ((k, {}), (2, {"k": 2})):
+            expected = np.linalg.norm(P[:, :cut].T @ W_t) / np.linalg.norm(W_t)
+            assert close(backend, diagnostics.alignment(update, merged, **given), expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_overlap_is_that_of_the_subspaces(backend: Backend, recipe: str, side: str) -> None:
+    factors = RECIPES[recipe].build()
+    W, updates = dense(factors), backend.updates(factors)
+    for k in (None, 1):
+        one, other = (leading(X, k)[0 if side == "left" else 2] for X in W[:2])
+        expected = np.sum((one.T @ other) ** 2) / min(one.shape[1], other.shape[1])
+        assert close(backend, diagnostics.overlap(*updates[:2], k=k, side=side), expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_isometry_alignment_ranks_and_interference_are_the_same_in_full_and_core_space(
+    backend: Backend, recipe: str
+) -> None:
+    updates = backend.updates(RECIPES[recipe].build())
+    bases = cm.reference_bases(updates)
+    M = cm.project(updates, bases)
+    cores = [cm.DenseUpdate(M[t, ...]) for t in range(3)]
+    products = [cm.LowRankUpdate(M[t, ...], _eye(backend, M)) for t in range(3)]
+    full, core = cm.merge(updates, cm.Tsv(k=2)), cm.merge(products, cm.Tsv(k=2))
+    for t in range(3):
+        expected = backend.host(diagnostics.alignment(updates[t], full))
+        assert close(backend, diagnostics.alignment(cores[t], core), expected)
+        for measure in (diagnostics.numerical_rank, diagnostics.stable_rank):
+            assert close(backend, measure(cores[t]), backend.host(measure(updates[t])), 10.0)
+    expected = backend.host(diagnostics.interference(updates))
+    assert close(backend, diagnostics.interference(cores), expected, float(expected))
+
+
+def _eye(backend: Backend, M: Any) -> Any:
+    return backend.array(np.eye(M.shape[-1]))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_ranks_and_truncation_are_those_of_the_spectrum(backend: Backend, recipe: str) -> None:
+    factors = RECIPES[recipe].build()
+    for W, update in zip(dense(factors), backend.updates(factors), strict=True):
+        _, S, _ = leading(W)
+        assert backend.host(diagnostics.numerical_rank(update)) == len(S)
+        assert close(backend, diagnostics.stable_rank(update), np.sum(S**2) / S[0] ** 2, 10.0)
+        found = diagnostics.truncation(update)
+        lost = np.array([np.sqrt(np.sum(S[k:] ** 2)) for k in found.kept]) / np.linalg.norm(S)
+        assert close(backend, found.error, lost)
+        assert found.kept[0] == 0
+        assert found.fraction == tuple(k / min(W.shape) for k in found.kept)
+        assert diagnostics.truncation(update, size=40).fraction[-1] == found.kept[-1] / 40
+
+
+def test_interference_is_the_published_sum(backend: Backend) -> None:
+    factors = RECIPES["generic"].build()
+    P, S, Q = (np.concatenate(parts, axis=-1) for parts in zip(*map(leading, dense(factors)), strict=True))
+    left, right = P.T @ P - np.eye(P.shape[1]), Q.T @ Q - np.eye(Q.shape[1])
+    expected = np.abs(left @ np.diag(S) @ right).sum()
+    assert close(backend, diagnostics.interference(backend.updates(factors)), expected, expected)
+
+
+def test_tasks_in_orthogonal_subspaces_do_not_interfere(backend: Backend) -> None:
+    one = (np.eye(6)[:, :2], np.eye(5)[:2], 1.0)
+    other = (np.eye(6)[:, 3:4], np.eye(5)[4:], 2.0)
+    updates = backend.updates([one, other])
+    assert backend.host(diagnostics.interference(updates)) == 0.0
+    assert backend.host(diagnostics.overlap(*updates)) == 0.0
+    assert backend.host(diagnostics.alignment(*updates)) == 0.0
+
+
+def test_sign_conflict_counts_entries_of_the_space(backend: Backend) -> None:
+    W = [np.array([[1.0, -2.0, 0.0], [3.0, 1.0, 1.0]]), np.array([[2.0, 1.0, 5.0], [-1.0, 1.0, 0.0]])]
+    updates = backend.updates([(X, np.eye(3), 1.0) for X in W])
+    assert backend.host(diagnostics.sign_conflict(updates, "full")) == 0.5  # two of the four where both are not 0
+    copies = backend.updates([(W[0], np.eye(3), 1.0)] * 2)
+    assert backend.host(diagnostics.sign_conflict(copies)) == 0.0
+
+
+def test_nothing_is_aligned_with_everything(backend: Backend) -> None:
+    zero, rank0 = (np.zeros((5, 2)), np.ones((2, 4)), 1.0), (np.zeros((5, 0)), np.zeros((0, 4)), 1.0)
+    some = (np.arange(10.0).reshape(5, 2), np.arange(8.0).reshape(2, 4), 1.0)
+    for nothing in (zero, rank0):
+        empty, full = backend.updates([nothing, some])
+        assert backend.host(diagnostics.alignment(empty, full)) == 1.0
+        assert backend.host(diagnostics.alignment(full, empty)) == 0.0
+        assert backend.host(diagnostics.overlap(empty, full)) == 1.0
+        assert backend.host(diagnostics.numerical_rank(empty)) == 0.0
+        assert backend.host(diagnostics.stable_rank(empty)) == 0.0
+        assert not np.any(backend.host(diagnostics.truncation(empty).error))
+        assert backend.host(diagnostics.interference([empty, full])) <= THRESHOLD * EPS["float64"] * 100
+
+
+def test_a_batch_is_a_loop(backend: Backend) -> None:
+    layers = [Recipe(m=8, n=7, ranks=(2, 3), seed=seed).build() for seed in (5, 6)]
+    batch = [cm.LowRankUpdate(*(backend.array(np.stack([f[t][i] for f in layers])) for i in (0, 1))) for t in (0, 1)]
+    loop = [[(backend.array(B), backend.array(A)) for B, A, _ in f] for f in layers]
+    for measure in (diagnostics.interference, diagnostics.sign_conflict):
+        assert close(backend, measure(batch), [float(backend.host(measure(one))) for one in loop], 100.0)
+    expected = [float(backend.host(diagnostics.alignment(*one))) for one in loop]
+    assert close(backend, diagnostics.alignment(*batch), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda u: diagnostics.alignment(u, u, epsilon=2), "epsilon: expected a number between 0 and 1, got 2"),
+        (lambda u: diagnostics.alignment(u, u, k=0), "k: expected an integer of at least 1, or None, got 0"),
+        (lambda u: diagnostics.overlap(u, u, side="top"), "side: expected left or right, got 'top'"),
+        (lambda u: diagnostics.truncation(u, size=0), "size: expected an integer of at least 1, got 0"),
+        (lambda u: diagnostics.interference([u, None]), "expected every update to be there"),
+        (lambda u: diagnostics.alignment(u, (u[0][:3], u[1])), "expected shape"),
+    ],
+)
+def test_refused(call: Any, message: str) -> None:
+    with pytest.raises((cm.ParameterError, cm.ShapeError), match=message):
+        call((np.ones((4, 2)), np.ones((2, 3))))
