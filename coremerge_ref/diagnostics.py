@@ -2,8 +2,11 @@
 
 All but sign_conflict are invariant under orthonormal changes of frame (isometry theorem): a core matrix gives what ΔW
 gives. Updates are LowRankUpdate, DenseUpdate or pairs (B, A), leading dimensions a batch; no m × n matrix is formed of
-factors. Singular values that are rounding of what they were computed from count as zero. Arithmetic runs in
+factors. Factors count as exact numbers, and singular values that are rounding of ‖B‖ ‖A‖ as zero. Arithmetic runs in
 float64 where that exists; results stay in the library and on the device.
+
+What looks at single singular vectors (a number k of them, interference) is defined where their singular values are
+distinct: an isotropized update has none to tell apart.
 
 All raise what as_updates raises (ShapeError, NamespaceError, NonFiniteError, …), and ParameterError for settings.
 """
@@ -15,10 +18,12 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from coremerge_ref import linalg, namespaces
-from coremerge_ref.core_space import project, reference_bases
 from coremerge_ref.errors import ParameterError
+from coremerge_ref.merging import Options, prepare
 from coremerge_ref.namespaces import Array
-from coremerge_ref.spaces import Space
+from coremerge_ref.pipeline import as_pipeline
+from coremerge_ref.spaces import Space, as_space
+from coremerge_ref.stages.ties import denoised
 from coremerge_ref.updates import DenseUpdate, as_updates
 
 Triplets = tuple[Array, Array, Array]
@@ -64,11 +69,18 @@ def overlap(update: Any, other: Any, k: int | None = None, side: str = "left") -
     return xp.where(least > 0, shared / xp.where(least > 0, least, 1.0), 1.0)
 
 
-def numerical_rank(update: Any) -> Array:
-    """How many singular values of ΔW are not rounding (…), as floating numbers."""
+def numerical_rank(update: Any, rtol: float | None = None) -> Array:
+    """How many singular values of ΔW are not rounding (…), as floating numbers; with rtol, those above rtol · σ_1.
+
+    The update's numbers are taken as exact. A merged update that was rounded to float32 or less has directions of that
+    rounding (about 1e-7 σ_1), and one whose tasks cancel has hardly anything else: merge with out_dtype="float64", or
+    give an rtol for the former; for the latter compare its norm with those of the tasks.
+    """
+    if rtol is not None and not 0 <= rtol < 1:
+        raise ParameterError(f"rtol: expected a number of at least 0 and below 1, or None, got {rtol!r}")
     S = _triplets(*_checked([update]))[1]
     xp = array_namespace(S)
-    return xp.sum(xp.astype(S > 0, S.dtype), axis=-1)
+    return xp.sum(xp.astype(S > (rtol or 0.0) * S[..., :1], S.dtype), axis=-1)
 
 
 def stable_rank(update: Any) -> Array:
@@ -80,8 +92,12 @@ def stable_rank(update: Any) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Truncation:
-    """error (…, s + 1): ‖ΔW − ΔW_k‖_F / ‖ΔW‖_F of the best rank-k approximation for k = 0 … s; kept: these k; fraction:
-    k / size, which is what makes one and the same ΔW look different in spaces of different size."""
+    """What is lost by keeping k components, for k = 0 … s.
+
+    error (…, s + 1): ‖ΔW − ΔW_k‖_F / ‖ΔW‖_F of the best rank-k approximation; 1 − error² is the share of the energy
+    that is kept. kept: these k. fraction: k / size, which makes one and the same ΔW look different in spaces of
+    different size.
+    """
 
     kept: tuple[int, ...]
     fraction: tuple[float, ...]
@@ -108,10 +124,10 @@ def interference(updates: Sequence[Any], k: int | None = None) -> Array:
     """Singular task interference Σ_ij |((ÛᵀÛ − I) Σ̂ (V̂ᵀV̂ − I))_ij| (…), 0 where tasks share no direction.
 
     Û, Σ̂, V̂: the k leading triplets of every task side by side, by default all. Gargiulo et al., "Task Singular Vectors"
-    (2025, arXiv 2412.00081), whose ‖·‖_1 is read as the sum over entries.
+    (2025, arXiv 2412.00081), whose ‖·‖_1 is read as the sum over entries. None is a task that has no such module.
     """
     P, S, Q = [], [], []
-    for one in _checked(updates):
+    for one in _checked(updates, absent=True):
         P_t, S_t, Qh_t = _triplets(one)
         xp = array_namespace(P_t)
         kept = _kept(S_t, 0.0, k)
@@ -121,19 +137,21 @@ def interference(updates: Sequence[Any], k: int | None = None) -> Array:
     U, V, sigma = xp.concat(P, axis=-1), xp.concat(Q, axis=-1), xp.concat(S, axis=-1)
     eye = namespaces.identity(U, U.shape[-1])
     left, right = (xp.matrix_transpose(X) @ X - eye for X in (U, V))
-    live = xp.astype(
-        sigma > 0, sigma.dtype
-    )  # a masked column is no direction: its −1 on the diagonal counts for nothing
-    return xp.sum(xp.abs((left * (live * sigma)[..., None, :]) @ right), axis=(-2, -1))
+    # sigma is 0 at masked columns, which are no directions: their −1 on the diagonal counts for nothing
+    return xp.sum(xp.abs((left * sigma[..., None, :]) @ right), axis=(-2, -1))
 
 
 def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     """Share (…) of the entries of the M_t in `space` where two tasks have opposite signs, of those where two are not 0.
 
-    What TIES resolves (Yadav et al., 2023, section 3). Depends on the basis: in full space it forms the T matrices.
+    What TIES resolves (Yadav et al., 2023, section 3), untrimmed. Entries that are rounding of what they were computed
+    from count as zero, as in Ties. Depends on the basis; in full space it forms the T matrices. None is a task that has
+    no such module.
     """
-    given = _checked(updates)
-    M = project(given, reference_bases(given, space))  # (T, …, p, q)
+    given = _checked(updates, absent=True)
+    dtype = namespaces.counting_dtype(namespaces.namespace_of(given[0].B), given[0].B)
+    options = Options(compute_dtype=namespaces.dtype_name(dtype))
+    M = denoised(prepare(given, as_pipeline("ties"), as_space(space), options).stack).M  # (T, …, p, q)
     xp = array_namespace(M)
     positive, negative = (xp.sum(xp.astype(X, M.dtype), axis=0) for X in (M > 0, M < 0))
     both = xp.sum(xp.astype((positive > 0) & (negative > 0), M.dtype), axis=(-2, -1))
@@ -141,14 +159,14 @@ def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     return both / xp.where(several > 0, several, 1.0)
 
 
-def _checked(updates: Sequence[Any]) -> list[Any]:
-    """As as_updates; a DenseUpdate passes as the product of its matrix with the identity."""
+def _checked(updates: Sequence[Any], absent: bool = False) -> list[Any]:
+    """As as_updates, those that are there; a DenseUpdate passes as the product of its matrix with the identity."""
     made = [
         (u.matrix, namespaces.identity(u.matrix, u.shape[-1])) if isinstance(u, DenseUpdate) else u for u in updates
     ]
     present = [u for u in as_updates(made) if u is not None]
-    if len(present) != len(updates):
-        raise ParameterError(f"updates: expected every update to be there, got None for {len(updates) - len(present)}")
+    if len(present) != len(made) and not absent:
+        raise ParameterError("expected an update, got None; leave out the tasks that have no such module")
     return present
 
 
@@ -158,8 +176,11 @@ def _triplets(update: Any) -> Triplets:
     B, A = update.folded(namespaces.counting_dtype(xp, update.B))
     if B.shape[-1] == 0:  # one triplet of value zero keeps every later shape legal
         B, A = xp.sum(B, axis=-1, keepdims=True), xp.sum(A, axis=-2, keepdims=True)
+    with namespaces.overflow_checked():
+        size = linalg.norm(B) * linalg.norm(A)
+    namespaces.check_finite(size, "product B A, whose range it leaves; scale the factors down")
     P, S, Qh = linalg.product_svd(B, A)
-    noise = linalg.tolerance((*update.shape[-2:], update.rank), B.dtype) * linalg.norm(B) * linalg.norm(A)
+    noise = linalg.tolerance((*update.shape[-2:], update.rank), B.dtype) * size
     return P, xp.where(S > noise[..., None], S, 0.0), Qh
 
 

@@ -9,6 +9,7 @@ from backends import EPS, Backend
 import coremerge_ref as cm
 from coremerge_ref import diagnostics
 from coremerge_ref.testing import THRESHOLD, Recipe, ratio
+from coremerge_ref.testing.builders import orthonormal
 
 RECIPES = {
     "generic": Recipe(m=11, n=9, ranks=(3, 2, 4), seed=1),
@@ -123,6 +124,64 @@ def test_sign_conflict_counts_entries_of_the_space(backend: Backend) -> None:
     assert backend.host(diagnostics.sign_conflict(copies)) == 0.0
 
 
+@pytest.mark.parametrize("space", ["core", cm.Core(basis="tucker")])
+def test_entries_that_are_rounding_have_no_sign(backend: Backend, space: Any) -> None:
+    rng = np.random.default_rng(7)
+    Q, Z = orthonormal(rng, 20, 12), orthonormal(rng, 15, 12)
+    values = np.linspace(2.0, 1.0, 12)  # distinct, so that each singular vector of the stacks belongs to one task
+    factors = [(Q[:, t::3] * values[t::3], (Z[:, t::3] * values[t::3]).T, 1.0) for t in range(3)]
+    assert backend.host(diagnostics.sign_conflict(backend.updates(factors), space)) == 0.0
+    assert backend.host(diagnostics.interference(backend.updates(factors))) <= 12 * THRESHOLD * EPS["float64"]
+
+
+def test_sign_conflict_in_a_deficient_core_space_is_that_of_dense_core_matrices(backend: Backend) -> None:
+    factors = Recipe(m=12, n=10, ranks=(2, 2, 2), kind="duplicated", seed=8).build()
+    U = leading(np.concatenate([B for B, _, _ in factors], axis=1))[0]
+    V = leading(np.concatenate([A for _, A, _ in factors]).T)[0]
+    M = np.stack([U.T @ W @ V for W in dense(factors)])
+    expected = np.mean((M > 0).any(0) & (M < 0).any(0))
+    assert 0 < expected < 1
+    assert close(backend, diagnostics.sign_conflict(backend.updates(factors)), expected)
+
+
+def test_a_task_without_the_module_is_no_task(backend: Backend) -> None:
+    one, two, three = backend.updates(RECIPES["generic"].build())
+    for measure in (diagnostics.interference, diagnostics.sign_conflict):
+        assert backend.host(measure([one, None, two, three])) == backend.host(measure([one, two, three]))
+
+
+def test_rank_of_a_merge_that_was_rounded_needs_a_tolerance(backend: Backend) -> None:
+    updates = backend.updates(RECIPES["generic"].build(), "float32")
+    exact, rounded = cm.merge(updates, cm.Tsv(k=1), out_dtype="float64"), cm.merge(updates, cm.Tsv(k=1))
+    assert backend.host(diagnostics.numerical_rank(exact)) == 3.0
+    assert backend.host(diagnostics.numerical_rank(rounded, rtol=1e-5)) == 3.0
+
+
+def test_float32_factors_are_exact_numbers(backend: Backend) -> None:
+    factors = RECIPES["generic"].build()
+    updates = backend.updates(factors, "float32")
+    rounded = [(B.astype(np.float32).astype(float), A.astype(np.float32).astype(float), s) for B, A, s in factors]
+    W = dense(rounded)
+    P = leading(W[0])[0]
+    expected = np.linalg.norm(P.T @ W[1]) / np.linalg.norm(W[1])
+    assert close(backend, diagnostics.alignment(updates[1], updates[0], k=3), expected)
+    assert backend.host(diagnostics.numerical_rank(updates[0])) == 3.0
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e-150])
+def test_extreme_factors(backend: Backend, scale: float) -> None:
+    (B, A, s), other = RECIPES["generic"].build()[:2]
+    updates = backend.updates([(B * scale, A / scale, s), (B, A, s), other])
+    one = backend.updates([(B * scale, A, s)])[0]
+    for measure in (diagnostics.alignment, diagnostics.overlap):
+        expected = backend.host(measure(updates[1], updates[2]))
+        assert close(backend, measure(updates[0], updates[2]), expected)
+        assert close(backend, measure(one, updates[2]), expected)
+    assert close(backend, diagnostics.stable_rank(one), backend.host(diagnostics.stable_rank(updates[1])), 10.0)
+    with pytest.raises(cm.NonFiniteError, match="product B A, whose range it leaves"):
+        diagnostics.stable_rank(backend.updates([(B * 1e200, A * 1e200, s)])[0])
+
+
 def test_nothing_is_aligned_with_everything(backend: Backend) -> None:
     zero, rank0 = (np.zeros((5, 2)), np.ones((2, 4)), 1.0), (np.zeros((5, 0)), np.zeros((0, 4)), 1.0)
     some = (np.arange(10.0).reshape(5, 2), np.arange(8.0).reshape(2, 4), 1.0)
@@ -154,7 +213,10 @@ def test_a_batch_is_a_loop(backend: Backend) -> None:
         (lambda u: diagnostics.alignment(u, u, k=0), "k: expected an integer of at least 1, or None, got 0"),
         (lambda u: diagnostics.overlap(u, u, side="top"), "side: expected left or right, got 'top'"),
         (lambda u: diagnostics.truncation(u, size=0), "size: expected an integer of at least 1, got 0"),
-        (lambda u: diagnostics.interference([u, None]), "expected every update to be there"),
+        (lambda u: diagnostics.alignment(u, None), "expected an update, got None; leave out"),
+        (lambda u: diagnostics.interference([None]), "expected at least one update"),
+        (lambda u: diagnostics.numerical_rank(u, rtol=1.0), "rtol: expected a number of at least 0 and below 1"),
+        (lambda u: diagnostics.sign_conflict([u], "flat"), "space: expected one of full, knots, core"),
         (lambda u: diagnostics.alignment(u, (u[0][:3], u[1])), "expected shape"),
     ],
 )

@@ -7,6 +7,7 @@ Means over the layers. Writes diagnostics.csv and diagnostics.svg to the folder 
 
 import argparse
 import csv
+from itertools import combinations
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -30,13 +31,24 @@ def measured(layers: merged.Layers, setting: Setting, space: str) -> dict[str, A
     """One row: means over the layers, alignment also over the tasks."""
     pipeline = setting.pipeline({"density": 0.2}, 0)
     found = cm.merge_adapters(layers, pipeline, merged.SPACES[space], rank=setting.rank, out_dtype="float64")
-    aligned = [float(diagnostics.alignment(u, found[name])) for name, updates in layers.items() for u in updates]
+    aligned = [
+        float(diagnostics.alignment(u, found[name]))
+        for name, updates in layers.items()
+        for u in updates
+        if u is not None
+    ]
     ranks = [[float(rank(update)) for update in found.values()] for rank in _RANKS]
     figures = dict(zip(COLUMNS[2:], (mean(aligned), *map(mean, ranks)), strict=True))
     return {"method": setting.key, "space": space, **figures}
 
 
 _RANKS = (diagnostics.numerical_rank, diagnostics.stable_rank)
+
+
+def shared(layers: merged.Layers, side: str) -> float:
+    """The mean overlap of all pairs of tasks."""
+    pairs = [pair for updates in layers.values() for pair in combinations([u for u in updates if u is not None], 2)]
+    return mean(float(diagnostics.overlap(one, other, side=side)) for one, other in pairs)
 
 
 def curves(layers: merged.Layers) -> dict[str, tuple[Any, Any, Any]]:
@@ -90,6 +102,7 @@ def main() -> None:
     for row in rows:
         figures = f"{row['alignment']:.3f} | {row['rank']:.0f} | {row['stable rank']:.1f}"
         print(f"| `{row['method']}` | {row['space']} | {figures} |")
+    print(f"\nOverlap of two tasks: {shared(layers, 'left'):.3f} left, {shared(layers, 'right'):.3f} right.", end="")
     strength = mean(float(diagnostics.interference(updates)) for updates in layers.values())
     print(f"\nInterference: {strength:.3g}. Share of entries with")
     print(f"opposite signs: {conflicts['full']:.3f} in full space, {conflicts['core']:.3f} in core space.")
