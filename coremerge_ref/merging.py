@@ -102,8 +102,14 @@ def prepare(
     xp = namespaces.namespace_of(present[0].B)
     dtype = namespaces.working_dtype(xp, options.compute_dtype, present[0].B)
     factors = [update.folded(dtype) for update in present]
-    frames = frames_for(factors, pipeline, space, options)
-    products = frames.encode_known(factors)
+    with namespaces.overflow_checked():
+        try:
+            frames = frames_for(factors, pipeline, space, options)
+        except (ValueError, RuntimeError, ArithmeticError):  # decompositions refuse what overflowed on the way to them
+            for B, A in factors:
+                _check_range(linalg.norm(B) * linalg.norm(A), options.compute_dtype)
+            raise
+        products = frames.encode_known(factors)
     *batch, m, n = present[0].shape
     rtol = linalg.tolerance((m, n, sum(update.rank for update in present)), dtype, options.rank)
     with namespaces.overflow_checked():
@@ -111,7 +117,8 @@ def prepare(
         # the larger norm first: rtol times the smaller alone could underflow
         noise = xp.stack([rtol * xp.maximum(b, a) * xp.minimum(b, a) for b, a in sizes])  # (T, …)
         M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
-    _check_range(M, noise, options.compute_dtype)
+    for values in (M, noise):
+        _check_range(values, options.compute_dtype)
     if frames.sigma is not None:  # blocks of orthonormal rows: of norm at most 1 whatever they were computed from
         noise = rtol * xp.ones_like(noise)
     stack = Stack(
@@ -133,12 +140,9 @@ def prepare(
     return Prepared(frames, stack, out)
 
 
-def _check_range(M: Array, noise: Array, compute_dtype: Any) -> None:
+def _check_range(values: Array, compute_dtype: Any) -> None:
     """NonFiniteError where finite factors have a product beyond the compute dtype, which would pass for rounding."""
-    for values in (M, noise):
-        namespaces.check_finite(
-            values, f"product B A in {compute_dtype}, whose range it leaves; scale the factors down"
-        )
+    namespaces.check_finite(values, f"product B A in {compute_dtype}, whose range it leaves; scale the factors down")
 
 
 def frames_for(factors: Sequence[tuple[Array, Array]], pipeline: Pipeline, space: Space, options: Options) -> Frames:

@@ -31,8 +31,10 @@ def leading(W: np.ndarray, k: int | None = None) -> tuple[np.ndarray, np.ndarray
     return P[:, :k], S[:k], Qh[:k].T
 
 
-def close(backend: Backend, actual: Any, expected: Any, scale: float = 1.0, kappa: float = 1e3) -> bool:
-    return ratio(backend.host(actual), expected, scale, EPS["float64"], kappa) <= THRESHOLD
+def close(backend: Backend, actual: Any, expected: Any) -> bool:
+    """Within rounding of shares (at most 1) or of the figure itself."""
+    scale = max(1.0, float(np.linalg.norm(expected)))
+    return ratio(backend.host(actual), expected, scale, EPS["float64"]) <= THRESHOLD
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -75,9 +77,9 @@ def test_isometry_alignment_ranks_and_interference_are_the_same_in_full_and_core
         expected = backend.host(diagnostics.alignment(updates[t], full))
         assert close(backend, diagnostics.alignment(cores[t], core), expected)
         for measure in (diagnostics.numerical_rank, diagnostics.stable_rank):
-            assert close(backend, measure(cores[t]), backend.host(measure(updates[t])), 10.0)
+            assert close(backend, measure(cores[t]), backend.host(measure(updates[t])))
     expected = backend.host(diagnostics.interference(updates))
-    assert close(backend, diagnostics.interference(cores), expected, float(expected))
+    assert close(backend, diagnostics.interference(cores), expected)
 
 
 def _eye(backend: Backend, M: Any) -> Any:
@@ -90,7 +92,7 @@ def test_ranks_and_truncation_are_those_of_the_spectrum(backend: Backend, recipe
     for W, update in zip(dense(factors), backend.updates(factors), strict=True):
         _, S, _ = leading(W)
         assert backend.host(diagnostics.numerical_rank(update)) == len(S)
-        assert close(backend, diagnostics.stable_rank(update), np.sum(S**2) / S[0] ** 2, 10.0)
+        assert close(backend, diagnostics.stable_rank(update), np.sum(S**2) / S[0] ** 2)
         found = diagnostics.truncation(update)
         lost = np.array([np.sqrt(np.sum(S[k:] ** 2)) for k in found.kept]) / np.linalg.norm(S)
         assert close(backend, found.error, lost)
@@ -104,7 +106,7 @@ def test_interference_is_the_published_sum(backend: Backend) -> None:
     P, S, Q = (np.concatenate(parts, axis=-1) for parts in zip(*map(leading, dense(factors)), strict=True))
     left, right = P.T @ P - np.eye(P.shape[1]), Q.T @ Q - np.eye(Q.shape[1])
     expected = np.abs(left @ np.diag(S) @ right).sum()
-    assert close(backend, diagnostics.interference(backend.updates(factors)), expected, expected)
+    assert close(backend, diagnostics.interference(backend.updates(factors)), expected)
 
 
 def test_tasks_in_orthogonal_subspaces_do_not_interfere(backend: Backend) -> None:
@@ -177,7 +179,7 @@ def test_extreme_factors(backend: Backend, scale: float) -> None:
         expected = backend.host(measure(updates[1], updates[2]))
         assert close(backend, measure(updates[0], updates[2]), expected)
         assert close(backend, measure(one, updates[2]), expected)
-    assert close(backend, diagnostics.stable_rank(one), backend.host(diagnostics.stable_rank(updates[1])), 10.0)
+    assert close(backend, diagnostics.stable_rank(one), backend.host(diagnostics.stable_rank(updates[1])))
     with pytest.raises(cm.NonFiniteError, match="product B A, whose range it leaves"):
         diagnostics.stable_rank(backend.updates([(B * 1e200, A * 1e200, s)])[0])
 
@@ -193,7 +195,7 @@ def test_nothing_is_aligned_with_everything(backend: Backend) -> None:
         assert backend.host(diagnostics.numerical_rank(empty)) == 0.0
         assert backend.host(diagnostics.stable_rank(empty)) == 0.0
         assert not np.any(backend.host(diagnostics.truncation(empty).error))
-        assert backend.host(diagnostics.interference([empty, full])) <= THRESHOLD * EPS["float64"] * 100
+        assert close(backend, diagnostics.interference([empty, full]), 0.0)
 
 
 def test_a_batch_is_a_loop(backend: Backend) -> None:
@@ -201,7 +203,7 @@ def test_a_batch_is_a_loop(backend: Backend) -> None:
     batch = [cm.LowRankUpdate(*(backend.array(np.stack([f[t][i] for f in layers])) for i in (0, 1))) for t in (0, 1)]
     loop = [[(backend.array(B), backend.array(A)) for B, A, _ in f] for f in layers]
     for measure in (diagnostics.interference, diagnostics.sign_conflict):
-        assert close(backend, measure(batch), [float(backend.host(measure(one))) for one in loop], 100.0)
+        assert close(backend, measure(batch), [float(backend.host(measure(one))) for one in loop])
     expected = [float(backend.host(diagnostics.alignment(*one))) for one in loop]
     assert close(backend, diagnostics.alignment(*batch), expected)
 

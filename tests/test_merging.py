@@ -161,6 +161,16 @@ def test_scale_multiplies_the_result(backend: Backend, scale: float) -> None:
         assert ratio(found, scale * one, size(FACTORS), EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize("space", ["full", "knots", "core"])
+@pytest.mark.parametrize("method", ["ta", "ties", "tsv"])
+def test_factors_whose_norm_overflows_are_one_clear_error(method: str, space: str) -> None:
+    B, A = np.ones((4, 2)), np.ones((2, 3))
+    with pytest.raises(
+        cm.NonFiniteError, match="product B A in float64, whose range it leaves; scale the factors down"
+    ):
+        cm.merge([(B, A), (1e308 * B, A)], method, space)
+
+
 @pytest.mark.parametrize("unit", [1e-150, 1e150])
 @pytest.mark.parametrize("method", ["ta", "tsv", "cart", "iso", "iso_cts", "ties", "drm"])
 def test_extreme_numbers(unit: float, method: str) -> None:
