@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import filecmp
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutants"
 PAGE = ROOT / "docs" / "mutation.md"
 REASONS = Path(__file__).with_name("mutation_reasons.toml")
-COPIED = ("coremerge_ref", "tests", "pyproject.toml")
+COPIED = ("coremerge_ref", "tests", "pyproject.toml", "benchmarks/mutation_order.py")
 GOAL = 0.95
 COLUMNS = ("killed", "timeout", "survived", "not run")
 PACKAGES = ("mutmut", "numpy", "hypothesis", "pytest")
@@ -203,7 +204,8 @@ def main() -> None:
         if args.again:
             names += [mutant.name for mutant in mutants(WORK) if mutant.status == "survived"]
         mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(args.jobs)]
-        subprocess.run([*mutmut, *names], cwd=WORK, check=True)
+        environment = {"HYPOTHESIS_PROFILE": "mutants"} | os.environ
+        subprocess.run([*mutmut, *names], cwd=WORK, check=True, env=environment)
     found = mutants(WORK)
     living = survivors(found, WORK)
     entries = tomllib.loads(REASONS.read_text(encoding="utf-8")).get("reasons", [])

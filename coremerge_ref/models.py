@@ -1,6 +1,5 @@
 """Whole models: layers of equal shape are merged together, as one batch; an executor spreads the batches."""
 
-import math
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -110,8 +109,7 @@ def _check_picklable(executor: Executor, pipeline: Pipeline, *rest: Any) -> None
 
 def _chunks(layers: Layers, names: list[str]) -> Iterator[list[str]]:
     """`names`, of layers of equal shape, in pieces of at most CHUNK_BYTES of factors."""
-    present = [update for update in layers[names[0]] if update is not None]
-    entries = sum(update.rank * math.prod(update.shape[:-2]) * sum(update.shape[-2:]) for update in present)
+    entries = sum(update.rank * sum(update.shape) for update in layers[names[0]] if update is not None)
     size = max(1, CHUNK_BYTES // (8 * max(1, entries)))
     return (names[i : i + size] for i in range(0, len(names), size))
 

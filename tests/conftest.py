@@ -10,11 +10,14 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 import pytest
 from backends import BACKENDS, Backend, NumPy, available
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **_COMMON)
 settings.register_profile("thorough", max_examples=500, **_COMMON)
+# thousands of times in a row: fewer examples than "ci", and no search for the smallest of those that fail
+_FEW = {"max_examples": 5, "phases": [Phase.explicit, Phase.generate]}
+settings.register_profile("mutants", settings.get_profile("ci"), **_FEW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 try:

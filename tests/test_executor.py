@@ -127,6 +127,15 @@ def test_each_piece_of_a_group_is_one_task_submitted(small_chunks):
     assert pieces == [["q0", "q1"], ["q2", "q3"], ["q4"], ["k0", "k1"], ["odd"]]
 
 
+def test_a_piece_is_at_least_one_layer(monkeypatch):
+    monkeypatch.setattr(models, "CHUNK_BYTES", 1)
+    recorder = Recorder()
+    cm.merge_adapters(model(), "tsv", executor=recorder)
+    assert [args[0] for _, args in recorder.submitted] == [
+        [name] for name in ["q0", "q1", "q2", "q3", "q4", "k0", "k1", "odd"]
+    ]
+
+
 def test_masks_that_were_passed_in_keep_the_shape_of_their_batch(small_chunks):
     layers = {name: updates for name, updates in model().items() if name.startswith("q")}
     masks = np.random.default_rng(0).random((3, 5, 7, 7)) < 0.5

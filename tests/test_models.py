@@ -136,6 +136,12 @@ def test_info_is_that_of_the_layer() -> None:
     assert all(getattr(value, "ndim", 0) == 0 for u in merged.values() for value in u.info.values())
 
 
+def test_info_of_dense_results_is_that_of_the_layer() -> None:
+    merged = cm.merge_adapters(model(NUMPY, ("a.q", "a.v")), cm.Drm(), "full")
+    assert [type(u) for u in merged.values()] == [cm.DenseUpdate] * 2
+    assert [(u.info["rows"], u.info["cols"], float(u.info["rank"])) for u in merged.values()] == [(6, 5, 4), (6, 5, 2)]
+
+
 def test_errors_name_the_layer() -> None:
     pair = (np.ones((3, 1)), np.ones((1, 3)))
     with pytest.raises(cm.ShapeError, match=r"layer 'b', task 1: expected shape \(3, 3\) as task 0 has, got \(3, 4\)"):

@@ -161,6 +161,22 @@ def test_casts_keep_what_needs_no_cast(backend: Backend) -> None:
     assert namespaces.cast(array, "float64") is array
 
 
+@pytest.mark.parametrize("dtype", EVERY)
+def test_to_host_gives_the_numbers_themselves(backend: Backend, dtype: str) -> None:
+    if dtype not in backend.dtypes:
+        pytest.skip(f"{backend} has no {dtype}")
+    values = np.array([[1.0, -(2.0**-7), 1.625], [0.0, 96.0, -3.5]])  # bfloat16 holds them all
+    host = namespaces.to_host(backend.array(values, dtype))
+    assert type(host) is np.ndarray
+    assert host.dtype == ("float64" if dtype == "float64" else "float32")
+    np.testing.assert_array_equal(host, values)
+
+
+def test_to_host_takes_what_has_a_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(namespaces.to_host(torch.ones(2, 3, requires_grad=True)), np.ones((2, 3)))
+
+
 @pytest.mark.parametrize("name", ["float8", "int8"])
 def test_out_dtype_that_does_not_exist(name: str) -> None:
     with pytest.raises(cm.DTypeError, match=f"expected one of float16, .*got '{name}'"):

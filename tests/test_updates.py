@@ -68,7 +68,14 @@ def test_truncation_keeps_dtype_and_info(dtype: str) -> None:
     update = cm.LowRankUpdate(B.astype(kind), A.astype(kind), info={"k": 2})
     assert update.truncate(1).B.dtype == kind
     assert update.truncate(1).info == {"k": 2}
-    assert cm.DenseUpdate(BA.astype(kind), {"k": 3}).truncate(1).A.dtype == kind
+    dense = cm.DenseUpdate(BA.astype(kind), {"k": 3}).truncate(1)
+    assert dense.A.dtype == kind
+    assert dense.info == {"k": 3}
+
+
+def test_truncation_of_two_narrow_dtypes_holds_both() -> None:
+    small = cm.LowRankUpdate(B.astype(np.float16), A.astype(ml_dtypes.bfloat16)).truncate(1)
+    assert (small.B.dtype, small.A.dtype) == (np.float32, np.float32)
 
 
 @pytest.mark.parametrize("rank", [-1, 1.0, "2", None])

@@ -79,6 +79,15 @@ def test_scope_model_trims_over_all_layers(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.dense(merged["k"]), (first[38:] + second[30:]).reshape(6, 5))
 
 
+@pytest.mark.parametrize("keep", ["threshold", "exact"])
+def test_a_model_of_one_layer_is_that_layer(keep: str) -> None:
+    values = np.random.default_rng(4).permutation(np.repeat(np.arange(1.0, 8.0), 2))  # ties at every cut
+    for shape in ((7, 2), (1, 14)):
+        updates = matrices(NUMPY, [values.reshape(shape)])
+        found = flat(NUMPY, updates, [cm.Trim(0.25, keep, "model")])
+        np.testing.assert_array_equal(found, reference.trim(values, 0.25, keep))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

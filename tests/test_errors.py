@@ -1,0 +1,258 @@
+"""Every error of the numerical core, word for word: what was expected, what came, where, and what to do."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref.pipeline import Pipeline
+from coremerge_ref.stages import STAGES
+from coremerge_ref.stages.base import Stage
+
+B, A = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
+BATCH = np.ones((2, 3, 2)), np.ones((2, 2, 4))
+WHOLE = np.ones((3, 2), dtype=int)
+FLOATS = "expected one of float16, bfloat16, float32, float64, got"
+NAN = np.array([[1.0, np.nan], [0.0, 1.0], [2.0, 3.0]])
+HUGE = np.full((2, 2), 1e200)
+FINITE = "expected finite numbers, got NaN or Inf; find out where they come from"
+
+
+def strict(array: Any, device: str = "CPU_DEVICE") -> Any:
+    xp = pytest.importorskip("array_api_strict")
+    return xp.asarray(array, device=xp.Device(device))
+
+
+class Idle(Stage):
+    name: ClassVar[str] = "idle"
+    kind: ClassVar[str] = "merge"
+
+
+@dataclass
+class Refusing(Executor):
+    """Says what executors say that cannot pickle what they are to send."""
+
+    words: str
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        future.set_exception(AttributeError(self.words))
+        return future
+
+
+def merge(*pairs: Any, method: Any = "ta", **options: Any) -> Callable[[], Any]:
+    return lambda: cm.merge(list(pairs) or [(B, A), (B, A)], method, **options)
+
+
+def layers(given: Any, method: Any = "ta", **options: Any) -> Callable[[], Any]:
+    return lambda: cm.merge_adapters(given, method, **options)
+
+
+CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
+    "ParameterError": [
+        ("rank: expected 'numerical' or 'full', got 'exact'", merge(rank="exact")),
+        ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
+        ("driver: expected one of auto, cholesky, qr, svd, got 'lu'", merge(driver="lu")),
+        ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
+        ("space: expected one of full, knots, core or a space object, got 'hull'", merge(space="hull")),
+        ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),
+        (
+            "Knots: scaled=False is defined for transposed=False alone, as in the paper's code",
+            merge(space=cm.Knots(transposed=True, scaled=False)),
+        ),
+        (f"method: expected stages among {', '.join(STAGES)}, got 'tie'", merge(method="tie")),
+        ("method: expected stage names, stage objects or a function of a stack, got 3", merge(method=3)),
+        (
+            "method 'ta+ties': expected transforms, then one merge, then posts, got merge, merge",
+            merge(method="ta+ties"),
+        ),
+        (
+            "method 'iso+ta+dare': expected transforms, then one merge, then posts, got post, merge, transform",
+            merge(method="iso+ta+dare"),
+        ),
+        (
+            "dare: expected parameters among drop, seed, masks, rescale, got p, q",
+            lambda: Pipeline.parse("dare+ta", {"dare": {"p": 1, "seed": 2, "q": 3}}),
+        ),
+        (
+            "parameters for 'dare', 'iso': expected stages of the method 'ta', which has none",
+            lambda: Pipeline.parse("ta", {"dare": {}, "iso": {}}),
+        ),
+        ("weights: expected a sequence of 2 numbers, got 'ab'", merge(weights="ab")),
+        ("weights: expected a sequence of 2 numbers, got 3", merge(weights=3)),
+        ("weights: expected 2 numbers, one a task, got 3", merge(weights=[1, 2, 3])),
+        ("weights: expected finite numbers, got (1.0, nan)", merge(weights=[1, float("nan")])),
+        (
+            "mean: expected weights that do not sum to 0, got (1.0, -1.0); use ta instead",
+            merge(method="mean", weights=[1, -1]),
+        ),
+        ("rank: expected an integer of at least 0, got -1", lambda: cm.LowRankUpdate(B, A).truncate(-1)),
+        ("rank: expected an integer of at least 0, got 1.5", lambda: cm.DenseUpdate(B @ A).truncate(1.5)),
+        ("task 1: expected a LowRankUpdate or a pair (B, A), got tuple", merge((B, A), (B, A, 1, 2))),
+        ("layer 'q', task 0: expected a LowRankUpdate or a pair (B, A), got int", layers({"q": [3]})),
+        ("expected at least one update, got 0 of which none is there", lambda: cm.merge([], "ta")),
+        ("layer 'q', expected at least one update, got 2 of which none is there", layers({"q": [None, None]})),
+        ("stage Idle: defines neither apply nor __call__", merge(method=Idle())),
+        (
+            "merge function: expected a result of shape (3, 4) from a stack of shape (2, 3, 4), got (3,)",
+            merge(method=lambda M: M.sum(axis=(0, 2)), space="full"),
+        ),
+        (
+            "merge function: expected a result of shape (3, 4) from a stack of shape (2, 3, 4), got ()",
+            merge(method=lambda M: None, space="full"),
+        ),
+        ("weights: expected finite numbers, got (1.0, inf)", merge(method=cm.Ta(weights=(1, float("inf"))))),
+        ("dare.drop: expected a number from 0 to below 1, got 1", lambda: cm.Dare(drop=1)),
+        ("dare.drop: expected a number from 0 to below 1, got '0.5'", lambda: cm.Dare(drop="0.5")),
+        ("dare.drop: expected a number from 0 to below 1, got -0.1", lambda: cm.Dare(drop=-0.1)),
+        ("dare.seed: expected an integer, got 1.0", lambda: cm.Dare(seed=1.0)),
+        ("dare.seed: expected an integer, got True", lambda: cm.Dare(seed=True)),
+        ("dare.rescale: expected one of inverse, l1, none, got 'l2'", lambda: cm.Dare(rescale="l2")),
+        ("trim.density: expected a number above 0 and at most 1, got 0", lambda: cm.Trim(density=0)),
+        ("trim.density: expected a number above 0 and at most 1, got 1.1", lambda: cm.Trim(density=1.1)),
+        ("trim.density: expected a number above 0 and at most 1, got None", lambda: cm.Trim(density=None)),
+        ("trim.keep: expected one of threshold, exact, got 'most'", lambda: cm.Trim(keep="most")),
+        ("trim.scope: expected one of tensor, model, got 'row'", lambda: cm.Trim(scope="row")),
+        ("ties.density: expected a number above 0 and at most 1, got nan", lambda: cm.Ties(density=float("nan"))),
+        ("ties.keep: expected one of threshold, exact, got 'most'", lambda: cm.Ties(keep="most")),
+        ("ties.scope: expected one of tensor, model, got 'row'", lambda: cm.Ties(scope="row")),
+        ("ties.elect: expected one of mass, count, got 'vote'", lambda: cm.Ties(elect="vote")),
+        ("ties.zero_sign: expected one of majority, positive, got 'none'", lambda: cm.Ties(zero_sign="none")),
+        ("ties.aggregate: expected one of mean, sum, got 'max'", lambda: cm.Ties(aggregate="max")),
+        ("ties.weight_order: expected one of after, before, got 'never'", lambda: cm.Ties(weight_order="never")),
+        ("ties.divisor: expected one of count, weight, got 'T'", lambda: cm.Ties(divisor="T")),
+        ("tsv.k: expected an integer of at least 1, or None, got 0", lambda: cm.Tsv(k=0)),
+        ("tsv.k: expected an integer of at least 1, or None, got True", lambda: cm.Tsv(k=True)),
+        ("tsv.k: expected an integer of at least 1, or None, got 2.0", lambda: cm.Tsv(k=2.0)),
+        ("cart.k: expected an integer of at least 1, or None, got 0", lambda: cm.Cart(k=0)),
+        ("cart.fraction: expected a number above 0 and at most 1, got 2", lambda: cm.Cart(fraction=2)),
+        ("cart.rounding: expected one of ceil, floor, got 'round'", lambda: cm.Cart(rounding="round")),
+        ("cart.coefficient: expected a finite number, got inf", lambda: cm.Cart(coefficient=float("inf"))),
+        ("cart.coefficient: expected a finite number, got '1'", lambda: cm.Cart(coefficient="1")),
+        (
+            "iso_cts.common_fraction: expected a number above 0 and at most 1, got 0",
+            lambda: cm.IsoCts(common_fraction=0),
+        ),
+        ("iso_cts.rounding: expected one of round, floor, got 'ceil'", lambda: cm.IsoCts(rounding="ceil")),
+        ("drm.direction: expected one of horizontal, vertical, got 'both'", lambda: cm.Drm(direction="both")),
+        ("drm.drop: expected a number from 0 to below 1, got 1", lambda: cm.Drm(drop=1)),
+        ("drm.drop: expected a number from 0 to below 1, got -1", lambda: cm.Drm(drop=-1)),
+        ("drm.drop: expected a number from 0 to below 1, got ''", lambda: cm.Drm(drop="")),
+        ("drm.rank_cut: expected a number in [0, 1), got 1", lambda: cm.Drm(rank_cut=1)),
+        ("drm.rank_cut: expected a number in [0, 1), got -1", lambda: cm.Drm(rank_cut=-1)),
+        ("drm.rank_cut: expected a number in [0, 1), got ''", lambda: cm.Drm(rank_cut="")),
+    ],
+    "ShapeError": [
+        ("factor B: expected at least 2 dimensions, got shape (3,)", lambda: cm.LowRankUpdate(np.ones(3), A)),
+        ("factor A: expected at least 2 dimensions, got shape ()", lambda: cm.LowRankUpdate(B, np.array(1.0))),
+        (
+            "expected B (…, m, r) and A (…, r, n), got B (3, 2) and A (3, 2); is A or B transposed?",
+            lambda: cm.LowRankUpdate(B, B),
+        ),
+        (
+            "expected B (…, m, r) and A (…, r, n), got B (2, 3, 2) and A (2, 4); is A or B transposed?",
+            lambda: cm.LowRankUpdate(BATCH[0], A),
+        ),
+        ("expected m and n of at least 1, got B (0, 2) and A (2, 4)", lambda: cm.LowRankUpdate(B[:0], A)),
+        ("expected m and n of at least 1, got B (3, 2) and A (2, 0)", lambda: cm.LowRankUpdate(B, A[:, :0])),
+        ("scale: expected a number or shape (2,), got shape (3,)", lambda: cm.LowRankUpdate(*BATCH, np.ones(3))),
+        ("task 2: expected shape (3, 4) as task 1 has, got (3, 3)", merge(None, (B, A), (B, A[:, :3]))),
+        (
+            "layer 'q', task 1: expected shape (3, 4) as task 0 has, got (2, 4)",
+            layers({"q": [(B, A), (B[:2], A)]}),
+        ),
+        ("task 0: factor B: expected at least 2 dimensions, got shape (3,)", merge((np.ones(3), A))),
+        (
+            "layer 'q': expected updates of shape (m, n), got (2, 3, 4); name each layer of a batch",
+            layers({"q": [None, BATCH]}),
+        ),
+        (
+            "names: expected 2, one for each layer of the batch (2,), got 'ab'",
+            merge(BATCH, names="ab"),
+        ),
+        ("names: expected 2, one for each layer of the batch (2,), got ['a']", merge(BATCH, names=["a"])),
+        (
+            "dare.masks: expected boolean (2, 3, 4), (T, …, p, q), got (2, 3)",
+            merge(method=cm.Dare(masks=np.ones((2, 3), dtype=bool)), space="full"),
+        ),
+    ],
+    "DTypeError": [
+        (f"factor B: {FLOATS} int64; cast it first", lambda: cm.LowRankUpdate(WHOLE, A)),
+        (f"factor A: {FLOATS} complex128; cast it first", lambda: cm.LowRankUpdate(B, A + 0j)),
+        (f"task 1: factor B: {FLOATS} int64; cast it first", merge((B, A), (WHOLE, A))),
+        (f"layer 'q', task 0: factor B: {FLOATS} int64; cast it first", layers({"q": [(WHOLE, A)]})),
+        ("expected one of float16, float32, float64, got 'float8'", merge(out_dtype="float8")),
+        (
+            "expected one of float32, float64, got 'float16'",
+            lambda: cm.merge([(strict(B), strict(A))], "ta", out_dtype="float16"),
+        ),
+    ],
+    "NonFiniteError": [
+        (f"task 0, factor B: {FINITE}", merge((NAN, A))),
+        (f"task 1, factor A: {FINITE}", merge((B, A), (B, A + np.inf))),
+        (f"layer 'q', task 0, factor B: {FINITE}", layers({"q": [(NAN, A)]})),
+        (f"task 1, scale: {FINITE}", merge((B, A), cm.LowRankUpdate(B, A, float("nan")))),
+        (
+            f"product B A in float64, whose range it leaves; scale the factors down: {FINITE}",
+            merge((HUGE, HUGE)),
+        ),
+    ],
+    "NamespaceError": [
+        (
+            "expected arrays of one library, got array_api_strict.Array, numpy.ndarray; convert them to one library "
+            "first",
+            lambda: cm.LowRankUpdate(B, strict(A)),
+        ),
+        (
+            "task 1 beside task 0: expected arrays of one library, got array_api_strict.Array, numpy.ndarray; convert "
+            "them to one library first",
+            lambda: cm.merge([(B, A), (strict(B), strict(A))], "ta"),
+        ),
+        (
+            "layer 'q', task 1 beside task 0: expected arrays of one library, got array_api_strict.Array, "
+            "numpy.ndarray; convert them to one library first",
+            lambda: cm.merge_adapters({"q": [(B, A), (strict(B), strict(A))]}, "ta"),
+        ),
+        (
+            "task 0: expected arrays of one library, got builtins.list; convert them to one library first",
+            merge(([[1.0]], [[1.0]])),
+        ),
+        (
+            "expected arrays on one device, got array_api_strict.Device('CPU_DEVICE'), "
+            "array_api_strict.Device('device1'); move them to one first",
+            lambda: cm.LowRankUpdate(strict(B), strict(A, "device1")),
+        ),
+    ],
+}
+EVERY = [(getattr(cm, kind), text, call) for kind, cases in CASES.items() for text, call in cases]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "call"), EVERY, ids=[f"{kind.__name__}{i}" for i, (kind, _, _) in enumerate(EVERY)]
+)
+def test_errors_say_what_was_expected_what_came_and_where(kind: type[Exception], text: str, call: Any) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("words", ["cannot pickle it", "Could not serialize it", "it is a local object"])
+def test_executors_that_cannot_send_a_function_say_what_to_do(words: str) -> None:
+    with pytest.raises(cm.ParameterError) as caught:
+        cm.merge_adapters({"q": [(B, A)]}, lambda M: M.sum(axis=0), executor=Refusing(words))
+    cause = str(caught.value.__cause__)
+    assert str(caught.value) == (
+        f"executor: Refusing cannot send method 'custom' to its workers: {cause}; define functions at the top level of "
+        "a module, or use a ThreadPoolExecutor"
+    )
+
+
+def test_other_errors_of_workers_stay_what_they_are() -> None:
+    with pytest.raises(AttributeError, match=r"^no such thing$"):
+        cm.merge_adapters({"q": [(B, A)]}, lambda M: M.sum(axis=0), executor=Refusing("no such thing"))
+    with pytest.raises(AttributeError, match=r"^it pickles$"):
+        cm.merge_adapters({"q": [(B, A)]}, "ta", executor=Refusing("it pickles"))
