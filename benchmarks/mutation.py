@@ -15,6 +15,7 @@ import filecmp
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutants"
@@ -132,6 +134,12 @@ def survivors(found: Iterable[Mutant], work: Path) -> list[str]:
         return [f"{m.function}: {change(get_diff_for_mutant(m.name))}" for m in found if m.status == "survived"]
 
 
+def explained(entry: dict[str, Any], living: Iterable[str]) -> list[str]:
+    """What one entry of mutation_reasons.toml gives its reason for: `mutants`, and survivors like the regex `pattern`."""
+    pattern = entry.get("pattern", "(?!)")
+    return [*entry.get("mutants", ()), *(text for text in living if re.search(pattern, text))]
+
+
 def table(found: list[Mutant]) -> list[str]:
     """One row a module, and one for all."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -209,7 +217,7 @@ def main() -> None:
     found = mutants(WORK)
     living = survivors(found, WORK)
     entries = tomllib.loads(REASONS.read_text(encoding="utf-8")).get("reasons", [])
-    reasons = {text: entry["reason"] for entry in entries for text in entry["mutants"]}
+    reasons = {text: entry["reason"] for entry in entries for text in explained(entry, living)}
     PAGE.write_text(page(found, living, reasons), encoding="utf-8")
     count = Counter(mutant.status for mutant in found)
     unexplained = sorted(set(living) - set(reasons))

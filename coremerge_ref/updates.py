@@ -63,7 +63,7 @@ class LowRankUpdate:
 
     def to_dense(self) -> Array:
         """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists."""
-        xp = namespaces.namespace_of(self.B, self.A)
+        xp = namespaces.namespace_of(self.B)
         B, A = self.folded(namespaces.counting_dtype(xp, self.B))
         return namespaces.cast(B @ A, namespaces.promoted(xp, (self.B, self.A)))
 
@@ -73,7 +73,7 @@ class LowRankUpdate:
         Costs a QR of each factor and one small SVD; the m × n matrix is never formed. Singular values are shared
         evenly: B = P √S, A = √S Qᵀ, which keeps both factors within the range of a narrow dtype.
         """
-        xp = namespaces.namespace_of(self.B, self.A)
+        xp = namespaces.namespace_of(self.B)
         B, A = self.folded(namespaces.counting_dtype(xp, self.B))
         return _leading(*linalg.product_svd(B, A), rank, namespaces.promoted(xp, (self.B, self.A)), self.info)
 

@@ -57,6 +57,11 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("rank: expected 'numerical' or 'full', got 'exact'", merge(rank="exact")),
         ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
         ("driver: expected one of auto, cholesky, qr, svd, got 'lu'", merge(driver="lu")),
+        ("driver: expected one of auto, cholesky, qr, svd, got 'lu'", layers({"q": [(B, A)]}, driver="lu")),
+        (
+            "driver: expected one of auto, cholesky, qr, svd, got 'lu'",
+            lambda: cm.reference_bases([(B, A)], driver="lu"),
+        ),
         ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
         ("space: expected one of full, knots, core or a space object, got 'hull'", merge(space="hull")),
         ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),

@@ -127,6 +127,19 @@ def test_each_piece_of_a_group_is_one_task_submitted(small_chunks):
     assert pieces == [["q0", "q1"], ["q2", "q3"], ["q4"], ["k0", "k1"], ["odd"]]
 
 
+def test_frames_are_found_by_the_workers_where_a_stage_looks_at_the_whole_model(small_chunks):
+    recorder = Recorder()
+    cm.merge_adapters(model(), cm.Ties(scope="model"), executor=recorder)
+    assert [args[0] for _, args in recorder.submitted] == [["q0", "q1"], ["q2", "q3"], ["q4"], ["k0", "k1"], ["odd"]]
+
+
+def test_an_executor_that_is_shut_down_says_so():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        cm.merge_adapters(model(), "ta", executor=executor)
+
+
 def test_a_piece_is_at_least_one_layer(monkeypatch):
     monkeypatch.setattr(models, "CHUNK_BYTES", 1)
     recorder = Recorder()

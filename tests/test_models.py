@@ -114,6 +114,21 @@ def test_scales_of_every_kind_in_one_batch() -> None:
         np.testing.assert_allclose(merged[name].to_dense(), np.full((3, 3), s), rtol=1e-12)
 
 
+def test_the_scale_of_a_single_layer_may_be_an_array() -> None:
+    update = cm.LowRankUpdate(np.ones((3, 1)), np.ones((1, 3)), np.asarray(0.5))
+    np.testing.assert_array_equal(
+        cm.merge_adapters({"x": [update]}, "ta", "full")["x"].to_dense(), np.full((3, 3), 0.5)
+    )
+
+
+@pytest.mark.parametrize("wide", ["B", "A"])
+def test_layers_of_different_dtypes_keep_their_own(wide: str) -> None:
+    ones = {name: np.ones((3, 3), dtype=np.float32) for name in ("B", "A")}
+    layers = {"narrow": [cm.LowRankUpdate(**ones)], "wide": [cm.LowRankUpdate(**ones | {wide: np.ones((3, 3))})]}
+    merged = cm.merge_adapters(layers, "ta")
+    assert [u.to_dense().dtype for u in merged.values()] == [np.float32, np.float64]
+
+
 def test_a_scale_that_the_factors_dtype_does_not_hold() -> None:
     """float16 factors with a scale of 1e5, which float16 has no number for: the scale is not of that dtype."""
     B, A = np.full((3, 1), 2.0**-10, dtype=np.float16), np.ones((1, 3), dtype=np.float16)

@@ -60,4 +60,4 @@ class Dare(Stage):
             return namespaces.from_host(np.stack(drawn).reshape(shape), stack.M)
         if tuple(self.masks.shape) != shape:
             raise ShapeError(f"dare.masks: expected boolean {shape}, (T, …, p, q), got {tuple(self.masks.shape)}")
-        return namespaces.from_host(self.masks, stack.M) if isinstance(self.masks, np.ndarray) else self.masks
+        return namespaces.from_host(self.masks, stack.M)

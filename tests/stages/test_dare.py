@@ -7,6 +7,7 @@ from examples import flat, matrices, rows
 
 import coremerge_ref as cm
 from coremerge_ref import namespaces
+from coremerge_ref.stack import Stack
 
 NUMPY = BACKENDS["numpy"]
 X, Y = [1.0, -2.0, 4.0], [3.0, 5.0, -1.0]
@@ -26,6 +27,14 @@ def test_masks_by_hand(backend: Backend, rescale: str, expected: list[float]) ->
 def test_l1_of_nothing_kept_is_nothing(backend: Backend) -> None:
     masks = MASKS & [[[False]], [[True]]]
     assert flat(backend, rows(backend, X, Y), cm.Dare(0.5, masks=masks, rescale="l1")) == [0.0, 7.5, -1.5]
+
+
+@pytest.mark.parametrize(("rescale", "expected"), [("inverse", [2, 4]), ("none", [1, 2]), ("l1", [1.4, 2])])
+def test_rounding_grows_with_the_entries(rescale: str, expected: list[float]) -> None:
+    """Of X 5 of 7 are kept, of Y nothing, so that nothing is rescaled by l1."""
+    stack = Stack(np.array([[X], [Y]]), np.array([1.0, 2.0]), 1, 3, 1e-16, (1.0, 1.0), (0, 1), 2, ("",))
+    found = cm.Dare(0.5, masks=MASKS & [[[True]], [[False]]], rescale=rescale).apply(stack)
+    np.testing.assert_allclose(found.noise, expected, rtol=1e-15)
 
 
 def test_drop_zero_is_the_identity(backend: Backend) -> None:
