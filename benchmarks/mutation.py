@@ -135,7 +135,7 @@ def survivors(found: Iterable[Mutant], work: Path) -> list[str]:
 
 
 def explained(entry: dict[str, Any], living: Iterable[str]) -> list[str]:
-    """What one entry of mutation_reasons.toml is for: its `mutants`, and the survivors that its regex `pattern` finds."""
+    """What one entry of mutation_reasons.toml explains: its `mutants`, and survivors that its regex `pattern` finds."""
     pattern = entry.get("pattern", "(?!)")
     return [*entry.get("mutants", ()), *(text for text in living if re.search(pattern, text))]
 

@@ -156,6 +156,13 @@ def test_kth_smallest(backend: Backend) -> None:
         np.testing.assert_array_equal(found, np.sort(values, axis=-1)[:, k : k + 1])
 
 
+def test_kth_smallest_where_there_is_no_partition() -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
+    for k, expected in enumerate([[[1.0], [-2.0]], [[1.0], [0.0]], [[4.0], [3.0]], [[5.0], [7.0]]]):
+        assert namespaces.kth_smallest(values, k).tolist() == expected
+
+
 def test_casts_keep_what_needs_no_cast(backend: Backend) -> None:
     array = backend.array(B)
     assert namespaces.cast(array, "float64") is array
