@@ -1,19 +1,36 @@
-"""Pytest plugin of `make mutants`: the tests most likely to kill a mutant run first.
+"""Pytest plugin of `make mutants`: no JAX, and the tests most likely to kill a mutant run first.
 
-Which tests run is not changed, only when: first those that killed a mutant of the same function before, the last one
-foremost, then the rest, the fastest first. mutmut hands them over in the order of a set. All files here lie in
-mutmut's folder mutants/, where it runs pytest.
+JAX has threads, and mutmut runs each mutant in a fork, where they are gone and JAX waits for them for ever.
+
+First come the tests that killed a mutant of the same function before, the last one foremost, then the rest, the fastest
+first; mutmut hands them over in the order of a set. The files named here lie in mutmut's folder mutants/, where it runs
+pytest.
 """
 
 import functools
 import json
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mutmut.mutation.trampoline import get_mutant_under_test
 
 KILLERS = Path("killers")
 STATS = Path("mutmut-stats.json")
+
+
+class NoJax(MetaPathFinder):
+    """Finds no JAX, so that its tests skip."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        """ImportError for jax; None, which leaves all else to other finders."""
+        if fullname == "jax":
+            raise ModuleNotFoundError("no JAX in forks", name="jax")
+
+
+sys.meta_path.insert(0, NoJax())
 
 
 def record() -> Path:
