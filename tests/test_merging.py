@@ -56,6 +56,21 @@ def test_nothing_merges_into_nothing(factors: Any, method: str, space: Any) -> N
     np.testing.assert_array_equal(cm.merge(NUMPY.updates(factors), method, space).to_dense(), np.zeros((4, 3)))
 
 
+@pytest.mark.parametrize(
+    "method", [*METHODS, "tsv+iso", "trim+drm", cm.Drm("vertical"), cm.Ties(elect="count")], ids=str
+)
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_each_layer_of_a_batch_has_its_own_rounding(method: Any, space: Any) -> None:
+    """One layer is 2^-80 of the other, far below its rounding, and is merged as if it were alone."""
+    small = [(2.0**-80 * B, A, s) for B, A, s in FACTORS]
+    for layers in ([FACTORS, small], [small, FACTORS]):
+        batch = [tuple(np.stack(X) for X in zip(*task, strict=True)) for task in zip(*layers, strict=True)]
+        found = cm.merge(NUMPY.updates(batch), method, space, names=["", ""]).to_dense()
+        for ours, factors in zip(found, layers, strict=True):
+            alone = cm.merge(NUMPY.updates(factors), method, space).to_dense()
+            assert ratio(ours, alone, size(factors), EPS["float64"], kappa=20) <= THRESHOLD
+
+
 def test_no_task_no_rank_zero_on_every_library(backend: Backend) -> None:
     if backend.name == "jax":
         pytest.skip("shapes met nowhere else: minutes of compiling for what the other libraries show")

@@ -81,6 +81,8 @@ def test_iso_cts_counts(rounding: str) -> None:
     assert stage.counts(10, 4) == (10, 0)
     assert cm.IsoCts(0.4, rounding).counts(10, 4) == ((2, 2) if rounding == "round" else (6, 1))
     assert cm.IsoCts(0.01, rounding).counts(3, 2) == ((0, 2) if rounding == "round" else (1, 1))  # 3 − 4 is no count
+    common, each = cm.IsoCts(0.01, rounding).counts(np.array([3.0, 10.0]), 2)  # live sizes of two layers
+    assert (common.tolist(), each.tolist()) == (([0, 0], [2, 5]) if rounding == "round" else ([1, 0], [1, 5]))
 
 
 def test_iso_over_the_size_takes_null_vectors_in() -> None:
@@ -163,6 +165,45 @@ def test_drm_keeps_all_of_equal_entries_however_well_each_is_known() -> None:
     factors = Recipe(9, 4, (1, 3), scales=(2.0, 0.5), seed=65536).build()
     found = cm.merge(NUMPY.updates(factors), "drm", space="full").to_dense()
     assert ratio(found, defined(factors, "drm", {}, "full"), size(factors), EPS["float64"], kappa=100) <= THRESHOLD
+
+
+def test_drm_keeps_equal_entries_of_directions_that_are_hardly_known() -> None:
+    """All entries of both right vectors are ±1/2, but the left ones are known to 1e-10: they still tie at the cut."""
+    V = np.array([[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0]]) / 2
+    U = np.linalg.qr(np.random.default_rng(1).standard_normal((5, 2)))[0]
+    factors = [(U * [1.0, 1 - 1e-6], V, 1.0)]
+    for drop in (0.25, 0.5, 0.75):
+        found = cm.merge(NUMPY.updates(factors), cm.Drm(drop=drop), space="full").to_dense()
+        assert ratio(found, dense(factors)[0], size(factors), EPS["float64"], kappa=10) <= THRESHOLD
+
+
+def test_drm_has_weights_of_its_own() -> None:
+    own = cm.merge(NUMPY.updates(FACTORS), cm.Drm(weights=(2.0, -0.5)), space="full")
+    expected = reference.drm(dense(FACTORS), weights=(2.0, -0.5))
+    assert ratio(own.to_dense(), expected, 2 * size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+def test_drm_leaves_the_sizes_of_the_space_as_they_are(direction: str) -> None:
+    """Iso over the size of a 3 × 2 space, from both sides: σ̄ is over min(3, 2) values."""
+    W = np.array([[[4.0, 0.0], [0.0, 2.0], [0.0, 0.0]]])
+    found = cm.merge(matrices(NUMPY, W), [cm.Drm(direction, drop=0.0), cm.Iso("size")], space="full")
+    assert (found.info["rows"], found.info["cols"]) == (3, 2)
+    np.testing.assert_allclose(np.linalg.svd(found.to_dense(), compute_uv=False), [3.0, 3.0], rtol=1e-14)
+
+
+def test_drm_cuts_singular_values_up_to_the_fraction() -> None:
+    """Half of the largest is cut at 1/2, and not just below it."""
+    updates = matrices(NUMPY, np.diag([2.0, 1.0])[None])
+    assert float(cm.merge(updates, cm.Drm(rank_cut=0.5), space="full").info["rank"]) == 1
+    assert float(cm.merge(updates, cm.Drm(rank_cut=0.49), space="full").info["rank"]) == 2
+
+
+def test_drm_elects_for_each_layer() -> None:
+    """Where the tasks cancel, the majority of the layer decides: + for the first, − for the second."""
+    X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])
+    found = cm.merge(matrices(NUMPY, [[X, -X], [Y, -Y]]), cm.Drm(drop=0.0), space="full").to_dense()
+    np.testing.assert_allclose(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], rtol=1e-14)
 
 
 def test_drm_of_a_zero_task_is_no_nan(backend: Backend) -> None:
