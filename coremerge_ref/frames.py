@@ -61,7 +61,7 @@ class Frames:
 
     def encode(self, B: Array, A: Array) -> tuple[Array, Array]:
         """M = Uᵀ (B A) V as a product (…, p, r), (…, r, q), for B (…, m, r), A (…, r, n)."""
-        xp = array_namespace(B, A)
+        xp = array_namespace(B)
         left = B if self.U is None else xp.matrix_transpose(self.U) @ B
         return self._divided(left), A if self.V is None else A @ self.V
 

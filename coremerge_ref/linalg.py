@@ -60,7 +60,7 @@ def _mirrored_svd(X: Array) -> tuple[Array, Array, Array]:
 
 def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
     """Thin SVD of the product B A, from B (…, m, r) and A (…, r, n) alone: two QRs and an SVD of r × r size."""
-    xp = array_namespace(B, A)
+    xp = array_namespace(B)
     QB, RB = xp.linalg.qr(B)
     QA, RA = xp.linalg.qr(xp.matrix_transpose(A))
     P, S, Qh = svd(RB @ xp.matrix_transpose(RA))

@@ -73,7 +73,7 @@ class Drm(Stage):
         sign = signs(xp.sum(values, axis=0), noise)
         majority = xp.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
         sign = xp.where(sign == 0, majority, sign)
-        agrees = (values != 0) & (xp.sign(values) == sign)
+        agrees = xp.sign(values) == sign
         total = xp.sum(xp.where(agrees, stack.weigh() * values, 0.0), axis=0)
         count = xp.sum(xp.astype(agrees, values.dtype), axis=0)
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)

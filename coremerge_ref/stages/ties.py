@@ -93,7 +93,7 @@ class Ties(Stage):
         xp = array_namespace(stack.M)
         w = stack.weigh()  # (T, 1, …, 1)
         voters = w * stack.M if self.weight_order == "before" else stack.M
-        agrees = (voters != 0) & (xp.sign(voters) == sign)
+        agrees = xp.sign(voters) == sign
         total = xp.sum(xp.where(agrees, w * stack.M, 0.0), axis=0)
         if self.aggregate == "sum":
             return stack.merged(total)

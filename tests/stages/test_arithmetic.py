@@ -6,6 +6,7 @@ from backends import BACKENDS, Backend
 from examples import flat, rows
 
 import coremerge_ref as cm
+from coremerge_ref.stack import Stack
 
 X, Y = [1.0, -2.0, 4.0], [3.0, 5.0, -1.0]
 NUMPY = BACKENDS["numpy"]
@@ -29,6 +30,15 @@ def test_mean_of_weights_that_cancel() -> None:
     for method, options in ((cm.Mean((1, -1)), {}), ("mean", {"weights": (1, -1)})):
         with pytest.raises(cm.ParameterError, match=r"mean: expected weights that do not sum to 0, got \(1.0, -1.0\)"):
             cm.merge(rows(NUMPY, X, Y), method, **options)
+
+
+def test_rounding_shrinks_with_the_mean() -> None:
+    """The largest of |4| · 0.5 and |−2| · 0.25, over 4 − 2; the same where the sum is −2."""
+    for sign in (1, -1):
+        weights = (4.0 * sign, -2.0 * sign)
+        stack = Stack(np.ones((2, 1, 3)), np.array([0.5, 0.25]), 1, 3, 1e-15, weights, (0, 1), 2, ("",))
+        assert float(cm.Mean().apply(stack).noise) == 1.0
+        assert float(cm.Ta().apply(stack).noise) == 2.0
 
 
 def test_mean_counts_the_tasks_that_are_there() -> None:

@@ -10,6 +10,8 @@ from examples import matrices
 
 import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged as defined
+from coremerge_ref.stack import Stack
+from coremerge_ref.stages.drm import gaps
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, ratio, sensitivity, size
 
 NUMPY = BACKENDS["numpy"]
@@ -94,6 +96,23 @@ def test_iso_over_the_size_takes_null_vectors_in() -> None:
     np.testing.assert_allclose(by_rank.to_dense(), np.diag([3.0, 3.0, 0.0]), atol=1e-14)
     assert float(by_rank.info["support"]) == 2
     assert cm.Iso("size").equivariance != cm.Iso().equivariance == "orthogonal"
+
+
+def test_iso_of_each_layer_of_a_batch(backend: Backend) -> None:
+    updates = matrices(backend, [[np.diag([4.0, 2.0]), np.diag([10.0, 50.0])]])
+    for support in ("rank", "size"):
+        found = backend.dense(cm.merge(updates, ["ta", cm.Iso(support)], space="full"))
+        np.testing.assert_allclose(found, [3 * np.eye(2), 30 * np.eye(2)], atol=1e-13)
+
+
+def test_iso_of_nothing_has_no_support() -> None:
+    assert float(cm.merge(matrices(NUMPY, np.zeros((1, 3, 2))), "iso", space="full").info["support"]) == 0
+
+
+@pytest.mark.parametrize(("coefficient", "expected"), [(0.5, 1.0), (-3.0, 3.0)])
+def test_rounding_of_cart_grows_with_its_coefficient(coefficient: float, expected: float) -> None:
+    stack = Stack(np.ones((2, 3, 4)), np.array([0.5, 1.0]) * 1e-15, 3, 4, 1e-15, (1.0, 1.0), (0, 1), 2, ("",))
+    assert float(cm.Cart(k=1, coefficient=coefficient).apply(stack).noise) == expected * 1e-15
 
 
 def test_iso_of_what_cancels_is_zero(backend: Backend) -> None:
@@ -204,6 +223,14 @@ def test_drm_elects_for_each_layer() -> None:
     X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])
     found = cm.merge(matrices(NUMPY, [[X, -X], [Y, -Y]]), cm.Drm(drop=0.0), space="full").to_dense()
     np.testing.assert_allclose(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], rtol=1e-14)
+
+
+def test_gaps_by_hand(backend: Backend) -> None:
+    """To the nearest neighbour, 0 standing after the last; equal values have the least number for a gap."""
+    np.testing.assert_array_equal(
+        backend.host(gaps(backend.array([[5.0, 3.0, 2.5], [9.0, 8.75, 0.25]]))), [[2, 0.5, 0.5], [0.25, 0.25, 0.25]]
+    )
+    np.testing.assert_array_equal(backend.host(gaps(backend.array([2.0, 2.0, 0.0]))), [2.0**-1022] * 3)
 
 
 def test_drm_of_a_zero_task_is_no_nan(backend: Backend) -> None:

@@ -153,3 +153,12 @@ def test_rounding_has_no_vote() -> None:
 def test_refused(parameters: dict, message: str) -> None:
     with pytest.raises(cm.ParameterError, match=message):
         cm.Ties(**parameters)
+
+
+def test_the_majority_is_that_of_the_layer() -> None:
+    """Where the tasks cancel, + in the first layer of a batch and − in the second; over the model there is none: −."""
+    X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])
+    batch = matrices(NUMPY, [[X, -X], [Y, -Y]])
+    for scope, last in (("tensor", 1), ("model", -1)):
+        found = cm.merge(batch, cm.Ties(1.0, scope=scope), space="full").to_dense()
+        np.testing.assert_array_equal(found, [[[1, 2, 3, last]], [[-1, -2, -3, -1]]])
