@@ -73,8 +73,10 @@ class Stack:
     def triplets(self) -> tuple[Array, Array, Array]:
         """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks; s = max r_t while M_t are products."""
         xp = array_namespace(self.M)
-        s = max((L.shape[-1] for L, _ in self.products or ()), default=0)
-        if self.products is None or self.rtol < 0 or not 0 < s < min(self.M.shape[-2:]):  # rtol < 0: null vectors count
+        if self.products is None or self.rtol < 0:  # null vectors count
+            return linalg.svd(self.M)
+        s = max(L.shape[-1] for L, _ in self.products)
+        if not 0 < s < min(self.M.shape[-2:]):
             return linalg.svd(self.M)
         if all(L.shape[-1] == s for L, _ in self.products):
             return linalg.product_svd(xp.stack([L for L, _ in self.products]), xp.stack([R for _, R in self.products]))

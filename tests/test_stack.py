@@ -73,7 +73,7 @@ def test_rounding_of_the_result_is_the_largest_of_any_weighted_task(backend: Bac
     assert float(stack(backend).merged(backend.array(M[0])).noise) == 1.0
 
 
-@pytest.mark.parametrize("ranks", [(2, 2), (1, 3), (3, 2)])
+@pytest.mark.parametrize("ranks", [(1, 1), (2, 2), (1, 3), (3, 2)])
 @pytest.mark.parametrize("rtol", [1e-15, -1.0])
 @pytest.mark.parametrize("known", [True, False])
 def test_triplets_are_singular(backend: Backend, ranks: tuple[int, int], rtol: float, known: bool) -> None:

@@ -225,6 +225,24 @@ def test_drm_elects_for_each_layer() -> None:
     np.testing.assert_allclose(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], rtol=1e-14)
 
 
+NEAR = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1e-9]])  # its left vector: the second axis but for 1e-9
+LAYERS = {
+    "tsv": (cm.Tsv(k=2), [np.diag([0.0, 1.0, 0.0]), NEAR], [1, 1]),
+    "iso_cts": (cm.IsoCts(0.5), [np.diag([10.0, 1.0, 0.0]), NEAR + np.diag([10.0, 0.0, 0.0])], [22 / 3] * 3),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("place", [0, 1])
+def test_how_well_directions_are_known_is_each_layers_own(name: str, place: int) -> None:
+    """Two directions 1e-9 apart are two, beside a layer whose second and third direction are known to 1e-7 only."""
+    method, tasks, expected = LAYERS[name]
+    vague = [np.diag([10.0, 1.0, 1 - 1e-9]), np.diag([10.0, 0.0, 0.0])]
+    batch = [[W, V] if place == 0 else [V, W] for W, V in zip(tasks, vague, strict=True)]
+    found = cm.merge(matrices(NUMPY, batch), method, space="full").to_dense()[place]
+    np.testing.assert_allclose(np.linalg.svd(found, compute_uv=False)[: len(expected)], expected, rtol=1e-6)
+
+
 def test_gaps_by_hand(backend: Backend) -> None:
     """To the nearest neighbour, 0 standing after the last; equal values have the least number for a gap."""
     np.testing.assert_array_equal(
