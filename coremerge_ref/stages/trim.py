@@ -92,8 +92,8 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
     N = magnitude.shape[-1]
     K = whole(d * fraction, rounding)
     if keep == "exact":
-        order = xp.argsort(magnitude, axis=-1, descending=True, stable=True)
-        place = xp.argsort(order, axis=-1, stable=True)  # the inverse permutation
+        order = xp.argsort(magnitude, descending=True)  # stable, the standard's default
+        place = xp.argsort(order)  # the inverse permutation
         return place < (xp.astype(K, place.dtype)[..., None] if hasattr(K, "shape") else K)
     slack = xp.where(slack > 0, slack, 0.0)  # negative where nothing counts as rounding (rank "full")
     lowest, highest = magnitude - slack / 2, magnitude + slack / 2
@@ -101,9 +101,9 @@ def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, 
         if K >= d:
             return magnitude >= 0
         return highest >= namespaces.kth_smallest(lowest, N - K - 1)
-    ordered = xp.sort(lowest, axis=-1)
+    ordered = xp.sort(lowest)
     # the cut's place; where all are kept any place does, since the cut is not looked at
-    index = xp.astype(xp.clip(N - K - 1, 0.0, float(N - 1)), xp.asarray(0).dtype)  # the default integers
+    index = xp.astype(xp.clip(N - K - 1, 0.0), xp.asarray(0).dtype)  # the default integers
     index = xp.broadcast_to(index[..., None], (*magnitude.shape[:-1], 1))
     cut = xp.take_along_axis(ordered, index, axis=-1)
     return (highest >= cut) | (K >= d)[..., None]

@@ -7,6 +7,7 @@ from backends import BACKENDS, Backend
 from examples import flat, matrices, rows
 
 import coremerge_ref as cm
+from coremerge_ref.stages.trim import largest
 
 NUMPY = BACKENDS["numpy"]
 LADDER = [float(i) * (-1) ** i for i in range(1, 11)]
@@ -45,6 +46,25 @@ def test_magnitudes_within_rounding_of_the_cut_are_equal() -> None:
     updates = [cm.LowRankUpdate(np.array([[0.1, 0.2]]), np.array([[1.0, 0.0, 5.0, 0.001], [1.0, 1.5, 5.0, 0.0]]))]
     found = flat(NUMPY, updates, [cm.Trim(0.3)])
     assert np.flatnonzero(found).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("distance", [0.5, 0.51])
+@pytest.mark.parametrize("live", ["number", "array"])
+def test_entries_are_intervals_as_wide_as_their_slack(backend: Backend, live: str, distance: float) -> None:
+    """K = 1 and the cut is at 2: an entry with a slack of 1/2 is equal to it up to a distance of 1/2."""
+    magnitude = backend.array([[1.0, 2 - distance, 2.0, 5.0]])
+    slack = backend.array([[0.5]])
+    d = 4 if live == "number" else backend.array([4.0])
+    kept = largest(magnitude, d, 0.25, "threshold", slack)
+    assert backend.host(kept).tolist() == [[False, distance == 0.5, True, True]]
+
+
+@pytest.mark.parametrize("live", ["number", "array"])
+def test_all_of_all_are_kept(backend: Backend, live: str) -> None:
+    d = 3 if live == "number" else backend.array([3.0])
+    for keep in ("threshold", "exact"):
+        kept = largest(backend.array([[0.0, 0.0, 1.0]]), d, 1.0, keep, backend.array([[0.0]]))
+        assert backend.host(kept).tolist() == [[True] * 3]
 
 
 def test_density_is_of_live_entries_in_core_space(backend: Backend) -> None:
