@@ -86,5 +86,5 @@ def polar(X: Array, rtol: Array) -> Array:
 def at_most_half_precision(error: Array, rtol: float) -> Array:
     """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, lest it eat signal."""
     if rtol < 0:
-        return rtol * array_namespace(error).ones_like(error)
+        return array_namespace(error).full_like(error, rtol)
     return array_namespace(error).clip(error, rtol, namespaces.eps(error.dtype) ** 0.5)

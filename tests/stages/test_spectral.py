@@ -12,6 +12,7 @@ import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged as defined
 from coremerge_ref.stack import Stack
 from coremerge_ref.stages.drm import gaps
+from coremerge_ref.stages.tsv import leading_triplets
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, ratio, sensitivity, size
 
 NUMPY = BACKENDS["numpy"]
@@ -223,6 +224,34 @@ def test_drm_elects_for_each_layer() -> None:
     X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])
     found = cm.merge(matrices(NUMPY, [[X, -X], [Y, -Y]]), cm.Drm(drop=0.0), space="full").to_dense()
     np.testing.assert_allclose(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("S", "k", "kept", "error"),
+    [
+        ([5.0, 3.0, 1.0], 1, [5], 0.5 / 2),
+        ([5.0, 3.0, 1.0], 2, [5, 3], 0.5 / 2),
+        ([5.0, 3.0, 1.0], 3, [5, 3, 1], 0.5 / 1),
+        ([5.0, 3.0, 1.0], 9, [5, 3, 1], 0.5 / 1),
+        ([5.0, 3.0, 0.5], 9, [5, 3, 0], 0.5 / 3),  # what is noise is neither kept nor dropped
+        ([5.0, 3.0, 3.0], 2, [5, 3], 1.0),  # any direction of the pair would do
+        ([0.5, 0.25, 0.0], 2, [0, 0], 0.0),  # nothing is kept, and that is certain
+        ([5.0, 3.0, 1.0], 0, [0], 0.0),
+    ],
+)
+@pytest.mark.parametrize("array", [False, True])
+def test_leading_triplets_by_hand(
+    backend: Backend, S: list[float], k: int, kept: list[float], error: float, array: bool
+) -> None:
+    """A noise of 1/2 turns directions by 1/2 over the distance to the first that was dropped."""
+    kept = kept + [0] * (3 - len(kept)) if array else kept  # how many are kept is then no shape
+    eye, count = backend.array(np.eye(3)), backend.array(float(k)) if array else k
+    P, found, Qh, turned = leading_triplets(eye, backend.array(S), eye, count, backend.array(0.5))
+    mask = np.diag([float(s > 0) for s in kept] + [0.0] * (3 - len(kept)))
+    assert backend.host(found).tolist() == kept
+    np.testing.assert_array_equal(backend.host(P), mask[:, : len(kept)])
+    np.testing.assert_array_equal(backend.host(Qh), mask[: len(kept)])
+    assert float(turned) == error
 
 
 NEAR = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1e-9]])  # its left vector: the second axis but for 1e-9
