@@ -9,6 +9,8 @@ from backends import BACKENDS, EPS, EVERY, Backend
 
 import coremerge_ref as cm
 from coremerge_ref import namespaces
+from coremerge_ref.merging import Options, prepare
+from coremerge_ref.pipeline import as_pipeline
 from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio, size
 
 NUMPY = BACKENDS["numpy"]
@@ -69,6 +71,27 @@ def test_each_layer_of_a_batch_has_its_own_rounding(method: Any, space: Any) -> 
         for ours, factors in zip(found, layers, strict=True):
             alone = cm.merge(NUMPY.updates(factors), method, space).to_dense()
             assert ratio(ours, alone, size(factors), EPS["float64"], kappa=20) <= THRESHOLD
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("rank", ["numerical", "full"])
+def test_rounding_is_relative_to_the_factors(space: Any, rank: str) -> None:
+    """max(m, n, Σ r_t) · eps · ‖s B‖ ‖A‖ for each task that is there, and no size where rows are orthonormal."""
+    given = [cm.LowRankUpdate(B, A, s) for B, A, s in Recipe(6, 5, (4, 3), scales=(1.0, -2.0), seed=2).build()]
+    stack = prepare([given[0], None, given[1]], as_pipeline("ta"), space, Options(rank=rank, weights=(1, 2, 3))).stack
+    rtol = 7 * 2.0**-52 if rank == "numerical" else -1.0
+    sizes = [np.linalg.norm(u.scale * u.B) * np.linalg.norm(u.A) for u in given]
+    expected = [rtol, rtol] if space == cm.Knots(scaled=False) else rtol * np.array(sizes)
+    np.testing.assert_allclose(stack.noise, expected, rtol=1e-13)
+    assert (stack.rtol, stack.tasks, stack.total, stack.weights, stack.names) == (rtol, (0, 2), 3, (1, 3), ("",))
+
+
+def test_rounding_of_factors_of_extreme_sizes_does_not_underflow() -> None:
+    """1e-300 · eps by itself is below the normal numbers, and has lost digits."""
+    made = prepare(
+        [cm.LowRankUpdate(1e-300 * np.ones((2, 1)), 1e300 * np.ones((1, 2)))], as_pipeline("ta"), cm.Full(), Options()
+    )
+    np.testing.assert_allclose(made.stack.noise, [2 * 2.0**-52 * 2], rtol=1e-13)
 
 
 def test_no_task_no_rank_zero_on_every_library(backend: Backend) -> None:
