@@ -1,11 +1,12 @@
 """Mutation testing of the numerical core: mutmut in a copy of the tree, then docs/mutation.md. `make mutants` runs it.
 
-    python -m benchmarks.mutation [--fresh] [--again] [--report] [--jobs N] [MODULE ...]
+    python -m benchmarks.mutation [--fresh] [--again] [--tests REGEX] [--report] [--jobs N] [MODULE ...]
 
 Interrupted, it goes on where it was. A MODULE (`linalg`, `stages.ties`) is run from its start, and no other. --again
-runs surviving mutants once more, after tests were added; --fresh forgets all results; --report only writes the page
-from what has been run so far. Why a survivor may live stands in mutation_reasons.toml. Fails below 95 % killed, on a
-survivor without a reason, and on mutants that were not run.
+runs surviving mutants once more, after tests were added. --tests limits which tests may kill: a survivor costs all of
+them, so rounds are quicker, first with quick tests, then --again with slow or with new ones. --fresh forgets all
+results; --report only writes the page from what has been run so far. Why a survivor may live stands in
+mutation_reasons.toml. Fails below 95 % killed, on a survivor without a reason, and on mutants that were not run.
 """
 
 import argparse
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="only these, and from their start")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--again", action="store_true", help="run surviving mutants once more")
+    parser.add_argument("--tests", metavar="REGEX", default="", help="only tests whose name it finds")
     parser.add_argument("--report", action="store_true", help="run nothing, only write the page")
     parser.add_argument("--jobs", type=int, default=2, help="mutants tested at the same time")
     args = parser.parse_args()
@@ -212,7 +214,7 @@ def main() -> None:
         if args.again:
             names += [mutant.name for mutant in mutants(WORK) if mutant.status == "survived"]
         mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(args.jobs)]
-        environment = {"HYPOTHESIS_PROFILE": "mutants"} | os.environ
+        environment = {"HYPOTHESIS_PROFILE": "mutants", "MUTANT_TESTS": args.tests} | os.environ
         subprocess.run([*mutmut, *names], cwd=WORK, check=True, env=environment)
     found = mutants(WORK)
     living = survivors(found, WORK)
