@@ -97,7 +97,7 @@ def _live_first(P: Array, S: Array, live: Array) -> tuple[Array, Array]:
     """
     xp = array_namespace(P)
     share = xp.sum(xp.where(live[..., None], P * P, 0.0), axis=-2)  # (…, p): about 1 or 0
-    order = xp.argsort(xp.astype(share < 0.5, P.dtype), axis=-1, stable=True)
+    order = xp.argsort(xp.astype(share < 0.5, P.dtype))  # stable, the standard's default
     P = xp.take_along_axis(P, xp.broadcast_to(order[..., None, :], P.shape), axis=-1)
     return linalg.masked(P, live), xp.take_along_axis(S, order, axis=-1)
 
@@ -147,7 +147,7 @@ def tucker_sides(factors: Factors, how: How) -> tuple[Side, Side, list[tuple[Arr
     Ms = [L @ xp.matrix_transpose(R) for L, R in zip(left.coordinates, right.coordinates, strict=True)]  # (…, p, q)
     norms = list(zip(left.norms, right.norms, strict=True))
     sizes = [b * a for b, a in norms]
-    small = How(how.rank, "qr")
+    small = How(how.rank)
     return (
         _rotated(left, joint_frame(Ms, small, sizes)),
         _rotated(right, joint_frame([xp.matrix_transpose(M) for M in Ms], small, sizes)),

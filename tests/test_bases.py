@@ -116,9 +116,30 @@ def test_squares_that_underflow_lose_nothing(driver: str, precision: str, small:
     assert ratio(U.T @ U, np.eye(4), 1.0, EPS[precision]) <= THRESHOLD
 
 
-def test_rank_full_keeps_every_column(backend: Backend) -> None:
+def test_what_cancels_within_a_product_has_no_directions(backend: Backend) -> None:
+    """3 b · (a / 3)ᵀ − b · aᵀ is rounding of its factors, not a task."""
+    (B, A, _), (b, a, _) = Recipe(6, 5, (2, 1), seed=6).build()
+    rounding = (np.concatenate([3 * b, -b], axis=1), np.concatenate([a / 3, a], axis=0))
+    updates = backend.updates([(B, A, 1.0), (*rounding, 1.0)])
+    for space, expected in ((cm.Core("tucker"), (2, 2)), (cm.Knots(), (2, 5)), (cm.Knots(transposed=True), (6, 2))):
+        frames = cm.reference_bases(updates, space)
+        assert (float(frames.rows), float(frames.cols)) == expected
+    paper = cm.reference_bases(updates)
+    assert (float(paper.rows), float(paper.cols)) == (3, 3)
+
+
+def test_one_task_of_few_columns_has_no_more_directions(backend: Backend) -> None:
+    """6 × 2 of four factors: its Tucker frames are 6 × 2 and 2 × 2, and what is merged in them has rank 2."""
+    updates = backend.updates(Recipe(6, 2, (4,), seed=6).build())
+    frames = cm.reference_bases(updates, basis="tucker")
+    assert (frames.U.shape, frames.V.shape) == ((6, 2), (2, 2))
+    assert cm.merge(updates, "ta", cm.Core("tucker")).rank == 2
+
+
+@pytest.mark.parametrize("basis", ["paper", "tucker"])
+def test_rank_full_keeps_every_column(backend: Backend, basis: str) -> None:
     factors = Recipe(6, 5, (2, 2), kind="duplicated", seed=8).build()
-    frames = cm.reference_bases(backend.updates(factors), rank="full")
+    frames = cm.reference_bases(backend.updates(factors), rank="full", basis=basis)
     assert (float(frames.rows), float(frames.cols)) == (4, 4)
     U = backend.host(frames.U)
     assert ratio(U.T @ U, np.eye(4), 1.0, EPS["float64"]) <= THRESHOLD
