@@ -116,6 +116,16 @@ def test_squares_that_underflow_lose_nothing(driver: str, precision: str, small:
     assert ratio(U.T @ U, np.eye(4), 1.0, EPS[precision]) <= THRESHOLD
 
 
+@pytest.mark.parametrize(("size", "live"), [(20, 1), (100, 2)])
+def test_rank_is_judged_by_the_larger_side_of_the_stack(size: int, live: int) -> None:
+    """2 × 50 with σ_2 = size · eps · σ_1: rounding up to 50 · eps."""
+    tiny = size * EPS["float64"]
+    tasks = [(np.array([[1.0], [tiny * (-1) ** t]]), np.ones((1, 1))) for t in range(50)]
+    for driver in ("auto", "svd"):
+        frames = cm.reference_bases(tasks, driver=driver)
+        assert (float(frames.rows), float(frames.cols)) == (live, 1)
+
+
 def test_what_cancels_within_a_product_has_no_directions(backend: Backend) -> None:
     """3 b · (a / 3)ᵀ − b · aᵀ is rounding of its factors, not a task."""
     (B, A, _), (b, a, _) = Recipe(6, 5, (2, 1), seed=6).build()
