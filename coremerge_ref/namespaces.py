@@ -188,7 +188,7 @@ def scalar(value: Any, like: Array, dtype: DType | None = None) -> Array:
 def positions(size: int, like: Array) -> Array:
     """0, 1, …, size − 1 as floating numbers of the counting dtype, beside `like`."""
     xp = array_namespace(like)
-    return from_host(np.arange(size, dtype=np.float64), like, dtype=counting_dtype(xp, like))
+    return from_host(np.arange(size), like, dtype=counting_dtype(xp, like))
 
 
 def count(array: Array) -> int:

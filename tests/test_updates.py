@@ -73,9 +73,10 @@ def test_truncation_keeps_dtype_and_info(dtype: str) -> None:
     assert dense.info == {"k": 3}
 
 
-def test_truncation_of_two_narrow_dtypes_holds_both() -> None:
-    small = cm.LowRankUpdate(B.astype(np.float16), A.astype(ml_dtypes.bfloat16)).truncate(1)
-    assert (small.B.dtype, small.A.dtype) == (np.float32, np.float32)
+def test_results_of_two_narrow_dtypes_hold_both() -> None:
+    update = cm.LowRankUpdate(B.astype(np.float16), A.astype(ml_dtypes.bfloat16))
+    small = update.truncate(1)
+    assert (small.B.dtype, small.A.dtype, update.to_dense().dtype) == (np.float32, np.float32, np.float32)
 
 
 @pytest.mark.parametrize("rank", [-1, 1.0, "2", None])
