@@ -44,14 +44,16 @@ argument, a text) and runs the tests that reach it. A mutant is *killed* where a
 the tests no longer end (*timeout*). One that no test reaches has *survived*. Score: killed and timeouts, of those run.
 The goal is {goal:.0f} %.
 
-Only NumPy runs, with as many Hypothesis examples as in CI unless `HYPOTHESIS_PROFILE` says otherwise; which modules and
-tests is in `[tool.mutmut]` of `pyproject.toml`. No mutant is left out for being a text.
+NumPy and array-api-strict run, torch next to never, and JAX not at all, since it does not survive the forks in which
+mutants are tried. Hypothesis draws 5 examples where CI draws 40. Both make the score rather too low. Which modules and
+tests take part is in `[tool.mutmut]` of `pyproject.toml`. No mutant is left out for being a text.
 
 ```text
 make mutants
 ```
 
-writes this page. It is not part of CI.
+writes this page. It takes hours, most of them for survivors, each of which costs all its tests; `--tests` and `--again`
+split that into rounds (`python -m benchmarks.mutation --help`). It is not part of CI.
 """
 
 

@@ -106,6 +106,14 @@ def test_iso_of_each_layer_of_a_batch(backend: Backend) -> None:
         np.testing.assert_allclose(found, [3 * np.eye(2), 30 * np.eye(2)], atol=1e-13)
 
 
+@pytest.mark.parametrize("space", [*SPACES.values(), cm.Knots(scaled=False)], ids=str)
+def test_iso_after_a_sum_that_cancels_has_no_support(space: object) -> None:
+    """ΔW + 0.3 ΔW − 1.3 ΔW is rounding, of size 1e10 · eps here."""
+    B, A, _ = Recipe(6, 5, (2,), scales=(1e10,), seed=3).build()[0]
+    updates = [cm.LowRankUpdate(1e10 * B, A, s) for s in (1.0, 0.3, -1.3)]
+    assert float(cm.merge(updates, "iso", space).info["support"]) == 0
+
+
 def test_iso_of_nothing_has_no_support() -> None:
     assert float(cm.merge(matrices(NUMPY, np.zeros((1, 3, 2))), "iso", space="full").info["support"]) == 0
 
