@@ -120,7 +120,7 @@ def prepare(
     for values in (M, noise):
         _check_range(values, options.compute_dtype)
     if frames.sigma is not None:  # blocks of orthonormal rows: of norm at most 1 whatever they were computed from
-        noise = rtol * xp.ones_like(noise)
+        noise = xp.full_like(noise, rtol)
     stack = Stack(
         M,
         noise,

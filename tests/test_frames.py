@@ -36,6 +36,12 @@ def test_the_smaller_side_bounds_the_rank(backend: Backend) -> None:
     back = cm.reconstruct(backend.array(M.T), cm.Frames(backend.array(V), backend.array(U), 4, 3))
     assert back.rank == 3
     assert ratio(backend.dense(back), V @ M.T @ U.T, 5.0, EPS["float64"]) <= THRESHOLD
+    batch = [np.stack([X, -X]) for X in (M.T, V, U)]
+    inner, left, right = (backend.array(X) for X in batch)
+    back = cm.reconstruct(inner, cm.Frames(left, right, 4, 3))
+    assert back.rank == 3
+    expected = np.stack([V @ M.T @ U.T, -V @ M.T @ U.T])
+    assert ratio(backend.dense(back), expected, 10.0, EPS["float64"]) <= THRESHOLD
 
 
 def test_divided_out_singular_values_come_back(backend: Backend) -> None:

@@ -76,6 +76,28 @@ def test_one_pass_is_enough_for_what_is_nearly_orthonormal(backend: Backend, siz
     assert ratio(backend.host(Z) @ backend.host(C), np.eye(size), 1.0, EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize(("least", "once"), [(0.3, True), (0.15, False)])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_one_pass_is_enough_up_to_twice_the_least_condition(
+    backend: Backend, least: float, once: bool, batch: tuple[int, ...]
+) -> None:
+    """‖X‖ ‖X⁺‖ in Frobenius norms is R for orthonormal columns, here 1.65 R or 3 R, of 9 rows and R = 4 columns."""
+    left, right = np.linalg.qr(gaussian(9, 4))[0], np.linalg.qr(gaussian(4, 4))[0]
+    given = (left * [1.0, 1.0, 1.0, least]) @ right
+    excess = np.linalg.norm(given) * np.linalg.norm(np.linalg.pinv(given)) / 4
+    assert (excess <= 2) == once
+    assert excess < 2 * 9 / 4
+    X = backend.array(np.broadcast_to(given, (*batch, 9, 4)))
+    Q, _, _ = orthonormal.cholesky_qr2(X, [4], "auto")  # type: ignore[misc]
+    assert (Q is X) == once
+
+
+def test_cholesky_qr2_is_taken_where_it_is_proven_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert orthonormal.cholesky_qr2(of_condition(30.0), [4], "auto") is not None
+    monkeypatch.setattr(orthonormal, "_proven", lambda *_: False)
+    assert orthonormal.cholesky_qr2(of_condition(30.0), [4], "auto") is None
+
+
 def test_one_pass_is_not_enough_for_what_is_far_from_orthonormal(backend: Backend) -> None:
     """After the first pass the columns are orthonormal to about eps · 1e6, and the second mends the rest."""
     given = of_condition(1e3)
