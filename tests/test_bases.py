@@ -164,14 +164,19 @@ def test_ranks_of_a_batch_differ_by_layer(backend: Backend) -> None:
     assert frames.cols == 4  # nothing is masked on this side
 
 
-@pytest.mark.parametrize(
-    "factors", [[(np.zeros((4, 0)), np.zeros((0, 3)))] * 2, [(np.zeros((4, 2)), np.zeros((2, 3)))]]
-)
+@pytest.mark.parametrize("factors", [
+    [(np.zeros((4, 0)), np.zeros((0, 3)))] * 2,
+    [(np.zeros((4, 0)), np.zeros((0, 3)))],
+    [(np.zeros((4, 2)), np.zeros((2, 3)))],
+])  # fmt: skip
 def test_nothing_at_all_has_frames_of_live_size_zero(factors: Any) -> None:
     frames = cm.reference_bases(factors)
     assert (float(frames.rows), float(frames.cols)) == (0, 0)
     assert not np.any(frames.U)
     assert cm.reconstruct(cm.project(factors, frames)[0], frames).to_dense().shape == (4, 3)
+    batch = cm.reference_bases([(np.stack([B] * 5), np.stack([A] * 5)) for B, A in factors])
+    assert batch.U.shape == (5, *frames.U.shape)
+    assert not np.any(batch.rows)
 
 
 @pytest.mark.parametrize("driver", ["auto", "cholesky", "qr", "svd"])
