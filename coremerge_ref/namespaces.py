@@ -117,14 +117,10 @@ def eps(dtype: DType | str) -> float:
 def promoted(xp: Any, arrays: Sequence[Array]) -> DType:
     """The dtype the floating `arrays` promote to; float16 with bfloat16 gives float32, which holds both exactly."""
     names = {dtype_name(a.dtype) for a in arrays}
-    name = "float32" if names >= {"float16", "bfloat16"} else ""
-    name = max([*names, name], key=lambda n: eps_order(n))
+    if names >= {"float16", "bfloat16"}:
+        names.add("float32")
+    name = max(names, key=_RANKED.index)
     return next((a.dtype for a in arrays if dtype_name(a.dtype) == name), None) or getattr(xp, name)
-
-
-def eps_order(name: str) -> int:
-    """Position of a dtype name from narrow to wide; -1 for ''."""
-    return _RANKED.index(name) if name else -1
 
 
 def named_dtype(xp: Any, name: DType | str) -> DType:
