@@ -140,7 +140,7 @@ def cast(array: Array, dtype: DType | str) -> Array:
     dtype = named_dtype(xp, dtype)
     if array.dtype == dtype:
         return array
-    return array.astype(dtype) if isinstance(array, np.ndarray) else xp.astype(array, dtype)
+    return xp.astype(array, dtype)
 
 
 def from_host(values: np.ndarray, like: Array, dtype: DType | None = None) -> Array:
