@@ -46,8 +46,8 @@ def is_concrete(array: Array) -> bool:
 
 def dtype_name(dtype: DType) -> str:
     """'float32' for numpy.float32, torch.float32, strict's and JAX's alike."""
-    for text in (getattr(dtype, "name", ""), str(dtype), getattr(dtype, "__name__", "")):
-        name = text.rsplit(".", 1)[-1]
+    for text in (str(dtype), getattr(dtype, "__name__", "")):
+        name = text.split(".")[-1]
         if name in _RANKED:
             return name
     return str(dtype)
@@ -201,11 +201,7 @@ def kth_smallest(values: Array, k: int) -> Array:
 
 def widen(array: Array, columns: int) -> Array:
     """`array` (…, m, r) with zero columns appended up to `columns`."""
-    return (
-        array
-        if array.shape[-1] == columns
-        else xpx.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, columns - array.shape[-1])])
-    )
+    return xpx.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, columns - array.shape[-1])])
 
 
 def identity(like: Array, size: int) -> Array:

@@ -115,6 +115,36 @@ for method in ("ties", "cart+iso"):
     assert (done.returncode, done.stdout.split()) == (0, ["float32"] * 2), done.stderr
 
 
+def test_tracers_are_known_by_the_name_of_their_class() -> None:
+    class Tracer:
+        dtype = np.dtype("float32")
+
+    class Traced(Tracer):
+        pass
+
+    assert namespaces.is_concrete(B)
+    assert not namespaces.is_concrete(Traced())
+    namespaces.check_finite(Traced(), "there is nothing to see")
+
+
+def test_float64_that_turns_into_float32_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does in JAX without x64."""
+    monkeypatch.setattr(namespaces, "from_host", lambda *_: np.float32(0))
+    with pytest.raises(cm.DTypeError) as caught:
+        namespaces.working_dtype(np, "float64", B)
+    assert str(caught.value) == (
+        "compute_dtype float64 does not exist on JAX without jax_enable_x64; pass compute_dtype='float32', or switch "
+        "float64 on"
+    )
+
+
+def test_widened_by_zero_columns(backend: Backend) -> None:
+    given = backend.array(np.ones((2, 3, 2)))
+    for columns in (2, 4):
+        expected = np.concatenate([np.ones((2, 3, 2)), np.zeros((2, 3, columns - 2))], axis=-1)
+        np.testing.assert_array_equal(backend.host(namespaces.widen(given, columns)), expected)
+
+
 def test_nothing_but_numpy_is_imported() -> None:
     code = (
         "import sys, coremerge_ref as cm, numpy as np; cm.merge([(np.ones((3,2)), np.ones((2,3)))], 'tsv').to_dense();"
@@ -161,6 +191,7 @@ def test_kth_smallest_where_there_is_no_partition() -> None:
     values = torch.tensor([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
     for k, expected in enumerate([[[1.0], [-2.0]], [[1.0], [0.0]], [[4.0], [3.0]], [[5.0], [7.0]]]):
         assert namespaces.kth_smallest(values, k).tolist() == expected
+        assert namespaces.kth_smallest(values[None], k).tolist() == [expected]
 
 
 def test_casts_keep_what_needs_no_cast(backend: Backend) -> None:
