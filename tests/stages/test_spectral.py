@@ -225,6 +225,7 @@ def test_drm_cuts_singular_values_up_to_the_fraction() -> None:
     updates = matrices(NUMPY, np.diag([2.0, 1.0])[None])
     assert float(cm.merge(updates, cm.Drm(rank_cut=0.5), space="full").info["rank"]) == 1
     assert float(cm.merge(updates, cm.Drm(rank_cut=0.49), space="full").info["rank"]) == 2
+    assert float(cm.merge(updates, cm.Drm(rank_cut=0), space="full").info["rank"]) == 2
 
 
 def test_drm_elects_for_each_layer() -> None:
