@@ -124,6 +124,8 @@ def test_rank_is_judged_by_the_larger_side_of_the_stack(size: int, live: int) ->
     for driver in ("auto", "svd"):
         frames = cm.reference_bases(tasks, driver=driver)
         assert (float(frames.rows), float(frames.cols)) == (live, 1)
+        batch = cm.reference_bases([(np.stack([B] * 3), np.stack([A] * 3)) for B, A in tasks], driver=driver)
+        assert batch.rows.tolist() == [live] * 3
 
 
 def test_what_cancels_within_a_product_has_no_directions(backend: Backend) -> None:
@@ -140,7 +142,8 @@ def test_what_cancels_within_a_product_has_no_directions(backend: Backend) -> No
 
 def test_one_task_of_few_columns_has_no_more_directions(backend: Backend) -> None:
     """6 × 2 of four factors: its Tucker frames are 6 × 2 and 2 × 2, and what is merged in them has rank 2."""
-    updates = backend.updates(Recipe(6, 2, (4,), seed=6).build())
+    rng = np.random.default_rng(6)
+    updates = backend.updates([(rng.standard_normal((6, 4)), rng.standard_normal((4, 2)), 1.0)])
     frames = cm.reference_bases(updates, basis="tucker")
     assert (frames.U.shape, frames.V.shape) == ((6, 2), (2, 2))
     assert cm.merge(updates, "ta", cm.Core("tucker")).rank == 2

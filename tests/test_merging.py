@@ -64,8 +64,9 @@ def test_nothing_merges_into_nothing(factors: Any, method: str, space: Any) -> N
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_each_layer_of_a_batch_has_its_own_rounding(method: Any, space: Any) -> None:
     """One layer is 2^-80 of the other, far below its rounding, and is merged as if it were alone."""
-    small = [(2.0**-80 * B, A, s) for B, A, s in FACTORS]
-    for layers in ([FACTORS, small], [small, FACTORS]):
+    large = Recipe(6, 5, (2, 2, 1), scales=(1.0, -2.0, 0.5), seed=2).build()
+    small = [(2.0**-80 * B, A, s) for B, A, s in large]
+    for layers in ([large, small], [small, large]):
         batch = [tuple(np.stack(X) for X in zip(*task, strict=True)) for task in zip(*layers, strict=True)]
         found = cm.merge(NUMPY.updates(batch), method, space, names=["", ""]).to_dense()
         for ours, factors in zip(found, layers, strict=True):
@@ -199,14 +200,15 @@ def test_scale_multiplies_the_result(backend: Backend, scale: float) -> None:
         assert ratio(found, scale * one, size(FACTORS), EPS["float64"]) <= THRESHOLD
 
 
-@pytest.mark.parametrize("space", ["full", "knots", "core"])
+@pytest.mark.parametrize("space", ["full", "knots", "core", cm.Core("tucker")], ids=str)
 @pytest.mark.parametrize("method", ["ta", "ties", "tsv"])
-def test_factors_whose_norm_overflows_are_one_clear_error(method: str, space: str) -> None:
+@pytest.mark.parametrize("sizes", [(1e308, 1.0), (1e200, 1e200)])
+def test_factors_whose_norm_overflows_are_one_clear_error(method: str, space: Any, sizes: tuple[float, float]) -> None:
     B, A = np.ones((4, 2)), np.ones((2, 3))
     with pytest.raises(
         cm.NonFiniteError, match="product B A in float64, whose range it leaves; scale the factors down"
     ):
-        cm.merge([(B, A), (1e308 * B, A)], method, space)
+        cm.merge([(B, A), (sizes[0] * B, sizes[1] * A)], method, space)
 
 
 @pytest.mark.parametrize("unit", [1e-150, 1e150])
