@@ -1,5 +1,6 @@
 """Every error of the numerical core, word for word: what was expected, what came, where, and what to do."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ EVERY = [(getattr(cm, kind), text, call) for kind, cases in CASES.items() for te
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "call"), EVERY, ids=[f"{kind.__name__}{i}" for i, (kind, _, _) in enumerate(EVERY)]
+    ("kind", "text", "call"), EVERY, ids=[re.sub(r"[^a-zA-Z0-9]+", "-", text) for _, text, _ in EVERY]
 )
 def test_errors_say_what_was_expected_what_came_and_where(kind: type[Exception], text: str, call: Any) -> None:
     with pytest.raises(kind) as caught:
