@@ -143,8 +143,8 @@ def cast(array: Array, dtype: DType | str) -> Array:
     return xp.astype(array, dtype)
 
 
-def from_host(values: np.ndarray, like: Array, dtype: DType | None = None) -> Array:
-    """A host array as an array of `like`'s namespace, on its device."""
+def from_host(values: Array, like: Array, dtype: DType | None = None) -> Array:
+    """A host array, or one of `like`'s namespace, as an array of that namespace, on `like`'s device."""
     xp = array_namespace(like)
     place = {"device": device(like)} if is_concrete(like) else {}
     return xp.asarray(values, dtype=dtype, **place)

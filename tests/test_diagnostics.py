@@ -127,10 +127,13 @@ def test_sign_conflict_counts_entries_of_the_space(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("space", ["core", cm.Core(basis="tucker")])
-def test_entries_that_are_rounding_have_no_sign(backend: Backend, space: Any) -> None:
-    rng = np.random.default_rng(7)
+@pytest.mark.parametrize("seed", range(7, 12))
+@pytest.mark.parametrize("least", [1.0, 1.99])
+def test_entries_that_are_rounding_have_no_sign(backend: Backend, space: Any, seed: int, least: float) -> None:
+    """Tasks of directions of their own, however close their singular values are."""
+    rng = np.random.default_rng(seed)
     Q, Z = orthonormal(rng, 20, 12), orthonormal(rng, 15, 12)
-    values = np.linspace(2.0, 1.0, 12)  # distinct, so that each singular vector of the stacks belongs to one task
+    values = np.linspace(2.0, least, 12)  # distinct, so that each singular vector of the stacks belongs to one task
     factors = [(Q[:, t::3] * values[t::3], (Z[:, t::3] * values[t::3]).T, 1.0) for t in range(3)]
     assert backend.host(diagnostics.sign_conflict(backend.updates(factors), space)) == 0.0
     assert backend.host(diagnostics.interference(backend.updates(factors))) <= 12 * THRESHOLD * EPS["float64"]
