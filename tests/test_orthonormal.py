@@ -23,7 +23,7 @@ def of_condition(kappa: float, rows: int = 9, columns: int = 4) -> np.ndarray:
     return (left * np.geomspace(1, 1 / kappa, columns)) @ right.T
 
 
-@pytest.mark.parametrize("driver", ["auto", "cholesky", "qr", "svd"])
+@pytest.mark.parametrize("driver", ["qr", "svd"])
 @pytest.mark.parametrize("shape", [(9, 4), (4, 4), (3, 4), (2, 9, 4), (2, 3, 4)])
 def test_householder_is_orthonormal_and_multiplies_back(backend: Backend, driver: str, shape: tuple[int, ...]) -> None:
     given = gaussian(*shape)
@@ -51,16 +51,15 @@ def test_what_is_not_tall_takes_the_identity(backend: Backend, rows: int) -> Non
     assert C is given
 
 
-@pytest.mark.parametrize("driver", ["auto", "cholesky"])
 @pytest.mark.parametrize("kappa", [1.0, 2.0, 30.0, 1e3])
 @pytest.mark.parametrize("units", [(1.0, 1.0), (1e-9, 1e9), (1e100, 1e-100)])
 def test_cholesky_qr2_is_orthonormal_and_multiplies_back(
-    backend: Backend, driver: str, kappa: float, units: tuple[float, float]
+    backend: Backend, kappa: float, units: tuple[float, float]
 ) -> None:
     """Blocks of 2 and 3 columns, however different in size."""
     unit = np.repeat(units, (2, 3))
     given = of_condition(kappa, 9, 5) * unit
-    found = orthonormal.cholesky_qr2(backend.array(given), [2, 3], driver)
+    found = orthonormal.cholesky_qr2(backend.array(given), [2, 3], "cholesky")
     assert found is not None
     Q, Z, C = (backend.host(array) for array in found)
     U = Q @ Z
