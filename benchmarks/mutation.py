@@ -213,6 +213,8 @@ def main() -> None:
         environment = {"HYPOTHESIS_PROFILE": "mutants", "MUTANT_TESTS": args.tests} | os.environ
         subprocess.run([*mutmut, *names], cwd=WORK, check=True, env=environment)
     found = mutants(WORK)
+    if not found:
+        raise SystemExit(f"{WORK}: expected mutmut's results, found none; run this without --report first")
     living = survivors(found, WORK)
     entries = tomllib.loads(REASONS.read_text(encoding="utf-8"))["reasons"]
     reasons = {text: entry["reason"] for entry in entries for text in living if re.search(entry["pattern"], text)}
