@@ -51,9 +51,9 @@ tests take part is in `[tool.mutmut]` of `pyproject.toml`. No mutant is left out
 make mutants
 ```
 
-writes this page, and fails below 95 %. It takes hours, most of them for survivors, each of which costs all its tests;
-`--tests` and `--again` split that into rounds (`python -m benchmarks.mutation --help`), which is how the result below
-came about: quick tests first, then survivors again with those that were added for them. It is not part of CI.
+writes this page, and fails below 95 %. A survivor costs all its tests, so `--tests` and `--again` split the work into
+rounds (`python -m benchmarks.mutation --help`), which is how the result below came about: quick tests first, then
+survivors again with those that were added for them, an hour and a half on two cores in all. It is not part of CI.
 """
 
 

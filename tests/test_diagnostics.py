@@ -139,6 +139,16 @@ def test_entries_that_are_rounding_have_no_sign(backend: Backend, space: Any, se
     assert backend.host(diagnostics.interference(backend.updates(factors))) <= 12 * THRESHOLD * EPS["float64"]
 
 
+def test_tasks_that_are_rounding_have_no_sign(backend: Backend) -> None:
+    """3 b (a / 3)ᵀ − b aᵀ is no task, whatever signs its rounding has."""
+    (B, A, _), (b, a, _) = Recipe(6, 5, (2, 1), seed=6).build()
+    rounding = (np.concatenate([3 * b, -b], axis=1), np.concatenate([a / 3, a], axis=0), 1.0)
+    assert np.any(rounding[0] @ rounding[1])
+    updates = backend.updates([(B, A, 1.0), rounding])
+    for space in ("full", "core"):
+        assert backend.host(diagnostics.sign_conflict(updates, space)) == 0.0
+
+
 def test_sign_conflict_in_a_deficient_core_space_is_that_of_dense_core_matrices(backend: Backend) -> None:
     factors = Recipe(m=12, n=10, ranks=(2, 2, 2), kind="duplicated", seed=8).build()
     U = leading(np.concatenate([B for B, _, _ in factors], axis=1))[0]

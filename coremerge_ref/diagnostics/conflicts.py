@@ -11,6 +11,7 @@ from coremerge_ref.merging import Options, prepare
 from coremerge_ref.namespaces import Array
 from coremerge_ref.pipeline import as_pipeline
 from coremerge_ref.spaces import Space, as_space
+from coremerge_ref.stages.ties import denoised
 
 
 def interference(updates: Sequence[Any], k: int | None = None) -> Array:
@@ -37,17 +38,18 @@ def interference(updates: Sequence[Any], k: int | None = None) -> Array:
 def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     """Share (…) of the entries of the M_t in `space` where two tasks have opposite signs, of those where two are not 0.
 
-    What TIES resolves (Yadav et al., 2023, section 3), untrimmed. Entries up to √eps ‖M_t‖_F count as zero: where tasks
-    share no direction entries are rounding, the larger the closer singular values of the stacks are, with signs by
-    chance. Depends on the basis; in full space it forms the T matrices. None is a task that has no such module.
+    What TIES resolves (Yadav et al., 2023, section 3), untrimmed. Entries that are rounding of what they were computed
+    from count as zero, as in Ties, and those up to √eps ‖M_t‖_F: where tasks share no direction entries are rounding,
+    the larger the closer singular values of the stacks are, with signs by chance. Depends on the basis; in full space
+    it forms the T matrices. None is a task that has no such module.
     """
     given = checked(updates, absent=True)
     dtype = namespaces.counting_dtype(namespaces.namespace_of(given[0].B), given[0].B)
     options = Options(compute_dtype=namespaces.dtype_name(dtype))
-    M = prepare(given, as_pipeline("ties"), as_space(space), options).stack.M  # (T, …, p, q)
-    xp = array_namespace(M)
-    least = namespaces.eps(M.dtype) ** 0.5 * linalg.norm(M)[..., None, None]
-    M = xp.where(xp.abs(M) > least, M, 0.0)
+    stack = prepare(given, as_pipeline("ties"), as_space(space), options).stack
+    xp = array_namespace(stack.M)
+    least = xp.maximum(stack.noise, namespaces.eps(stack.M.dtype) ** 0.5 * linalg.norm(stack.M))  # (T, …)
+    M = denoised(stack.with_entries(stack.M, least)).M  # (T, …, p, q)
     positive, negative = (xp.sum(xp.astype(X, M.dtype), axis=0) for X in (M > 0, M < 0))
     both = xp.sum(xp.astype((positive > 0) & (negative > 0), M.dtype), axis=(-2, -1))
     several = xp.sum(xp.astype(positive + negative > 1, M.dtype), axis=(-2, -1))

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from backends import BACKENDS, Backend
+from backends import BACKENDS, EPS, Backend
 from examples import flat, matrices, rows
 
 import coremerge_ref as cm
 from coremerge_ref import namespaces
 from coremerge_ref.stack import Stack
+from coremerge_ref.testing import THRESHOLD, ratio
 
 NUMPY = BACKENDS["numpy"]
 X, Y = [1.0, -2.0, 4.0], [3.0, 5.0, -1.0]
@@ -34,7 +35,7 @@ def test_rounding_grows_with_the_entries(rescale: str, expected: list[float]) ->
     """Of X 5 of 7 are kept, of Y nothing, so that nothing is rescaled by l1."""
     stack = Stack(np.array([[X], [Y]]), np.array([1.0, 2.0]), 1, 3, 1e-16, (1.0, 1.0), (0, 1), 2, ("",))
     found = cm.Dare(0.5, masks=MASKS & [[[True]], [[False]]], rescale=rescale).apply(stack)
-    np.testing.assert_allclose(found.noise, expected, rtol=1e-15)
+    assert ratio(found.noise, expected, 2.0, EPS["float64"]) <= THRESHOLD
 
 
 def test_drop_zero_is_the_identity(backend: Backend) -> None:
@@ -92,21 +93,3 @@ def test_twice_is_once_and_once_more() -> None:
     updates, stage = rows(NUMPY, X, Y), cm.Dare(0.5, seed=3)
     first = flat(NUMPY, updates, [stage, "ties"])
     assert flat(NUMPY, updates, [stage, "ties"]) == first
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"drop": 1}, "dare.drop: expected a number from 0 to below 1, got 1"),
-        ({"drop": -0.1}, "dare.drop: .* got -0.1"),
-        ({"drop": float("nan")}, "dare.drop: .* got nan"),
-        ({"drop": "0.5"}, "dare.drop: .* got '0.5'"),
-        ({"seed": 1.5}, "dare.seed: expected an integer, got 1.5"),
-        ({"seed": True}, "dare.seed: expected an integer, got True"),
-        ({"seed": None}, "dare.seed: expected an integer, got None"),
-        ({"rescale": "mean"}, "dare.rescale: expected one of inverse, l1, none, got 'mean'"),
-    ],
-)
-def test_refused(parameters: dict, message: str) -> None:
-    with pytest.raises(cm.ParameterError, match=message):
-        cm.Dare(**parameters)

@@ -103,7 +103,7 @@ def test_iso_of_each_layer_of_a_batch(backend: Backend) -> None:
     updates = matrices(backend, [[np.diag([4.0, 2.0]), np.diag([10.0, 50.0])]])
     for support in ("rank", "size"):
         found = backend.dense(cm.merge(updates, ["ta", cm.Iso(support)], space="full"))
-        np.testing.assert_allclose(found, [3 * np.eye(2), 30 * np.eye(2)], atol=1e-13)
+        assert ratio(found, [3 * np.eye(2), 30 * np.eye(2)], 50.0, EPS["float64"]) <= THRESHOLD
 
 
 @pytest.mark.parametrize("space", [*SPACES.values(), cm.Knots(scaled=False)], ids=str)
@@ -217,7 +217,7 @@ def test_drm_leaves_the_sizes_of_the_space_as_they_are(direction: str) -> None:
     W = np.array([[[4.0, 0.0], [0.0, 2.0], [0.0, 0.0]]])
     found = cm.merge(matrices(NUMPY, W), [cm.Drm(direction, drop=0.0), cm.Iso("size")], space="full")
     assert (found.info["rows"], found.info["cols"]) == (3, 2)
-    np.testing.assert_allclose(np.linalg.svd(found.to_dense(), compute_uv=False), [3.0, 3.0], rtol=1e-14)
+    assert ratio(np.linalg.svd(found.to_dense(), compute_uv=False), [3.0, 3.0], 4.0, EPS["float64"]) <= THRESHOLD
 
 
 def test_drm_cuts_singular_values_up_to_the_fraction() -> None:
@@ -232,7 +232,7 @@ def test_drm_elects_for_each_layer() -> None:
     """Where the tasks cancel, the majority of the layer decides: + for the first, − for the second."""
     X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])
     found = cm.merge(matrices(NUMPY, [[X, -X], [Y, -Y]]), cm.Drm(drop=0.0), space="full").to_dense()
-    np.testing.assert_allclose(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], rtol=1e-14)
+    assert ratio(found, [[[1, 2, 3, 1]], [[-1, -2, -3, -1]]], 4.0, EPS["float64"]) <= THRESHOLD
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,8 @@ def test_how_well_directions_are_known_is_each_layers_own(name: str, place: int)
     vague = [np.diag([10.0, 1.0, 1 - 1e-9]), np.diag([10.0, 0.0, 0.0])]
     batch = [[W, V] if place == 0 else [V, W] for W, V in zip(tasks, vague, strict=True)]
     found = cm.merge(matrices(NUMPY, batch), method, space="full").to_dense()[place]
-    np.testing.assert_allclose(np.linalg.svd(found, compute_uv=False)[: len(expected)], expected, rtol=1e-6)
+    S = np.linalg.svd(found, compute_uv=False)[: len(expected)]
+    assert ratio(S, expected, 10.0, EPS["float64"], kappa=1e9) <= THRESHOLD
 
 
 def test_gaps_by_hand(backend: Backend) -> None:
@@ -345,26 +346,3 @@ def test_definition_of_unscaled_knots(method: str) -> None:
     found = cm.merge(NUMPY.updates(factors), method, cm.Knots(scaled=False)).to_dense()
     expected = defined(factors, method, {}, "knots", scaled=False)
     assert ratio(found, expected, size(factors), EPS["float64"], kappa=100) <= THRESHOLD
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: cm.Tsv(0), "tsv.k: expected an integer of at least 1, or None, got 0"),
-        (lambda: cm.Tsv(1.5), "tsv.k: .* got 1.5"),
-        (lambda: cm.Tsv(True), "tsv.k: .* got True"),
-        (lambda: cm.Cart(-1), "cart.k: expected an integer of at least 1, or None, got -1"),
-        (lambda: cm.Cart(fraction=0), "cart.fraction: expected a number above 0 and at most 1, got 0"),
-        (lambda: cm.Cart(rounding="up"), "cart.rounding: expected one of ceil, floor, got 'up'"),
-        (lambda: cm.Cart(coefficient=np.inf), "cart.coefficient: expected a finite number, got inf"),
-        (lambda: cm.Iso("size of"), "iso.support: expected one of rank, size, got 'size of'"),
-        (lambda: cm.IsoCts(0), "iso_cts.common_fraction: expected a number above 0 and at most 1, got 0"),
-        (lambda: cm.IsoCts(rounding="ceil"), "iso_cts.rounding: expected one of round, floor, got 'ceil'"),
-        (lambda: cm.Drm("diagonal"), "drm.direction: expected one of horizontal, vertical, got 'diagonal'"),
-        (lambda: cm.Drm(drop=1), "drm.drop: expected a number from 0 to below 1, got 1"),
-        (lambda: cm.Drm(rank_cut=-0.1), r"drm.rank_cut: expected a number in \[0, 1\), got -0.1"),
-    ],
-)
-def test_refused(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(cm.ParameterError, match=message):
-        make()

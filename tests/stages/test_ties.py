@@ -142,19 +142,6 @@ def test_rounding_has_no_vote() -> None:
     assert flat(NUMPY, updates, cm.Ties(density=1)) == pytest.approx([-1e-3, 0.6], rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"density": 0}, "ties.density: expected a number above 0 and at most 1, got 0"),
-        ({"density": 20}, "ties.density: expected a number above 0 and at most 1, got 20"),
-        *(({name: "both"}, f"ties.{name}: expected one of .*, got 'both'") for name in [*list(CHOICES)[1:], "scope"]),
-    ],
-)
-def test_refused(parameters: dict, message: str) -> None:
-    with pytest.raises(cm.ParameterError, match=message):
-        cm.Ties(**parameters)
-
-
 def test_the_majority_is_that_of_the_layer() -> None:
     """Where the tasks cancel, + in the first layer of a batch and − in the second; over the model there is none: −."""
     X, Y = np.array([[1.0, 2.0, 3.0, -1.0]]), np.array([[1.0, 2.0, 3.0, 1.0]])

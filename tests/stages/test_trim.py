@@ -108,23 +108,6 @@ def test_a_model_of_one_layer_is_that_layer(keep: str) -> None:
         np.testing.assert_array_equal(found, reference.trim(values, 0.25, keep))
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"density": 0}, "trim.density: expected a number above 0 and at most 1, got 0"),
-        ({"density": 20}, "trim.density: expected a number above 0 and at most 1, got 20"),
-        ({"density": float("nan")}, "trim.density: .* got nan"),
-        ({"density": "0.5"}, "trim.density: .* got '0.5'"),
-        ({"density": None}, "trim.density: .* got None"),
-        ({"keep": "top"}, "trim.keep: expected one of threshold, exact, got 'top'"),
-        ({"scope": "layer"}, "trim.scope: expected one of tensor, model, got 'layer'"),
-    ],
-)
-def test_refused(parameters: dict, message: str) -> None:
-    with pytest.raises(cm.ParameterError, match=message):
-        cm.Trim(**parameters)
-
-
 def test_rank_full_keeps_what_is_at_the_cut() -> None:
     """Nothing counts as rounding then, and still the K + 1 = 2 entries at or above the cut stay."""
     update = (np.array([[1.0]]), np.array([[4.0, -3.0, 2.0, 1.0]]))
