@@ -20,7 +20,7 @@ import coremerge_ref as cm
 from benchmarks.speed import baselines
 from benchmarks.speed.paired import paired
 from benchmarks.speed.shapes import LLAMA_8B, LLAMA_8B_BLOCKS, factors
-from coremerge_ref import models
+from coremerge_ref.core import models
 
 METHODS = ("tsv", "iso", "ta", "ties")
 EPS = 2.0**-52

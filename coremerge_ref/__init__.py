@@ -1,9 +1,15 @@
 """Core Space merging of low-rank adapters: the array-API reference implementation (arXiv 2509.17786)."""
 
-from coremerge_ref.certify import certify
-from coremerge_ref.conditioning import explain
-from coremerge_ref.core_space import project, reconstruct, reference_bases
-from coremerge_ref.dialects import preset
+from coremerge_ref.analysis import diagnostics
+from coremerge_ref.analysis.certify import certify
+from coremerge_ref.analysis.explain import explain
+from coremerge_ref.core.core_space import project, reconstruct, reference_bases
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.merging import merge
+from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Core, Full, Knots
+from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import (
     AdapterError,
     CoreMergeError,
@@ -13,13 +19,8 @@ from coremerge_ref.errors import (
     ParameterError,
     ShapeError,
 )
-from coremerge_ref.frames import Frames
-from coremerge_ref.merging import merge
-from coremerge_ref.models import merge_adapters
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.spaces import Core, Full, Knots
-from coremerge_ref.stages import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
-from coremerge_ref.updates import DenseUpdate, LowRankUpdate
+from coremerge_ref.methods import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
+from coremerge_ref.methods.dialects import preset
 
 __all__ = [
     "AdapterError",
@@ -47,6 +48,7 @@ __all__ = [
     "Trim",
     "Tsv",
     "certify",
+    "diagnostics",
     "explain",
     "merge",
     "merge_adapters",

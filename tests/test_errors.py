@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.stages import STAGES
-from coremerge_ref.stages.base import Stage
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.methods import STAGES
+from coremerge_ref.methods.base import Stage
 
 B, A = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
 BATCH = np.ones((2, 3, 2)), np.ones((2, 2, 4))

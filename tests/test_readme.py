@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.stages import STAGES
+from coremerge_ref.methods import STAGES
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|[^|]*\| ([\w-]+) \| (\w+) \| (\w+) \| (\w+) \|$", README, re.MULTILINE)

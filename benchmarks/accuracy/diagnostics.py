@@ -17,7 +17,7 @@ import numpy as np
 import coremerge_ref as cm
 from benchmarks.accuracy import merged, store, tasks
 from benchmarks.accuracy.methods import ABSOLUTE, RELATIVE, Setting
-from coremerge_ref import diagnostics
+from coremerge_ref.analysis import diagnostics
 
 SPACES = ("full", "knots", "core")
 SETTINGS = (

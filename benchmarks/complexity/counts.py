@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmarks.complexity.calls import Call, calls
 from coremerge_ref import Cart, IsoCts
-from coremerge_ref.pipeline import as_pipeline
-from coremerge_ref.stack import smaller, whole
-from coremerge_ref.stages.base import ORTHOGONAL
+from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.stack import smaller, whole
+from coremerge_ref.methods.base import ORTHOGONAL
 
 Count = Counter[Call]
 

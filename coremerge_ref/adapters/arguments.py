@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from coremerge_ref.adapters.tensors import DTYPES
+from coremerge_ref.core.merging import merge
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Space
+from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import DTypeError, ParameterError
-from coremerge_ref.merging import merge
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.spaces import Space
-from coremerge_ref.updates import DenseUpdate, LowRankUpdate
 
 
 def check_numbers(adapters: int, weights: Sequence[float] | None, rank: int | None, dtype: str | None) -> None:

@@ -12,8 +12,8 @@ from coremerge_ref.adapters.lora import LoraTensors
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.vera import VeraTensors
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
-from coremerge_ref.updates import LowRankUpdate
 
 WEIGHTS, PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 

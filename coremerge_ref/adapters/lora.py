@@ -12,8 +12,8 @@ from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.modules import CONV, EMBEDDING, LINEAR, Module, as_matrix, checked, widest
 from coremerge_ref.adapters.patterns import matched, pattern_path
 from coremerge_ref.adapters.tensors import Entry, TensorFile
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
-from coremerge_ref.updates import LowRankUpdate
 
 Roles: TypeAlias = Mapping[str, str]  # "A" → the name of the tensor that is factor A
 

@@ -19,8 +19,8 @@ from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.adapters.writing import write_dense, write_factors
-from coremerge_ref.pipeline import Method, Pipeline, as_pipeline
-from coremerge_ref.spaces import Space, as_space
+from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
+from coremerge_ref.core.spaces import Space, as_space
 
 DENSE = "delta_weights.safetensors"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.spaces import Space
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Space
 
 NAME = "coremerge.json"
 _CHUNK = 2**20

@@ -14,11 +14,11 @@ from coremerge_ref.adapters.backends import Backend
 from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, batches
+from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Full, Space
+from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError, NonFiniteError
-from coremerge_ref.models import merge_adapters
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.spaces import Full, Space
-from coremerge_ref.updates import LowRankUpdate, Update
 
 Progress = Callable[[int, int], None]
 Result = TypeVar("Result")

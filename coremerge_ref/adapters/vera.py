@@ -12,8 +12,8 @@ from coremerge_ref.adapters.config import AdapterConfig
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.adapters.tensors import TensorFile
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
-from coremerge_ref.updates import LowRankUpdate
 
 SHARED_A, SHARED_B = "base_model.vera_A", "base_model.vera_B"
 _LAMBDA = re.compile(r"(.+)\.vera_lambda_([bd])")

@@ -13,8 +13,8 @@ from coremerge_ref.adapters.modules import CONV, LINEAR
 from coremerge_ref.adapters.plan import Layer, nested_in_attention, tied, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
+from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError
-from coremerge_ref.updates import LowRankUpdate, Update
 
 Facts: TypeAlias = dict[str, dict[str, Any]]  # module path → what is known about its result
 _DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are

@@ -8,7 +8,7 @@ from coremerge_ref.cli.reporting import emit, note, progress, visible
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
-    from coremerge_ref.identify import Identification
+    from coremerge_ref.compare import Identification
 
 
 def compare(
@@ -41,9 +41,9 @@ def compare(
     """
     from coremerge_ref.cli.methods import build, parse_sets
     from coremerge_ref.cli.settings import merged_settings
-    from coremerge_ref.identify import identify
-    from coremerge_ref.identify.reading import read
-    from coremerge_ref.identify.tables import ROWS, rows_for
+    from coremerge_ref.compare import identify
+    from coremerge_ref.compare.reading import read
+    from coremerge_ref.compare.tables import ROWS, rows_for
 
     if len(adapters) < 2:
         raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")

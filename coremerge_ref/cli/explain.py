@@ -44,9 +44,9 @@ def explain(
     from coremerge_ref.adapters.folder import Adapter
     from coremerge_ref.adapters.plan import planned
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
+    from coremerge_ref.analysis.explain import Explanation, Explanations
+    from coremerge_ref.analysis.explain import explain as explained
     from coremerge_ref.cli.methods import build, parse_sets
-    from coremerge_ref.conditioning import Explanation, Explanations
-    from coremerge_ref.conditioning import explain as explained
     from coremerge_ref.errors import ParameterError
 
     settings = parse_sets(set_ or [])

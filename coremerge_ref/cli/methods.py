@@ -7,10 +7,10 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import SPACES, Space
 from coremerge_ref.errors import ParameterError
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.spaces import SPACES, Space
-from coremerge_ref.stages import STAGES
+from coremerge_ref.methods import STAGES
 
 Settings = Mapping[str, Mapping[str, Any]]  # stage or space name → parameter → value
 

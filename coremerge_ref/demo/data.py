@@ -8,8 +8,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from coremerge_ref.adapters import Adapter
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.demo.tasks import TASKS
-from coremerge_ref.updates import LowRankUpdate
 
 FOLDER = Path(__file__).parent / "data"
 VALIDATION, TEST = "validation", "test"

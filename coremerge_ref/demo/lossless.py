@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coremerge_ref import project, reconstruct, reference_bases
-from coremerge_ref.updates import LowRankUpdate
+from coremerge_ref.core.updates import LowRankUpdate
 
 Layers = Mapping[str, Sequence[LowRankUpdate]]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from coremerge_ref.pipeline import Pipeline
-from coremerge_ref.stages import Cart, Drm, Iso, IsoCts, Mean, Ta, Ties, Tsv
-from coremerge_ref.stages.base import ORTHOGONAL, SIGNED_PERMUTATION
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.methods import Cart, Drm, Iso, IsoCts, Mean, Ta, Ties, Tsv
+from coremerge_ref.methods.base import ORTHOGONAL, SIGNED_PERMUTATION
 from coremerge_ref.testing.builders import KINDS, Recipe
 
 # A few shapes: square, wide, tall, one row, one column. Few, so that just-in-time compilers see a shape again.

@@ -9,7 +9,7 @@ import coremerge_ref as cm
 from benchmarks.complexity import counts
 from benchmarks.complexity.calls import Call, total
 from benchmarks.complexity.counting import counting, namespace, watched
-from coremerge_ref.namespaces import namespace_of
+from coremerge_ref.core.arrays import namespace_of
 
 METHODS = ["ta", "mean", "ties", "dare", "trim", "tsv", "cart", "iso", "iso_cts", "drm", "dare+tsv+iso", "trim+ties"]
 SIZES = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from coremerge_ref.cli import COMMANDS
-from coremerge_ref.spaces import SPACES
-from coremerge_ref.stages import STAGES
+from coremerge_ref.core.spaces import SPACES
+from coremerge_ref.methods import STAGES
 
 Run = Callable[..., Any]
 

@@ -6,12 +6,12 @@ import torch
 from peft import PeftModel
 
 from benchmarks.demo_adapters.model import HEADS, DigitTransformer
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.demo import forward
 from coremerge_ref.demo.data import TEST, Data
 from coremerge_ref.demo.evaluate import adapted
 from coremerge_ref.demo.forward import logits
 from coremerge_ref.demo.tasks import TASKS, seen
-from coremerge_ref.updates import LowRankUpdate
 
 # Some twenty layers, each a backward-stable product of inner size ≤ 192 or a normalization: a ratio of a few dozen.
 # A wrong constant (norm eps, head size, order of operations) shows at 1e-6 and above, ten orders higher.

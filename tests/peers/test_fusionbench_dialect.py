@@ -4,7 +4,7 @@ import pytest
 from peers.common import dense, factors, full_rank, ratio_of
 
 import coremerge_ref as cm
-from coremerge_ref.dialects import preset
+from coremerge_ref.methods.dialects import preset
 
 torch = pytest.importorskip("torch")
 ties = pytest.importorskip("fusion_bench.method.ties_merging.ties_merging_utils", exc_type=ImportError)

@@ -7,7 +7,7 @@ import pytest
 from peers.common import dense, factors, ratio_of
 
 import coremerge_ref as cm
-from coremerge_ref.dialects import preset
+from coremerge_ref.methods.dialects import preset
 
 torch = pytest.importorskip("torch")
 gta = pytest.importorskip("mergekit.merge_methods.generalized_task_arithmetic", exc_type=ImportError)

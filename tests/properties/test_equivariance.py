@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 import coremerge_ref as cm
-from coremerge_ref.pipeline import Pipeline
+from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, methods, orthonormal, ratio, size
 
 SPACES = st.sampled_from([cm.Full(), cm.Core(), cm.Core("tucker"), cm.Knots(), cm.Knots(transposed=True)])

@@ -1,0 +1,1 @@
+"""What can be said of a merge: how well it is defined, that it is lossless, how its tasks overlap."""

@@ -1,0 +1,72 @@
+"""The spectra with their cuts, drawn with matplotlib (the extra "plot")."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coremerge_ref.errors import ParameterError
+
+if TYPE_CHECKING:
+    from coremerge_ref.analysis.explain.explanation import Explanation
+    from coremerge_ref.analysis.explain.trace import Spectrum
+
+MOST = 12  # layers in one picture
+KEPT, DROPPED, CUT = "#1f5fa8", "#b9b9b9", "#c43c2c"
+
+
+def drawn(explanations: Sequence["Explanation"], path: str | Path | None) -> Any:
+    """One row a layer, one panel a kind of spectrum, tasks side by side; a figure, saved to `path` if given.
+
+    Raises ParameterError where matplotlib is missing or cannot write such a file.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+    panels = [_panels(e.spectra) for e in explanations]
+    width = max([1, *map(len, panels)])
+    figure = Figure(figsize=(3.4 * width, 2.9 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), width, squeeze=False)
+    for e, row, places in zip(explanations, panels, axes, strict=True):
+        for place in places[len(row) :]:
+            place.set_axis_off()
+        for place, (title, spectra) in zip(places, row, strict=False):
+            _panel(place, title, spectra)
+        places[0].set_ylabel(f"{e.layer or e.method}\n{e.verdict}", fontsize=8)
+    if path is not None:
+        try:
+            figure.savefig(path)
+        except ValueError as error:
+            raise ParameterError(
+                f"plot: cannot write {str(path)!r}: {error}; choose a name ending in .png or .svg"
+            ) from error
+    return figure
+
+
+def _panels(spectra: Sequence["Spectrum"]) -> list[tuple[str, list["Spectrum"]]]:
+    found: dict[str, list[Spectrum]] = {}
+    for spectrum in spectra:
+        found.setdefault(f"{spectrum.stage}: {spectrum.what}", []).append(spectrum)
+    return list(found.items())
+
+
+def _panel(place: Any, title: str, spectra: list["Spectrum"]) -> None:
+    """Singular values relative to the largest, on a logarithmic axis: kept ones full, others hollow, cuts as lines."""
+    largest = max([float(s.values.max(initial=0.0)) for s in spectra]) or 1.0
+    floor, x = 1e-18, 1
+    for s in spectra:
+        at = np.arange(x, x + len(s.values))
+        y = np.maximum(s.values / largest, floor)
+        place.plot(at[: s.kept], y[: s.kept], "o", ms=3.5, color=KEPT)
+        place.plot(at[s.kept :], y[s.kept :], "o", ms=3.5, mfc="none", color=DROPPED)
+        if 0 < s.kept < len(s.values):
+            place.axvline(x + s.kept - 0.5, color=CUT, lw=0.8, ls="--")
+        if s.cut:
+            place.hlines(max(s.cut / largest, floor), x - 0.5, x + len(s.values) - 0.5, color=CUT, lw=0.8)
+        x += len(s.values) + 1
+    place.set_yscale("log")
+    place.set_title(title, fontsize=8)
+    place.tick_params(labelsize=7)
+    place.set_xticks([])

@@ -1,0 +1,105 @@
+"""Pipelines: stages in a row. Transforms, then exactly one merge, then posts, written "dare+ties+iso"."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods import STAGES, Custom, Stage, Ta
+from coremerge_ref.methods.base import EQUIVARIANCES, MERGE, POST, TRANSFORM
+
+Method = str | Stage | Sequence[Any] | Callable[[Any], Any]
+
+
+@dataclass(frozen=True, init=False)
+class Pipeline:
+    """Stages in order. Without a merge among them, `ta` merges: "iso" is ta+iso and "dare" is dare+ta.
+
+    Raises ParameterError for an unknown stage, two merges, or an order other than transforms, merge, posts.
+    """
+
+    stages: tuple[Stage, ...]
+
+    def __init__(self, stages: Sequence[Stage | str | Callable[[Any], Any]]) -> None:
+        made = [_as_stage(stage) for stage in stages]
+        kinds = [stage.kind for stage in made]
+        if MERGE not in kinds:
+            made.insert(sum(kind == TRANSFORM for kind in kinds), Ta())
+            kinds = [stage.kind for stage in made]
+        order = [(TRANSFORM, MERGE, POST).index(kind) for kind in kinds]
+        if order != sorted(order) or kinds.count(MERGE) != 1:
+            written = "+".join(stage.name for stage in made)
+            raise ParameterError(
+                f"method {written!r}: expected transforms, then one merge, then posts, got {', '.join(kinds)}"
+            )
+        object.__setattr__(self, "stages", tuple(made))
+
+    @classmethod
+    def parse(cls, text: str, parameters: Mapping[str, Mapping[str, Any]] | None = None) -> "Pipeline":
+        """The pipeline written as `text`, such as "dare+ties+iso", with each stage's `parameters` by stage name."""
+        given = dict(parameters or {})
+        pipeline = cls([_by_name(name.strip(), given.pop(name.strip(), {})) for name in text.split("+")])
+        if given:
+            raise ParameterError(
+                f"parameters for {', '.join(map(repr, given))}: expected stages of the method {text!r}, which has none"
+            )
+        return pipeline
+
+    @property
+    def equivariance(self) -> str:
+        """The weakest of the stages' equivariances; "orthogonal": the same ΔW in every space at absolute settings."""
+        return max((stage.equivariance for stage in self.stages), key=EQUIVARIANCES.index)
+
+    @property
+    def whole_model(self) -> bool:
+        """Whether some stage looks at all layers at once."""
+        return any(stage.whole_model for stage in self.stages)
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """Every parameter of every stage, by stage name."""
+        return {stage.name: stage.parameters for stage in self.stages}
+
+    def __str__(self) -> str:
+        return "+".join(stage.name for stage in self.stages)
+
+    def merge(self, stacks: list[Stack], restore: Callable[[list[Merged]], list[Merged]]) -> list[Merged]:
+        """One merged matrix for each stack; `restore` returns a space's matrices to orthonormal frames before posts."""
+        items: list[Any] = stacks
+        for stage in self.stages:
+            items = stage(items)
+            if stage.kind == MERGE:
+                items = restore(items)
+        return items
+
+
+def as_pipeline(method: Method | Pipeline) -> Pipeline:
+    """`method` as a Pipeline: a string, a stage, a sequence of stages, or a function of the stack (T, …, p, q)."""
+    if isinstance(method, Pipeline):
+        return method
+    if isinstance(method, str):
+        return Pipeline.parse(method)
+    if isinstance(method, Sequence):
+        return Pipeline(method)
+    return Pipeline([method])
+
+
+def _as_stage(given: Any) -> Stage:
+    if isinstance(given, Stage):
+        return given
+    if isinstance(given, str):
+        return _by_name(given, {})
+    if callable(given) and not isinstance(given, type):
+        return Custom(given)
+    raise ParameterError(f"method: expected stage names, stage objects or a function of a stack, got {given!r}")
+
+
+def _by_name(name: str, parameters: Mapping[str, Any]) -> Stage:
+    if name not in STAGES:
+        raise ParameterError(f"method: expected stages among {', '.join(STAGES)}, got {name!r}")
+    known = [field.name for field in fields(STAGES[name])]  # type: ignore[arg-type]
+    unknown = [key for key in parameters if key not in known]
+    if unknown:
+        raise ParameterError(f"{name}: expected parameters among {', '.join(known)}, got {', '.join(unknown)}")
+    return STAGES[name](**parameters)

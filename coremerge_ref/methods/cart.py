@@ -1,0 +1,49 @@
+"""CART: low-rank parts of the tasks' deviations from their mean (Choi et al., 2024)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core import linalg
+from coremerge_ref.core.stack import Merged, Stack, whole
+from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.methods.tsv import leading_triplets
+
+
+@dataclass(frozen=True)
+class Cart(Stage):
+    """M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient.
+
+    k: an absolute rank, the same in every space; None takes rounding(fraction · min(rows, cols)) of the live size:
+    "ceil" as the Core Space paper's code, "floor" as the official code, at least 1.
+    """
+
+    k: int | None = None
+    fraction: float = 0.04
+    rounding: str = "ceil"
+    coefficient: float = 1.0
+    name: ClassVar[str] = "cart"
+    kind: ClassVar[str] = MERGE
+
+    def __post_init__(self) -> None:
+        self.check_rank("k")
+        self.check_fraction("fraction")
+        self.check_choice("rounding", ("ceil", "floor"))
+        self.check_finite("coefficient")
+
+    def apply(self, item: Stack) -> Merged:
+        """The merged matrix; info["k"] is the rank each deviation was cut to."""
+        stack = item.weighted()
+        xp = array_namespace(stack.M)
+        k = self.k if self.k is not None else self._relative(stack)
+        mean = xp.sum(stack.M, axis=0) / stack.T
+        # a deviation is computed from all tasks, so the noise of any of them is its own
+        noise = xp.broadcast_to(xp.max(stack.noise, axis=0), stack.noise.shape)
+        P, S, Qh, _ = leading_triplets(*linalg.svd(stack.M - mean), k, noise)
+        parts = xp.sum((P * S[..., None, :]) @ Qh, axis=0)
+        return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
+
+    def _relative(self, stack: Stack) -> Any:
+        k = whole(stack.least * self.fraction, self.rounding)
+        return array_namespace(k).maximum(k, array_namespace(k).ones_like(k)) if hasattr(k, "shape") else max(1, k)

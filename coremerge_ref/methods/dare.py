@@ -1,0 +1,63 @@
+"""DARE: drop entries at random and rescale the rest (Yu et al., 2024)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.stack import Stack
+from coremerge_ref.errors import ShapeError
+from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage
+
+
+@dataclass(frozen=True)
+class Dare(Stage):
+    """M_t ∘ Z_t / (1 − drop), Z_t ~ Bernoulli(1 − drop); drop is the share dropped (PEFT's density is 1 − drop).
+
+    Masks are drawn on the host, keyed by seed, layer name and task, so that one seed gives one result on every
+    backend, in every batch grouping and order of layers. `masks`, boolean (T, …, p, q), replaces drawing them.
+    rescale: "inverse" 1/(1 − drop), "l1" ‖M_t‖₁ / ‖M_t ∘ Z_t‖₁ (mergekit), "none".
+    """
+
+    drop: float = 0.1
+    seed: int = 0
+    masks: Any = None
+    rescale: str = "inverse"
+    name: ClassVar[str] = "dare"
+    kind: ClassVar[str] = TRANSFORM
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+
+    def __post_init__(self) -> None:
+        self.check(isinstance(self.drop, float | int) and 0 <= self.drop < 1, "drop", "a number from 0 to below 1")
+        self.check(isinstance(self.seed, int) and not isinstance(self.seed, bool), "seed", "an integer")
+        self.check_choice("rescale", ("inverse", "l1", "none"))
+
+    def apply(self, item: Stack) -> Stack:
+        """The stack with dropped entries zero and the rest rescaled."""
+        xp = array_namespace(item.M)
+        kept = xp.where(self._masks(item), item.M, 0.0)
+        if self.rescale == "none":
+            factor = xp.ones_like(item.noise)
+        elif self.rescale == "inverse":
+            factor = xp.ones_like(item.noise) / (1 - self.drop)
+        else:
+            before, after = (xp.sum(xp.abs(M), axis=(-2, -1)) for M in (item.M, kept))
+            factor = xp.where(after > 0, before / xp.where(after > 0, after, 1.0), 1.0)
+        return item.with_entries(factor[..., None, None] * kept, factor * item.noise)
+
+    def _masks(self, stack: Stack) -> Array:
+        """Boolean (T, …, p, q), True where kept."""
+        shape = tuple(stack.M.shape)
+        if self.masks is None:
+            drawn = [
+                arrays.bernoulli_mask(self.seed, name, task, shape[-2:], self.drop)
+                for task in stack.tasks
+                for name in stack.names
+            ]
+            return arrays.from_host(np.stack(drawn).reshape(shape), stack.M)
+        if tuple(self.masks.shape) != shape:
+            raise ShapeError(f"dare.masks: expected boolean {shape}, (T, …, p, q), got {tuple(self.masks.shape)}")
+        return arrays.from_host(self.masks, stack.M)

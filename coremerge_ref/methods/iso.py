@@ -1,0 +1,47 @@
+"""Isotropization, Iso-C: all singular values of the merged matrix replaced by their mean (Marczak et al., 2025)."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.stack import Merged, smaller
+from coremerge_ref.methods.base import ORTHOGONAL, POST, UNKNOWN, Stage
+
+
+@dataclass(frozen=True)
+class Iso(Stage):
+    """σ̄ · P Qᵀ of the merged M = P S Qᵀ.
+
+    support="rank": over the numerical support of M, σ̄ the mean of the singular values there; the same ΔW in every
+    space. support="size": over all min(p, q) triplets, σ̄ the mean over min(rows, cols) values, zeros included, as the
+    official and the paper's code have it; where M is rank-deficient the answer then depends on null vectors, which are
+    arbitrary.
+    """
+
+    support: str = "rank"
+    name: ClassVar[str] = "iso"
+    kind: ClassVar[str] = POST
+
+    def __post_init__(self) -> None:
+        self.check_choice("support", ("rank", "size"))
+
+    @property
+    def equivariance(self) -> str:
+        """Orthogonal on the support; with null vectors taking part, nothing can be said."""
+        return ORTHOGONAL if self.support == "rank" else UNKNOWN
+
+    def apply(self, item: Merged) -> Merged:
+        """The isotropized matrix; info["support"] is how many singular values took part."""
+        xp = array_namespace(item.M)
+        P, S, Qh = linalg.svd(item.M)
+        if self.support == "size":
+            mean = xp.sum(S, axis=-1) / arrays.scalar(smaller(item.rows, item.cols), S)
+            return replace(item, M=mean[..., None, None] * (P @ Qh))
+        live = S > item.noise[..., None]  # (…, k)
+        count = xp.sum(xp.astype(live, S.dtype), axis=-1)
+        mean = xp.sum(xp.where(live, S, 0.0), axis=-1) / xp.where(count > 0, count, 1.0)
+        return replace(
+            item, M=mean[..., None, None] * (linalg.masked(P, live) @ Qh), info={**item.info, "support": count}
+        )

@@ -1,0 +1,114 @@
+"""TIES: trim, elect a sign for each entry, merge the entries that have it (Yadav et al., 2023)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage
+from coremerge_ref.methods.trim import KEEPS, SCOPES, Trim
+
+_CHOICES = {
+    "keep": KEEPS,
+    "scope": SCOPES,
+    "elect": ("mass", "count"),
+    "zero_sign": ("majority", "positive"),
+    "aggregate": ("mean", "sum"),
+    "weight_order": ("after", "before"),
+    "divisor": ("count", "weight"),
+}
+
+
+@dataclass(frozen=True)
+class Ties(Stage):
+    """Trim each task, elect signs, merge what agrees; defaults are those of the Core Space paper's code.
+
+    density, keep, scope: see Trim. elect: sign of Σ values ("mass") or of Σ signs ("count"). zero_sign: an entry whose
+    sum is 0 takes the sign that most entries of the tensor (scope "model": of the model) have elected, and negative
+    where there is no majority ("majority"), or + ("positive", PEFT and mergekit). aggregate: over the nonzero agreeing
+    entries, "mean" or "sum". weight_order: weigh after the election (PEFT) or before it (mergekit). divisor of the
+    mean: how many entries agree ("count") or the sum of their weights ("weight", mergekit's normalize).
+
+    Looks at signs and counts, so entries within rounding of what they were computed from count as zero.
+    """
+
+    density: float = 0.2
+    keep: str = "threshold"
+    scope: str = "tensor"
+    elect: str = "mass"
+    zero_sign: str = "majority"
+    aggregate: str = "mean"
+    weights: tuple[float, ...] | None = None
+    weight_order: str = "after"
+    divisor: str = "count"
+    name: ClassVar[str] = "ties"
+    kind: ClassVar[str] = MERGE
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+
+    def __post_init__(self) -> None:
+        self.check_fraction("density")
+        for parameter, choices in _CHOICES.items():
+            self.check_choice(parameter, choices)
+
+    @property
+    def whole_model(self) -> bool:
+        """Whether all layers are needed at once."""
+        return self.scope == "model"
+
+    def __call__(self, items: list[Stack]) -> list[Merged]:
+        """Trims all, elects all, then merges each."""
+        stacks = [denoised(item.reweighted(self.weights)) for item in items]
+        stacks = Trim(self.density, self.keep, self.scope)(stacks)
+        if self.weight_order == "before":
+            elected = [self._elected(stack.weighted()) for stack in stacks]
+        else:
+            elected = [self._elected(stack) for stack in stacks]
+        filled = self._fill_zeros(elected)
+        return [self._aggregate(stack, sign) for stack, sign in zip(stacks, filled, strict=True)]
+
+    def _elected(self, stack: Stack) -> Array:
+        """Elected sign (…, p, q) of each entry: −1, 0 or 1."""
+        xp = array_namespace(stack.M)
+        if self.elect == "count":
+            return xp.sign(xp.sum(xp.sign(stack.M), axis=0))
+        return signs(xp.sum(stack.M, axis=0), xp.max(stack.noise, axis=0))
+
+    def _fill_zeros(self, elected: list[Array]) -> list[Array]:
+        """The elected signs with every 0 replaced as zero_sign says."""
+        if self.zero_sign == "positive":
+            return [array_namespace(s).where(s == 0, 1.0, s) for s in elected]
+        sums = [array_namespace(s).sum(s, axis=(-2, -1), keepdims=True) for s in elected]
+        if self.scope == "model":
+            sums = [sum(array_namespace(s).sum(s) for s in sums)] * len(sums)
+        pairs = zip(elected, sums, strict=True)
+        return [
+            array_namespace(s).where((s > 0) | ((s == 0) & (total > 0)), array_namespace(s).ones_like(s), -1.0)
+            for s, total in pairs
+        ]
+
+    def _aggregate(self, stack: Stack, sign: Array) -> Merged:
+        """Weighted mean or sum of the entries that have the elected sign (…, p, q)."""
+        xp = array_namespace(stack.M)
+        w = stack.weigh()  # (T, 1, …, 1)
+        voters = w * stack.M if self.weight_order == "before" else stack.M
+        agrees = xp.sign(voters) == sign
+        total = xp.sum(xp.where(agrees, w * stack.M, 0.0), axis=0)
+        if self.aggregate == "sum":
+            return stack.merged(total)
+        share = w if self.divisor == "weight" else xp.ones_like(w)
+        divisor = xp.sum(xp.where(agrees, xp.broadcast_to(share, stack.M.shape), 0.0), axis=0)
+        return stack.merged(total / xp.where(divisor == 0, 1.0, divisor))
+
+
+def denoised(stack: Stack) -> Stack:
+    """The stack with entries that are rounding of what they were computed from set to exactly zero."""
+    xp = array_namespace(stack.M)
+    return stack.with_entries(xp.where(xp.abs(stack.M) > stack.noise[..., None, None], stack.M, 0.0))
+
+
+def signs(total: Array, noise: Array) -> Array:
+    """Sign of each entry of `total` (…, p, q), 0 where it is within `noise` (…)."""
+    xp = array_namespace(total)
+    return xp.where(xp.abs(total) > noise[..., None, None], xp.sign(total), 0.0)

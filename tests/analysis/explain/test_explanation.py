@@ -1,0 +1,172 @@
+"""What explain returns, in all its forms, for all that merge takes."""
+
+import io
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from backends import Backend
+from rich.console import Console
+
+import coremerge_ref as cm
+from coremerge_ref.analysis.explain import Trace, per_layer
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.testing import Recipe
+
+METHODS = ["ta", "mean", "tsv", "cart", "iso", "iso_cts", "trim", "dare", "ties", "drm", "dare+ties+iso"]
+
+
+def pairs_of(**kwargs: object) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(s * B, A) for B, A, s in Recipe(**kwargs).build()]
+
+
+def text_of(shown: object) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(shown)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("space", ["core", "knots", "full"])
+def test_every_method_states_margins_bounds_and_a_reason(method: str, space: str) -> None:
+    e = cm.explain(pairs_of(m=9, n=8, ranks=(3, 2)), method, space)
+    made = json.loads(json.dumps(e.to_dict(), allow_nan=False))
+    assert made["verdict"] == e.verdict
+    assert made["bound"]["dtype"] == made["input_bound"]["dtype"] == "float64"
+    assert made["live"] == [e.rows, e.cols]
+    assert e.margins
+    assert all(name in {*method.split("+"), "ta", space, "trim"} for name in (m["stage"] for m in made["margins"]))
+    assert e.bound.relative == pytest.approx(e.bound.condition * e.bound.growth * e.bound.eps)
+    text = text_of(e)
+    assert e.verdict in text
+    assert e.reason.split(";")[0] in text
+
+
+def test_info_and_live_sizes_are_those_of_merge() -> None:
+    pairs = pairs_of(m=9, n=8, ranks=(3, 2), kind="deficient")
+    e, update = cm.explain(pairs, "tsv"), cm.merge(pairs, "tsv")
+    assert (e.rows, e.cols, e.info["k"]) == (update.info["rows"], update.info["cols"], update.info["k"])
+
+
+def test_a_mapping_gives_one_explanation_a_layer_and_the_worst_verdict() -> None:
+    good, other = pairs_of(m=9, n=8, ranks=(3, 2)), pairs_of(m=7, n=5, ranks=(2, 2))
+    bad = [good[0], (-good[0][0] * (1 + 1e-13), good[0][1])]
+    found = cm.explain({"a": good, "b": bad, "c": other, "d": [None, *other[1:]]}, "ta")
+    assert list(found) == ["a", "b", "c", "d"]
+    assert found.verdict == "sensitive"
+    assert found.worst is found["b"]
+    assert found.reason.startswith("layer 'b': ")
+    assert found["a"].to_dict() == {**cm.explain(good, "ta").to_dict(), "layer": "a"}
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["layers"].keys() == {"a", "b", "c", "d"}
+    assert "1 sensitive" in text_of(found)
+
+
+def test_a_batch_is_explained_layer_by_layer() -> None:
+    batch = [(B, A) for B, A, _ in Recipe(m=6, n=5, ranks=(2, 2), batch=(2, 3)).build()]
+    found = cm.explain(batch, "dare+ties", names=list("abcdef"))
+    assert list(found) == list("abcdef")
+    one = cm.explain([(B[1, 1], A[1, 1]) for B, A in batch], "dare+ties", names=["e"])
+    for mine, alone in zip(found["e"].margins, one.margins, strict=True):
+        assert (mine.stage, mine.what, mine.task) == (alone.stage, alone.what, alone.task)
+        assert mine.value == pytest.approx(alone.value, rel=1e-6)
+
+
+def test_thresholds_of_the_whole_model_are_explained_together() -> None:
+    layers = {name: pairs_of(m=6, n=5, ranks=(2, 2), seed=i) for i, name in enumerate("ab")}
+    method = cm.Ties(scope="model")
+    together, alone = cm.explain(layers, method, "full"), cm.explain(layers["a"], method, "full")
+    gaps = [next(m.value for m in e.margins if m.stage == "trim") for e in (*together.values(), alone)]
+    assert gaps[0] == gaps[1] != gaps[2]
+
+
+def test_tasks_keep_their_numbers_where_one_lacks_the_layer() -> None:
+    pairs = pairs_of(m=9, n=8, ranks=(3, 2))
+    e = cm.explain([None, *pairs], cm.Tsv(k=1))
+    assert e.tasks == 2
+    assert {m.task for m in e.margins if m.task is not None} == {1, 2}
+
+
+def test_all_array_libraries_are_explained_alike(backend: Backend) -> None:
+    factors = Recipe(m=7, n=6, ranks=(2, 3)).build()
+    expected = cm.explain(cm_updates(factors), "ties").to_dict()
+    found = cm.explain(backend.updates(factors), "ties").to_dict()
+    assert found == expected
+
+
+def cm_updates(factors: list) -> list:
+    return [cm.LowRankUpdate(B, A, s) for B, A, s in factors]
+
+
+def test_nothing_is_written_to_the_inputs() -> None:
+    pairs = pairs_of(m=7, n=6, ranks=(2, 3))
+    before = [(B.copy(), A.copy()) for B, A in pairs]
+    cm.explain(pairs, "dare+ties+iso", cm.Knots(scaled=False))
+    assert all(np.array_equal(B, C) and np.array_equal(A, D) for (B, A), (C, D) in zip(pairs, before, strict=True))
+
+
+def test_a_function_is_probed_and_the_bounds_say_so() -> None:
+    pairs = pairs_of(m=7, n=6, ranks=(2, 3))
+    e = cm.explain(pairs, lambda M: M[0] - M[1], "full")
+    assert e.estimated
+    assert e.verdict == "well-posed"
+    assert "estimates" in text_of(e)
+    assert not cm.explain(pairs, "ta").estimated
+    e = cm.explain(pairs, lambda M: np.where(M[0] / M[0] + 1e-16 * np.sign(M[1]) >= M[0] / M[0], M[0], -M[1]), "full")
+    assert e.estimated
+    assert cm.explain(pairs, lambda M: M[0] * np.where((M[0] * 2.0**60) % 3 < 1, 1, -1), "full").verdict == "ill-posed"
+
+
+@dataclass(frozen=True)
+class First(Stage):
+    """The first task."""
+
+    name: ClassVar[str] = "first"
+    kind: ClassVar[str] = MERGE
+
+    def apply(self, item: Stack) -> Merged:
+        return item.merged(item.M[0, ...])
+
+
+def test_a_new_stage_brings_its_own_rule() -> None:
+    pairs = pairs_of(m=7, n=6, ranks=(2, 3))
+    assert cm.explain(pairs, First()).estimated
+
+    @per_layer(First)
+    def rule(stage: First, trace: Trace, before: Stack, after: Merged) -> Trace:
+        trace.margin(stage, "nothing to lose", 1.0)
+        return trace.merged(float(trace.delta[0]), trace.entry[0], after.M.shape)
+
+    e = cm.explain(pairs, First())
+    assert not e.estimated
+    assert e.bound.condition == pytest.approx(cm.explain([pairs[0], None], "ta").bound.condition, rel=0.3)
+    assert "nothing to lose" in text_of(e)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_spectra_are_drawn_with_their_cuts(ending: str, tmp_path: object) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"spectra.{ending}"
+    e = cm.explain(pairs_of(m=9, n=8, ranks=(3, 3)), cm.Tsv(k=2))
+    figure = e.plot(path)
+    assert path.stat().st_size > 1000
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "tsv: singular values of M_t" in titles
+    panel = figure.axes[titles.index("tsv: singular values of M_t")]
+    cuts = [line.get_xdata()[0] for line in panel.get_lines() if line.get_linestyle() == "--"]
+    assert cuts == [2.5, 2.5 + len(e.spectra[2].values) + 1]  # after the second value of each task
+    cm.explain({"a": pairs_of(), "b": pairs_of(seed=1)}, "iso").plot(tmp_path / f"many.{ending}")
+    with pytest.raises(cm.ParameterError, match=r"\.png or \.svg"):
+        e.plot(tmp_path / "spectra.nothing")
+
+
+def test_errors_are_those_of_merge() -> None:
+    pairs = pairs_of()
+    with pytest.raises(cm.ParameterError, match="stages among"):
+        cm.explain(pairs, "nothing")
+    with pytest.raises(cm.NonFiniteError, match="task 1"):
+        cm.explain([pairs[0], (pairs[1][0] * np.nan, pairs[1][1])])
+    with pytest.raises(cm.ShapeError, match="layer 'q', task 1"):
+        cm.explain({"q": [pairs[0], (pairs[1][0][1:], pairs[1][1])]})

@@ -1,0 +1,173 @@
+"""What a merged update is: every method found again with its parameters, in every dtype that adapters are stored in."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref.compare import dense_target, identify, low_rank_target
+from coremerge_ref.compare.tables import SPACES, rows_for
+from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods.dialects import preset
+
+M, N, R = 20, 26, 3
+
+
+def layers(scales=(2.0, 0.5, 1.25), seed=0, ranks=(R, R, R), names=("q", "k")):
+    rng = np.random.default_rng(seed)
+    return {
+        name: [
+            cm.LowRankUpdate(rng.normal(size=(M, r)), rng.normal(size=(r, N)), s)
+            for s, r in zip(scales, ranks, strict=True)
+        ]
+        for name in names
+    }
+
+
+def targets(merged, dtype=None):
+    """Merged updates as they come out of a file of that dtype."""
+
+    def stored(update):
+        if isinstance(update, cm.DenseUpdate):
+            return dense_target(update.matrix.astype(dtype or update.matrix.dtype))
+        B, A = (X.astype(dtype or X.dtype) for X in (update.B, update.A))
+        return low_rank_target(cm.LowRankUpdate(B, A))
+
+    return {name: stored(update) for name, update in merged.items()}
+
+
+def only(*methods):
+    return rows_for(methods)
+
+
+@pytest.mark.parametrize(
+    ("method", "space", "expected"),
+    [
+        (cm.Tsv(), "core", {"method": "tsv"}),
+        (cm.Tsv(k=2), "knots", {"method": "tsv", "space": "any", "tsv.k": 2}),
+        (cm.Iso(), "core", {"method": "iso", "space": "any"}),
+        (cm.IsoCts(common_fraction=0.4), "core", {"iso_cts.common_fraction": 0.4, "space": "core"}),
+        (cm.Ties(density=0.3), "core", {"ties.density": 0.3, "space": "core"}),
+        (cm.Ties(density=0.3), "core, Tucker basis", {"ties.density": 0.3, "space": "core, Tucker basis"}),
+        (cm.Ties(0.2, elect="count"), "knots", {"ties.density": 0.2, "ties.elect": "count", "space": "knots"}),
+        (cm.Drm(drop=0.3), "core", {"drm.drop": 0.3}),
+        (cm.Pipeline([cm.Trim(0.4), cm.Ta()]), "full", {"trim.density": 0.4, "space": "full"}),
+        (cm.Pipeline([cm.Dare(0.3), cm.Ta()]), "core", {"dare.drop": 0.3, "space": "core"}),
+    ],
+)
+def test_methods_are_found_with_space_parameters_and_scale(method, space, expected):
+    inputs = layers()
+    merged = cm.merge_adapters(inputs, method, SPACES[space], scale=0.7)
+    name = str(cm.Pipeline([method] if not isinstance(method, cm.Pipeline) else method.stages))
+    wanted = expected.get("method", name if name != "ta+iso" else "iso")
+    found = identify(inputs, targets(merged), rows=only(wanted))
+    assert found.reproduced
+    got = {
+        "method": found.best.candidate.method,
+        "space": found.best.candidate.space,
+        **found.best.settings(),
+        **found.best.fitted(),
+    }
+    assert {**got, **expected, "scale": 0.7} == got
+    assert found.best.distance < 1e-12
+
+
+def test_weights_of_a_linear_merge_are_solved_for():
+    inputs = layers()
+    found = identify(inputs, targets(cm.merge_adapters(inputs, "ta", weights=[0.25, -1, 0])))
+    assert found.best.fitted() == {"weight 1": 0.25, "weight 2": -1.0, "weight 3": 0.0}
+    assert any("input 3 takes no part" in text for text in found.notes)
+    mean = identify(inputs, targets(cm.merge_adapters(inputs, "mean")))
+    assert mean.best.fitted()["scale"] == pytest.approx(1 / 3)
+    assert any("the mean over the tasks" in text for text in mean.notes)
+
+
+def test_cart_coefficient_is_solved_for():
+    inputs = layers()
+    merged = cm.merge_adapters(inputs, cm.Cart(k=2, coefficient=3.7), scale=0.3)
+    best = identify(inputs, targets(merged), rows=only("cart")).best
+    assert (best.settings()["cart.k"], best.fitted()) == (2, {"scale": 0.3, "cart.coefficient": 3.7})
+
+
+def test_truncated_merges_are_recognized_as_such():
+    inputs = layers()
+    merged = cm.merge_adapters(inputs, preset("ties", "peft", {"ties": {"density": 0.5}}), "full")
+    found = identify(inputs, targets({k: v.truncate(R) for k, v in merged.items()}), rows=only("ties"))
+    assert found.reproduced
+    assert found.best.truncated
+    assert "peft" in found.best.candidate.dialects
+    assert found.best.settings()["ties.density"] == 0.5
+
+
+def test_dialects_are_told_apart():
+    inputs = layers()
+    for dialect in ("paper", "original", "peft"):
+        method = preset("ties", dialect, {"ties": {"density": 0.2}})
+        found = identify(inputs, targets(cm.merge_adapters(inputs, method, "full")), rows=only("ties"))
+        assert dialect in found.best.candidate.dialects, dialect
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_narrow_outputs_are_matched_at_their_own_precision(dtype):
+    inputs = layers()
+    merged = cm.merge_adapters(inputs, cm.Ties(density=0.3), "core", scale=0.5)
+    found = identify(inputs, targets(merged, dtype), rows=only("ties"))
+    assert found.reproduced
+    assert (found.best.candidate.space, found.best.settings()["ties.density"]) == ("core", 0.3)
+    assert found.best.distance < 2 * found.eps
+    assert found.best.distance > 1e-3 * found.eps
+
+
+def test_known_mistakes_are_named():
+    inputs = layers()
+    ignored = {name: [cm.LowRankUpdate(u.B, u.A) for u in updates] for name, updates in inputs.items()}
+    found = identify(inputs, targets(cm.merge_adapters(ignored, cm.Tsv(k=2))), rows=only("tsv"))
+    assert (found.best.candidate.method, found.best.candidate.mistake) == ("tsv", "alpha / r ignored")
+    left_out = {name: updates[1:] for name, updates in inputs.items()}
+    found = identify(inputs, targets(cm.merge_adapters(left_out, "iso")), rows=only("iso"))
+    assert found.best.candidate.mistake == "input 1 left out"
+
+
+@pytest.mark.parametrize("on_both", [True, False])
+def test_factors_merged_apart_are_recognized(on_both):
+    inputs = layers()
+    merged = {}
+    for name, updates in inputs.items():
+        root = [np.sqrt(u.scale) if on_both else 1.0 for u in updates]
+        B = sum(w * u.B for w, u in zip(root, updates, strict=True))
+        A = sum(w * u.A for w, u in zip(root, updates, strict=True))
+        merged[name] = cm.LowRankUpdate(B, A)
+    best = identify(inputs, targets(merged)).best
+    assert best.candidate.method == "ta of A and of B, each by itself"
+    assert ("√" in best.candidate.mistake) == on_both
+
+
+def test_what_is_none_of_it_is_said_to_be_none_with_the_distance():
+    inputs = layers(names=("q",))
+    found = identify(inputs, targets(cm.merge_adapters(layers(seed=9, names=("q",)), "ta")), rows=only("ta", "tsv"))
+    assert not found.reproduced
+    assert 0.5 < found.best.distance < 1.1
+    assert [m.distance for m in found.closest] == sorted(m.distance for m in found.closest)
+    assert found.as_json()["verdict"] == "closest"
+
+
+def test_tasks_without_a_module_and_ranks_that_differ():
+    inputs = layers(ranks=(1, 2, 4))
+    inputs["k"][1] = None
+    merged = cm.merge_adapters(inputs, cm.Ties(density=0.4), "core")
+    found = identify(inputs, targets(merged), rows=only("ties"))
+    assert found.reproduced
+    assert found.best.settings()["ties.density"] == 0.4
+
+
+def test_refusals():
+    inputs = layers()
+    with pytest.raises(ParameterError, match="both"):
+        identify(inputs, {})
+    zero = {name: cm.LowRankUpdate(np.zeros((M, 1)), np.zeros((1, N))) for name in inputs}
+    with pytest.raises(ParameterError, match="zero"):
+        identify(inputs, targets(zero))
+    with pytest.raises(ParameterError, match="no_such"):
+        rows_for(["no_such"])
+    with pytest.raises(ParameterError, match="expected a stage"):
+        rows_for(["tsv"], {"ties": {"density": 0.3}})

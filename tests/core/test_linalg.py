@@ -1,0 +1,149 @@
+"""Decompositions, norms and the one place where a number is judged to be zero."""
+
+import numpy as np
+import pytest
+from backends import EPS, Backend
+
+from coremerge_ref.core import linalg
+from coremerge_ref.testing import THRESHOLD, orthonormal, ratio
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (1, 6), (6, 1), (2, 7, 3), (2, 3, 7)])
+def test_svd_is_thin_descending_and_multiplies_back(backend: Backend, shape: tuple[int, ...]) -> None:
+    X = np.random.default_rng(0).standard_normal(shape)
+    P, S, Qh = (backend.host(part) for part in linalg.svd(backend.array(X)))
+    k = min(shape[-2:])
+    assert (P.shape, S.shape, Qh.shape) == ((*shape[:-1], k), (*shape[:-2], k), (*shape[:-2], k, shape[-1]))
+    assert np.all(np.diff(S, axis=-1) <= 0)
+    eps, size = EPS["float64"], float(np.linalg.norm(X))
+    assert ratio((P * S[..., None, :]) @ Qh, X, size, eps) <= THRESHOLD
+    eye = np.broadcast_to(np.eye(k), (*shape[:-2], k, k))
+    assert ratio(np.swapaxes(P, -1, -2) @ P, eye, 1.0, eps) <= THRESHOLD
+    assert ratio(Qh @ np.swapaxes(Qh, -1, -2), eye, 1.0, eps) <= THRESHOLD
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 4, 4)])
+def test_svd_goes_through_the_transpose_where_lapack_does_not_converge(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = np.random.default_rng(5).standard_normal(shape)
+    expected = np.linalg.svd(X, compute_uv=False)
+    right, refused = np.linalg.svd, []
+
+    def stubborn(Y: np.ndarray, **options: bool) -> object:
+        if not refused:
+            refused.append(Y.shape)
+            raise np.linalg.LinAlgError("SVD did not converge")
+        assert Y.shape == refused[0][:-2] + refused[0][:-3:-1]
+        return right(Y, **options)
+
+    monkeypatch.setattr(np.linalg, "svd", stubborn)
+    P, S, Qh = linalg.svd(X)
+    assert refused
+    assert ratio(S, expected, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
+    assert ratio((P * S[..., None, :]) @ Qh, X, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
+
+
+def test_svd_that_never_converges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(Y: np.ndarray, **options: bool) -> object:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(np.linalg, "svd", refuses)
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+        linalg.svd(np.eye(3))
+
+
+@pytest.mark.parametrize(("m", "r", "n"), [(9, 3, 7), (4, 6, 9), (9, 6, 4), (3, 5, 3), (1, 2, 5)])
+def test_product_svd_is_that_of_the_product(backend: Backend, m: int, r: int, n: int) -> None:
+    rng = np.random.default_rng(1)
+    B, A = rng.standard_normal((m, r)), rng.standard_normal((r, n))
+    P, S, Qh = (backend.host(part) for part in linalg.product_svd(backend.array(B), backend.array(A)))
+    size = float(np.linalg.norm(B) * np.linalg.norm(A))
+    assert ratio((P * S) @ Qh, B @ A, size, EPS["float64"]) <= THRESHOLD
+    expected = np.linalg.svd(B @ A, compute_uv=False)
+    assert ratio(S[: len(expected)], expected[: len(S)], size, EPS["float64"]) <= THRESHOLD
+
+
+def test_norm_of_known_numbers(backend: Backend) -> None:
+    assert backend.host(linalg.norm(backend.array([[3.0, 0.0], [0.0, -4.0]]))) == 5.0
+    np.testing.assert_array_equal(backend.host(linalg.norm(backend.array([[[0.0]], [[-2.0]]]))), [0.0, 2.0])
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
+def test_norm_neither_overflows_nor_underflows(backend: Backend, unit: float) -> None:
+    assert backend.host(linalg.norm(backend.array([[3 * unit, 4 * unit]]))) == pytest.approx(5 * unit, rel=1e-15)
+
+
+def test_norm_of_each_layer_has_a_unit_of_its_own(backend: Backend) -> None:
+    units = np.array([1e-300, 1e300, 1.0])
+    found = backend.host(linalg.norm(backend.array(units[:, None, None] * [[[3.0, 4.0]]])))
+    assert ratio(found / units, np.full(3, 5.0), 5.0, EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (2, 3, 0)])
+def test_norm_of_nothing_is_zero(backend: Backend, shape: tuple[int, ...]) -> None:
+    found = backend.host(linalg.norm(backend.array(np.zeros(shape))))
+    assert found.shape == shape[:-2]
+    assert not np.any(found)
+
+
+def test_polar_factor_of_full_rank_is_the_nearest_orthonormal(backend: Backend) -> None:
+    rng = np.random.default_rng(2)
+    Q, W, S = orthonormal(rng, 6, 3), orthonormal(rng, 3, 3), np.diag([3.0, 1.0, 0.5])
+    found = backend.host(linalg.polar(backend.array(Q @ S @ W.T), backend.array(1e-12)))
+    assert ratio(found, Q @ W.T, np.sqrt(3), EPS["float64"], kappa=6) <= THRESHOLD
+
+
+def test_polar_factor_leaves_null_directions_out(backend: Backend) -> None:
+    """[p, p] is p (1, 1): its polar factor is p (1, 1) / √2, and nothing where the input is zero."""
+    p = np.array([[0.6], [0.8], [0.0]])
+    found = backend.host(linalg.polar(backend.array(np.concatenate([p, p, 0 * p], axis=1)), backend.array(1e-12)))
+    assert ratio(found, p @ [[np.sqrt(0.5), np.sqrt(0.5), 0.0]], 1.0, EPS["float64"]) <= THRESHOLD
+    zero = backend.host(linalg.polar(backend.array(np.zeros((3, 2))), backend.array(1e-12)))
+    np.testing.assert_array_equal(zero, np.zeros((3, 2)))
+
+
+def test_polar_cut_is_relative_to_the_largest(backend: Backend) -> None:
+    X = np.diag([1e-200, 1e-203])
+    np.testing.assert_array_equal(
+        backend.host(linalg.polar(backend.array(X), backend.array(1e-2))), np.diag([1.0, 0.0])
+    )
+    np.testing.assert_array_equal(backend.host(linalg.polar(backend.array(X), backend.array(1e-4))), np.eye(2))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tolerance_is_the_largest_size_times_eps(dtype: str) -> None:
+    assert linalg.tolerance((3, 10, 7), dtype) == 10 * EPS[dtype]
+    assert linalg.tolerance((3, 10, 7), np.dtype(dtype)) == 10 * EPS[dtype]
+
+
+def test_full_rank_tolerance_lets_zero_pass() -> None:
+    assert linalg.tolerance((3, 10), "float64", linalg.FULL) < 0
+
+
+def test_masked_columns_are_zero_and_stay(backend: Backend) -> None:
+    X = backend.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    live = backend.array([1.0, 0.0, 1.0]) > 0
+    np.testing.assert_array_equal(backend.host(linalg.masked(X, live)), [[1, 0, 3], [4, 0, 6]])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, [0, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (9, [1, 1, 1])])
+def test_leading_positions(backend: Backend, count: int, expected: list[int]) -> None:
+    like = backend.array([0.0])
+    for given in (count, backend.array(float(count))):
+        found = linalg.leading(given, 3, like)
+        assert [bool(found[i]) for i in range(3)] == expected
+
+
+def test_leading_positions_of_a_batch(backend: Backend) -> None:
+    found = linalg.leading(backend.array([1.0, 3.0, 0.0]), 3, backend.array([0.0]))
+    assert [[bool(found[j, i]) for i in range(3)] for j in range(3)] == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.0, 1e-10), (1e-9, 1e-9), (1.0, 2.0**-26)])
+def test_cuts_never_eat_signal(backend: Backend, error: float, expected: float) -> None:
+    assert backend.host(linalg.at_most_half_precision(backend.array(error), 1e-10)) == expected
+
+
+def test_cuts_at_full_rank_let_zero_pass(backend: Backend) -> None:
+    assert backend.host(linalg.at_most_half_precision(backend.array(1.0), -1.0)) == -1.0

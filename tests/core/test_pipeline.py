@@ -1,0 +1,139 @@
+"""Pipelines: how a method is written, in what order stages stand, and any function as a merge."""
+
+from typing import Any
+
+import pytest
+from backends import BACKENDS, EPS, Backend
+
+import coremerge_ref as cm
+from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.methods import STAGES
+from coremerge_ref.methods.base import EQUIVARIANCES
+from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
+
+FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=2).build()
+NUMPY = BACKENDS["numpy"]
+NAMES = ["ta", "mean", "trim", "ties", "dare", "tsv", "cart", "iso", "iso_cts", "drm"]
+
+
+def test_every_stage_of_the_table_is_there() -> None:
+    assert list(STAGES) == NAMES
+    assert all(getattr(cm, stage.__name__) is stage for stage in STAGES.values())
+    assert all(STAGES[name]().equivariance in EQUIVARIANCES for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "stages"),
+    [
+        ("ta", [cm.Ta()]),
+        ("iso", [cm.Ta(), cm.Iso()]),
+        ("dare", [cm.Dare(), cm.Ta()]),
+        ("trim+dare+iso", [cm.Trim(), cm.Dare(), cm.Ta(), cm.Iso()]),
+        ("dare+ties+iso", [cm.Dare(), cm.Ties(), cm.Iso()]),
+        (" tsv + iso ", [cm.Tsv(), cm.Iso()]),
+    ],
+)
+def test_strings(text: str, stages: list[Any]) -> None:
+    pipeline = cm.Pipeline.parse(text)
+    assert list(pipeline.stages) == stages
+    assert pipeline == cm.Pipeline(stages) == as_pipeline(stages) == as_pipeline(text) == as_pipeline(pipeline)
+    assert str(pipeline) == "+".join(stage.name for stage in stages)
+
+
+def test_single_stages_and_mixtures() -> None:
+    assert as_pipeline(cm.Tsv(3)) == cm.Pipeline(["tsv"]).__class__([cm.Tsv(3)])
+    assert as_pipeline(["dare", cm.Ties(density=0.1), "iso"]).stages == (cm.Dare(), cm.Ties(density=0.1), cm.Iso())
+
+
+def test_parameters_by_stage_name() -> None:
+    given = {"ties": {"density": 0.5, "elect": "count"}, "dare": {"seed": 3}}
+    pipeline = cm.Pipeline.parse("dare+ties+iso", given)
+    assert pipeline.stages == (cm.Dare(seed=3), cm.Ties(0.5, elect="count"), cm.Iso())
+    assert pipeline.parameters["ties"] == {
+        "density": 0.5, "keep": "threshold", "scope": "tensor", "elect": "count", "zero_sign": "majority",
+        "aggregate": "mean", "weights": None, "weight_order": "after", "divisor": "count",
+    }  # fmt: skip
+    assert pipeline.parameters["dare"] == {"drop": 0.1, "seed": 3, "masks": None, "rescale": "inverse"}
+    assert given == {"ties": {"density": 0.5, "elect": "count"}, "dare": {"seed": 3}}
+
+
+@pytest.mark.parametrize(
+    ("method", "weakest", "whole"),
+    [
+        ("tsv+iso", "orthogonal", False),
+        ("ties+iso", "signed-permutation", False),
+        ("dare+tsv", "signed-permutation", False),
+        (["trim", len], "unknown", False),
+        (cm.Ties(scope="model"), "signed-permutation", True),
+        ([cm.Trim(scope="model"), "tsv"], "signed-permutation", True),
+    ],
+)
+def test_a_pipeline_is_as_equivariant_as_its_weakest_stage(method: Any, weakest: str, whole: bool) -> None:
+    assert (as_pipeline(method).equivariance, as_pipeline(method).whole_model) == (weakest, whole)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("tsw", "method: expected stages among ta, mean, trim, .*, got 'tsw'"),
+        ("", "method: expected stages among .*, got ''"),
+        ("ties+", "method: expected stages among .*, got ''"),
+        ("ta+tsv", r"method 'ta\+tsv': expected transforms, then one merge, then posts, got merge, merge"),
+        ("iso+ta", r"method 'iso\+ta': expected transforms, .*, got post, merge"),
+        ("ties+dare", r"method 'ties\+dare': .*, got merge, transform"),
+        ("iso+dare", r"method .*: expected transforms, then one merge, then posts"),
+        (3, "method: expected stage names, stage objects or a function of a stack, got 3"),
+        (cm.Tsv, "method: expected stage names, stage objects or a function .*Tsv"),
+        (["ta", None], "method: expected stage names, stage objects or a function of a stack, got None"),
+    ],
+)
+def test_methods_refused(method: Any, message: str) -> None:
+    with pytest.raises(cm.ParameterError, match=message):
+        as_pipeline(method)
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "message"),
+    [
+        ("ties", {"ties": {"dense": 1}}, "ties: expected parameters among density, keep, .*, got dense"),
+        ("ties", {"tsv": {"k": 1}}, "parameters for 'tsv': expected stages of the method 'ties', which has none"),
+        ("ties", {"ties": {"density": 7}}, "ties.density: expected a number above 0 and at most 1, got 7"),
+    ],
+)
+def test_parameters_refused(text: str, parameters: dict, message: str) -> None:
+    with pytest.raises(cm.ParameterError, match=message):
+        cm.Pipeline.parse(text, parameters)
+
+
+# any function of the stack
+
+
+def test_a_function_of_the_stack(backend: Backend) -> None:
+    """It sees w_t M_t in the space's coordinates: in full space the updates themselves."""
+    seen = []
+
+    def merge(M: Any) -> Any:
+        seen.append(backend.host(M))
+        return M[0, ...] - 3 * M[1, ...]
+
+    found = cm.merge(backend.updates(FACTORS), merge, space="full", weights=(2.0, 0.5))
+    expected = dense(FACTORS) * [[[2.0]], [[0.5]]]
+    assert isinstance(found, cm.DenseUpdate)
+    assert ratio(seen[0], expected, size(FACTORS), EPS["float64"]) <= THRESHOLD
+    assert ratio(backend.dense(found), expected[0] - 3 * expected[1], size(FACTORS), EPS["float64"]) <= THRESHOLD
+
+
+def test_a_function_after_transforms_and_before_posts() -> None:
+    method = [cm.Dare(0.0), lambda M: M[0] + M[1], "iso"]
+    found = cm.merge(NUMPY.updates(FACTORS), method).to_dense()
+    expected = cm.merge(NUMPY.updates(FACTORS), "iso").to_dense()
+    assert ratio(found, expected, size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
+
+
+@pytest.mark.parametrize("result", [lambda M: M, lambda M: M[0, :2], lambda M: 1.0, lambda M: None])
+def test_a_function_that_returns_something_else(result: Any) -> None:
+    with pytest.raises(
+        cm.ParameterError,
+        match=r"merge function: expected a result of shape \(4, 4\) from a stack of shape \(2, 4, 4\)",
+    ):
+        cm.merge(NUMPY.updates(FACTORS), result)
