@@ -14,6 +14,7 @@ import numpy as np
 
 from .configs import grid, params_for
 from .families import FAMILIES
+from .selecting import Patterns, selects
 
 DATA = Path(__file__).parent / "data"
 FORMAT = "coremerge-conformance-1"
@@ -64,7 +65,7 @@ class Case:
     @property
     def note(self) -> str:
         """What the family of inputs is."""
-        return FAMILIES[self.family][0]
+        return FAMILIES[self.family][0] if self.family in FAMILIES else "drawn at random"
 
     @property
     def tolerance(self) -> float:
@@ -161,7 +162,7 @@ def _load() -> tuple[Case, ...]:
     return tuple(out)
 
 
-def cases(only: str | None = None, skip: str | None = None) -> list[Case]:
-    """All cases, or those whose name contains ``only`` and not ``skip``. Arrays are read-only: ``run``
-    hands out copies."""
-    return [c for c in _load() if (not only or only in c.name) and not (skip and skip in c.name)]
+def cases(only: Patterns = None, skip: Patterns = None) -> list[Case]:
+    """All cases, or those that ``only`` and not ``skip`` names: parts of names, or globs of whole names. Arrays are
+    read-only: ``run`` hands out copies."""
+    return [c for c in _load() if selects(c.name, only, skip)]

@@ -8,8 +8,8 @@ from doubles import Double
 
 from coremerge_ref.conformance.asking import check
 from coremerge_ref.conformance.configs import PRINCIPAL, SPACES, VARIANTS, params_for
-from coremerge_ref.conformance.generate import solve
 from coremerge_ref.conformance.questions import Case, draw, static_size
+from coremerge_ref.conformance.solving import solve
 
 CONFIGS = {**PRINCIPAL, **VARIANTS}
 

@@ -227,7 +227,7 @@ def test_data_are_the_ones_generated():
 )
 def test_expected_values_can_be_computed_again(name):
     pytest.importorskip("mpmath")
-    from coremerge_ref.conformance.generate import solve
+    from coremerge_ref.conformance.solving import solve
 
     case = pick(name)
     again, record = solve(replace(case, expected=None))

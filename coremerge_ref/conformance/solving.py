@@ -1,4 +1,4 @@
-"""Recompute every expected value with the definition: ``python -m coremerge_ref.conformance.generate [--jobs N]``."""
+"""Recompute every expected value with the definition: ``python -m coremerge_ref.conformance.solving [--jobs N]``."""
 
 from __future__ import annotations
 
