@@ -1,5 +1,7 @@
 """Core Space merging of low-rank adapters: the array-API reference implementation (arXiv 2509.17786)."""
 
+from typing import Any
+
 from coremerge_ref.analysis import diagnostics
 from coremerge_ref.analysis.certify import certify
 from coremerge_ref.analysis.explain import explain
@@ -9,6 +11,7 @@ from coremerge_ref.core.merging import merge
 from coremerge_ref.core.models import merge_adapters
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Core, Full, Knots
+from coremerge_ref.core.stages import STAGES, Stage, register
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import (
     AdapterError,
@@ -43,6 +46,7 @@ __all__ = [
     "ParameterError",
     "Pipeline",
     "ShapeError",
+    "Stage",
     "Ta",
     "Ties",
     "Trim",
@@ -56,4 +60,13 @@ __all__ = [
     "project",
     "reconstruct",
     "reference_bases",
+    "register",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The class of a method that is not named above."""
+    for stage in STAGES.values():
+        if stage.__name__ == name and stage.__module__.startswith(f"{__name__}."):
+            return stage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

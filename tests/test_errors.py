@@ -70,7 +70,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
             "Knots: scaled=False is defined for transposed=False alone, as in the paper's code",
             merge(space=cm.Knots(transposed=True, scaled=False)),
         ),
-        (f"method: expected stages among {', '.join(STAGES)}, got 'tie'", merge(method="tie")),
+        (f"method: expected stages among {', '.join(sorted(STAGES))}, got 'tie'", merge(method="tie")),
         ("method: expected stage names, stage objects or a function of a stack, got 3", merge(method=3)),
         (
             "method 'ta+ties': expected transforms, then one merge, then posts, got merge, merge",
@@ -153,9 +153,9 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("drm.drop: expected a number from 0 to below 1, got 1", lambda: cm.Drm(drop=1)),
         ("drm.drop: expected a number from 0 to below 1, got -1", lambda: cm.Drm(drop=-1)),
         ("drm.drop: expected a number from 0 to below 1, got ''", lambda: cm.Drm(drop="")),
-        ("drm.rank_cut: expected a number in [0, 1), got 1", lambda: cm.Drm(rank_cut=1)),
-        ("drm.rank_cut: expected a number in [0, 1), got -1", lambda: cm.Drm(rank_cut=-1)),
-        ("drm.rank_cut: expected a number in [0, 1), got ''", lambda: cm.Drm(rank_cut="")),
+        ("drm.rank_cut: expected a number from 0 to below 1, got 1", lambda: cm.Drm(rank_cut=1)),
+        ("drm.rank_cut: expected a number from 0 to below 1, got -1", lambda: cm.Drm(rank_cut=-1)),
+        ("drm.rank_cut: expected a number from 0 to below 1, got ''", lambda: cm.Drm(rank_cut="")),
     ],
     "ShapeError": [
         ("factor B: expected at least 2 dimensions, got shape (3,)", lambda: cm.LowRankUpdate(np.ones(3), A)),

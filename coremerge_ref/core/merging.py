@@ -12,9 +12,9 @@ from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Core, Space, as_space
 from coremerge_ref.core.stack import Merged, Stack, check_weights
+from coremerge_ref.core.stages import ORTHOGONAL
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates
 from coremerge_ref.errors import ParameterError, ShapeError
-from coremerge_ref.methods.base import ORTHOGONAL
 
 
 @dataclass(frozen=True)

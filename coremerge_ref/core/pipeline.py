@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, MERGE, STAGES, TRANSFORM, Custom, Stage
 from coremerge_ref.errors import ParameterError
-from coremerge_ref.methods import STAGES, Custom, Stage, Ta
-from coremerge_ref.methods.base import EQUIVARIANCES, MERGE, POST, TRANSFORM
 
+DEFAULT_MERGE = "ta"
 Method = str | Stage | Sequence[Any] | Callable[[Any], Any]
 
 
@@ -25,9 +25,9 @@ class Pipeline:
         made = [_as_stage(stage) for stage in stages]
         kinds = [stage.kind for stage in made]
         if MERGE not in kinds:
-            made.insert(sum(kind == TRANSFORM for kind in kinds), Ta())
+            made.insert(sum(kind == TRANSFORM for kind in kinds), STAGES[DEFAULT_MERGE]())
             kinds = [stage.kind for stage in made]
-        order = [(TRANSFORM, MERGE, POST).index(kind) for kind in kinds]
+        order = [KINDS.index(kind) for kind in kinds]
         if order != sorted(order) or kinds.count(MERGE) != 1:
             written = "+".join(stage.name for stage in made)
             raise ParameterError(
@@ -97,7 +97,7 @@ def _as_stage(given: Any) -> Stage:
 
 def _by_name(name: str, parameters: Mapping[str, Any]) -> Stage:
     if name not in STAGES:
-        raise ParameterError(f"method: expected stages among {', '.join(STAGES)}, got {name!r}")
+        raise ParameterError(f"method: expected stages among {', '.join(sorted(STAGES))}, got {name!r}")
     known = [field.name for field in fields(STAGES[name])]  # type: ignore[arg-type]
     unknown = [key for key in parameters if key not in known]
     if unknown:

@@ -1,7 +1,10 @@
-"""The table of stages: a new method is one new file here and one line below."""
+"""The methods, one file each. Every file here is imported, and its class registers itself: a method is one new file."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
+from coremerge_ref.core.stages import STAGES, Custom, Stage
 from coremerge_ref.methods.arithmetic import Mean, Ta
-from coremerge_ref.methods.base import Custom, Stage
 from coremerge_ref.methods.cart import Cart
 from coremerge_ref.methods.dare import Dare
 from coremerge_ref.methods.drm import Drm
@@ -11,8 +14,7 @@ from coremerge_ref.methods.ties import Ties
 from coremerge_ref.methods.trim import Trim
 from coremerge_ref.methods.tsv import Tsv
 
-STAGES: dict[str, type[Stage]] = {
-    stage.name: stage for stage in (Ta, Mean, Trim, Ties, Dare, Tsv, Cart, Iso, IsoCts, Drm)
-}
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["STAGES", "Cart", "Custom", "Dare", "Drm", "Iso", "IsoCts", "Mean", "Stage", "Ta", "Ties", "Trim", "Tsv"]

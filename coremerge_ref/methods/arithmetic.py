@@ -7,9 +7,10 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
-from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.methods.base import MERGE, Stage, register
 
 
+@register
 @dataclass(frozen=True)
 class Ta(Stage):
     """Task arithmetic Σ_t w_t M_t (Ilharco et al., 2023). weights: one a task; None takes those given to merge."""
@@ -24,6 +25,7 @@ class Ta(Stage):
         return stack.merged(array_namespace(stack.M).sum(stack.weigh() * stack.M, axis=0))
 
 
+@register
 @dataclass(frozen=True)
 class Mean(Stage):
     """Σ_t w_t M_t / Σ_t w_t. ParameterError where Σ_t w_t = 0."""

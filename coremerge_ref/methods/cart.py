@@ -7,10 +7,11 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.methods.base import MERGE, Stage, register
 from coremerge_ref.methods.tsv import leading_triplets
 
 
+@register
 @dataclass(frozen=True)
 class Cart(Stage):
     """M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient.

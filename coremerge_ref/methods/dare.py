@@ -10,9 +10,10 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.errors import ShapeError
-from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage
+from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage, register
 
 
+@register
 @dataclass(frozen=True)
 class Dare(Stage):
     """M_t ∘ Z_t / (1 − drop), Z_t ~ Bernoulli(1 − drop); drop is the share dropped (PEFT's density is 1 − drop).
@@ -31,8 +32,8 @@ class Dare(Stage):
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
 
     def __post_init__(self) -> None:
-        self.check(isinstance(self.drop, float | int) and 0 <= self.drop < 1, "drop", "a number from 0 to below 1")
-        self.check(isinstance(self.seed, int) and not isinstance(self.seed, bool), "seed", "an integer")
+        self.check_share("drop")
+        self.check_integer("seed")
         self.check_choice("rescale", ("inverse", "l1", "none"))
 
     def apply(self, item: Stack) -> Stack:

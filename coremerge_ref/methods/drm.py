@@ -8,11 +8,12 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage
+from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage, register
 from coremerge_ref.methods.ties import signs
 from coremerge_ref.methods.trim import largest
 
 
+@register
 @dataclass(frozen=True)
 class Drm(Stage):
     """Decompose [M_1 … M_T] = U S [V_1 … V_T], renormalize the rows of each V_t, prune, elect signs, average.
@@ -37,8 +38,8 @@ class Drm(Stage):
 
     def __post_init__(self) -> None:
         self.check_choice("direction", ("horizontal", "vertical"))
-        self.check(isinstance(self.drop, float | int) and 0 <= self.drop < 1, "drop", "a number from 0 to below 1")
-        self.check(isinstance(self.rank_cut, float | int) and 0 <= self.rank_cut < 1, "rank_cut", "a number in [0, 1)")
+        self.check_share("drop")
+        self.check_share("rank_cut")
 
     def apply(self, item: Stack) -> Merged:
         """The merged matrix; info["rank"] is the rank kept."""

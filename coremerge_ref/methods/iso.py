@@ -7,9 +7,10 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.stack import Merged, smaller
-from coremerge_ref.methods.base import ORTHOGONAL, POST, UNKNOWN, Stage
+from coremerge_ref.methods.base import ORTHOGONAL, POST, UNKNOWN, Stage, register
 
 
+@register
 @dataclass(frozen=True)
 class Iso(Stage):
     """σ̄ · P Qᵀ of the merged M = P S Qᵀ.

@@ -7,10 +7,11 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.methods.base import MERGE, Stage, register
 from coremerge_ref.methods.tsv import beside, leading_triplets, orthogonalized, side_by_side
 
 
+@register
 @dataclass(frozen=True)
 class IsoCts(Stage):
     """The top common directions of Σ_t M_t beside each task's leading residual ones, all at the mean singular value.

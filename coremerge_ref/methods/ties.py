@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage
+from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage, register
 from coremerge_ref.methods.trim import KEEPS, SCOPES, Trim
 
 _CHOICES = {
@@ -21,6 +21,7 @@ _CHOICES = {
 }
 
 
+@register
 @dataclass(frozen=True)
 class Ties(Stage):
     """Trim each task, elect signs, merge what agrees; defaults are those of the Core Space paper's code.

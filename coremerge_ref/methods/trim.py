@@ -8,11 +8,12 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack, whole
-from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage
+from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage, register
 
 KEEPS, SCOPES = ("threshold", "exact"), ("tensor", "model")
 
 
+@register
 @dataclass(frozen=True)
 class Trim(Stage):
     """Keep the K = int(d · density) largest magnitudes of each M_t, d the live size rows · cols.

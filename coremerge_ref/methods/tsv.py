@@ -8,9 +8,10 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.methods.base import MERGE, Stage, register
 
 
+@register
 @dataclass(frozen=True)
 class Tsv(Stage):
     """polar([P_t]) · blkdiag(S_t) · polar([Q_t])ᵀ, where M_t ≈ P_t S_t Q_tᵀ are the k leading triplets of each task.

@@ -7,19 +7,10 @@ from backends import BACKENDS, EPS, Backend
 
 import coremerge_ref as cm
 from coremerge_ref.core.pipeline import as_pipeline
-from coremerge_ref.methods import STAGES
-from coremerge_ref.methods.base import EQUIVARIANCES
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
 FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=2).build()
 NUMPY = BACKENDS["numpy"]
-NAMES = ["ta", "mean", "trim", "ties", "dare", "tsv", "cart", "iso", "iso_cts", "drm"]
-
-
-def test_every_stage_of_the_table_is_there() -> None:
-    assert list(STAGES) == NAMES
-    assert all(getattr(cm, stage.__name__) is stage for stage in STAGES.values())
-    assert all(STAGES[name]().equivariance in EQUIVARIANCES for name in NAMES)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +66,7 @@ def test_a_pipeline_is_as_equivariant_as_its_weakest_stage(method: Any, weakest:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("tsw", "method: expected stages among ta, mean, trim, .*, got 'tsw'"),
+        ("tsw", "method: expected stages among cart, .*, trim, tsv, got 'tsw'"),
         ("", "method: expected stages among .*, got ''"),
         ("ties+", "method: expected stages among .*, got ''"),
         ("ta+tsv", r"method 'ta\+tsv': expected transforms, then one merge, then posts, got merge, merge"),

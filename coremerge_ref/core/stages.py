@@ -1,0 +1,149 @@
+"""What a stage is: transform (stack → stack), merge (stack → matrix) or post (matrix → matrix); and the table of them.
+
+The core imports no method: a method's class puts itself in the table STAGES by `@register`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, TypeVar
+
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.errors import ParameterError
+
+TRANSFORM, MERGE, POST = KINDS = ("transform", "merge", "post")
+
+# How a stage commutes with changes of frame, from strong to weak. ORTHOGONAL: with all partial isometries that keep the
+# M_t, hence one ΔW in every space. SIGNED_PERMUTATION: with those alone, hence the result depends on the basis.
+ORTHOGONAL, SIGNED_PERMUTATION, UNKNOWN = EQUIVARIANCES = ("orthogonal", "signed-permutation", "unknown")
+
+
+class Stage:
+    """One step of a pipeline, a frozen dataclass of its parameters; knows nothing of spaces.
+
+    Stages act on a list, one item a group of layers of equal shape, because some thresholds look at the whole model.
+    name: how pipelines call it. kind: one of KINDS. commutes_with: one of EQUIVARIANCES. source: what defines it.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    commutes_with: ClassVar[str] = ORTHOGONAL
+    source: ClassVar[str] = ""
+
+    @property
+    def equivariance(self) -> str:
+        """What the stage, with its parameters, commutes with: one of EQUIVARIANCES."""
+        return self.commutes_with
+
+    @property
+    def whole_model(self) -> bool:
+        """Whether all layers are needed at once."""
+        return False
+
+    def __call__(self, items: list[Any]) -> list[Any]:
+        """One result for each item."""
+        return [self.apply(item) for item in items]
+
+    def apply(self, item: Any) -> Any:
+        """The result for one group of layers."""
+        raise ParameterError(f"stage {type(self).__name__}: defines neither apply nor __call__")
+
+    def check(self, holds: bool, parameter: str, expected: str) -> None:
+        """ParameterError naming the stage, the parameter and its value unless `holds`."""
+        if not holds:
+            raise ParameterError(f"{self.name}.{parameter}: expected {expected}, got {getattr(self, parameter)!r}")
+
+    def check_choice(self, parameter: str, choices: tuple[str, ...]) -> None:
+        """ParameterError unless the parameter is one of `choices`."""
+        self.check(getattr(self, parameter) in choices, parameter, f"one of {', '.join(choices)}")
+
+    def check_fraction(self, parameter: str) -> None:
+        """ParameterError unless the parameter is a number in (0, 1]; it becomes Python's float."""
+        self.check_number(parameter, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+
+    def check_share(self, parameter: str) -> None:
+        """ParameterError unless the parameter is a number in [0, 1); it becomes Python's float."""
+        self.check_number(parameter, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+    def check_finite(self, parameter: str) -> None:
+        """ParameterError unless the parameter is a finite number; it becomes Python's float."""
+        self.check_number(parameter, math.isfinite, "a finite number")
+
+    def check_number(self, parameter: str, holds: Callable[[float], bool], expected: str) -> None:
+        """ParameterError unless the parameter is a number of any type for which `holds`; it becomes Python's float."""
+        value = getattr(self, parameter)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        self.check(number and holds(float(value)), parameter, expected)
+        object.__setattr__(self, parameter, float(value))
+
+    def check_integer(self, parameter: str, least: int | None = None, expected: str = "an integer") -> None:
+        """ParameterError unless the parameter is an integer of any type, at least `least`; it becomes Python's int."""
+        value = getattr(self, parameter)
+        number = isinstance(value, Integral) and not isinstance(value, bool)
+        self.check(number and (least is None or int(value) >= least), parameter, expected)
+        object.__setattr__(self, parameter, int(value))
+
+    def check_rank(self, parameter: str) -> None:
+        """ParameterError unless the parameter is None or an integer of at least 1, which becomes Python's int."""
+        if getattr(self, parameter) is not None:
+            self.check_integer(parameter, 1, "an integer of at least 1, or None")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+
+STAGES: dict[str, type[Stage]] = {}
+StageType = TypeVar("StageType", bound=type[Stage])
+
+
+def register(cls: StageType) -> StageType:
+    """Decorator: makes a stage's class usable by its name wherever methods are named, and returns it.
+
+    Raises ParameterError for what is no frozen dataclass that derives from Stage, for a name, kind or commutes_with
+    that is none, and for a name that another class has. A class defined again in the same module replaces itself.
+    """
+    where = getattr(cls, "__qualname__", repr(cls))
+    if not (isinstance(cls, type) and issubclass(cls, Stage) and is_dataclass(cls)):
+        raise ParameterError(f"register: expected a dataclass that derives from Stage, got {where}")
+    if not cls.__dataclass_params__.frozen:
+        raise ParameterError(f"register: expected {where} to be a frozen dataclass; write @dataclass(frozen=True)")
+    name = getattr(cls, "name", None)
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ParameterError(f"register: expected {where}.name to be a word such as 'ties', got {name!r}")
+    for attribute, known in (("kind", KINDS), ("commutes_with", EQUIVARIANCES)):
+        value = getattr(cls, attribute, None)
+        if value not in known:
+            expected = f"{where}.{attribute} to be one of {', '.join(known)}"
+            raise ParameterError(f"register: expected {expected}, got {value!r}")
+    other = STAGES.get(name)
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ParameterError(
+            f"register: expected {where}.name to be one that no other stage has, got {name!r}, which is "
+            f"{other.__module__}.{other.__qualname__}"
+        )
+    STAGES[name] = cls
+    return cls
+
+
+@dataclass(frozen=True)
+class Custom(Stage):
+    """A user's own function of the weighted stack M (T, …, p, q), returning (…, p, q): any merging technique."""
+
+    function: Callable[[Any], Any]
+    name: ClassVar[str] = "custom"
+    kind: ClassVar[str] = MERGE
+    commutes_with: ClassVar[str] = UNKNOWN
+
+    def apply(self, item: Stack) -> Merged:
+        """Calls the function; ParameterError if what it returns has another shape than one task's matrix."""
+        stack = item.weighted()
+        M = self.function(stack.M)
+        if tuple(getattr(M, "shape", ())) != tuple(stack.M.shape[1:]):
+            raise ParameterError(
+                f"merge function: expected a result of shape {tuple(stack.M.shape[1:])} from a stack of shape "
+                f"{tuple(stack.M.shape)}, got {tuple(getattr(M, 'shape', ()))}"
+            )
+        return stack.merged(M)

@@ -1,0 +1,151 @@
+"""The table of stages: every method of ours is in it, and what register takes and refuses; numbers as parameters."""
+
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref.core.stages import MERGE, SIGNED_PERMUTATION, STAGES, TRANSFORM, Stage, register
+
+METHODS = Path(cm.__file__).parent / "methods"
+
+
+@pytest.fixture(autouse=True)
+def _table() -> Iterator[None]:
+    """The table as it was, whatever a test registers."""
+    before = dict(STAGES)
+    yield
+    STAGES.clear()
+    STAGES.update(before)
+
+
+def test_every_class_of_the_methods_folder_is_in_the_table_and_in_the_package() -> None:
+    defined = {stage.__name__ for stage in STAGES.values()}
+    written = {
+        line.split("(")[0].removeprefix("class ")
+        for file in METHODS.glob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.startswith("class ") and "(Stage)" in line
+    }
+    assert written
+    assert written == defined
+    assert all(getattr(cm, stage.__name__) is stage for stage in STAGES.values())
+    assert all(name == stage.name for name, stage in STAGES.items())
+
+
+def test_what_is_no_method_is_no_attribute_of_the_package() -> None:
+    @register
+    @dataclass(frozen=True)
+    class Mine(Stage):
+        name: ClassVar[str] = "mine"
+        kind: ClassVar[str] = MERGE
+
+    for name in ("Mine", "Tsw"):
+        with pytest.raises(AttributeError, match=f"module 'coremerge_ref' has no attribute '{name}'"):
+            getattr(cm, name)
+
+
+def test_a_registered_class_is_used_by_name() -> None:
+    @cm.register
+    @dataclass(frozen=True)
+    class Doubled(cm.Stage):
+        factor: float = 2.0
+        name: ClassVar[str] = "doubled"
+        kind: ClassVar[str] = TRANSFORM
+        commutes_with: ClassVar[str] = SIGNED_PERMUTATION  # full space then computes with the entries themselves
+
+        def apply(self, item: Any) -> Any:
+            return item.with_entries(self.factor * item.M)
+
+    assert cm.Pipeline.parse("doubled+ta", {"doubled": {"factor": 3.0}}).stages == (Doubled(3.0), cm.Ta())
+    updates = [(np.ones((2, 1)), np.ones((1, 3)))] * 2
+    assert np.array_equal(cm.merge(updates, "doubled", "full").to_dense(), np.full((2, 3), 4.0))
+    first = Doubled
+
+    @cm.register
+    @dataclass(frozen=True)
+    class Doubled(cm.Stage):  # type: ignore[no-redef]  # run again, as in a notebook
+        name: ClassVar[str] = "doubled"
+        kind: ClassVar[str] = TRANSFORM
+
+    assert STAGES["doubled"] is Doubled is not first
+
+
+@dataclass(frozen=True)
+class Fine(Stage):
+    name: ClassVar[str] = "fine"
+    kind: ClassVar[str] = MERGE
+
+
+@dataclass
+class Thawed(Stage):
+    name: ClassVar[str] = "thawed"
+    kind: ClassVar[str] = MERGE
+
+
+class Bare(Stage):
+    name: ClassVar[str] = "bare"
+    kind: ClassVar[str] = MERGE
+
+
+def _changed(**attributes: Any) -> type:
+    return dataclass(frozen=True)(type("Changed", (Fine,), attributes))
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (dict, "register: expected a dataclass that derives from Stage, got dict"),
+        (3, "register: expected a dataclass that derives from Stage, got 3"),
+        (Fine(), "register: expected a dataclass that derives from Stage, got Fine()"),
+        (Bare, "register: expected a dataclass that derives from Stage, got Bare"),
+        (Thawed, "register: expected Thawed to be a frozen dataclass; write @dataclass(frozen=True)"),
+        (_changed(name="a+b"), "register: expected Changed.name to be a word such as 'ties', got 'a+b'"),
+        (_changed(name=None), "register: expected Changed.name to be a word such as 'ties', got None"),
+        (_changed(kind="merger"), "expected Changed.kind to be one of transform, merge, post, got 'merger'"),
+        (
+            _changed(commutes_with="all"),
+            "expected Changed.commutes_with to be one of orthogonal, signed-permutation, unknown, got 'all'",
+        ),
+        (
+            _changed(name="ties"),
+            "expected Changed.name to be one that no other stage has, got 'ties', which is "
+            "coremerge_ref.methods.ties.Ties",
+        ),
+    ],
+)
+def test_classes_refused(cls: Any, message: str) -> None:
+    before = dict(STAGES)
+    with pytest.raises(cm.ParameterError) as error:
+        register(cls)
+    assert message in str(error.value)
+    assert before == STAGES
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (cm.Tsv(k=np.int64(3)), cm.Tsv(k=3)),
+        (cm.Trim(density=np.float32(0.25)), cm.Trim(density=0.25)),
+        (cm.Trim(density=1), cm.Trim(density=1.0)),
+        (cm.Dare(drop=Fraction(1, 2), seed=np.uint8(7)), cm.Dare(drop=0.5, seed=7)),
+        (cm.Cart(coefficient=np.float16(0.5)), cm.Cart(coefficient=0.5)),
+        (cm.Drm(drop=np.float64(0.5), rank_cut=0), cm.Drm(drop=0.5, rank_cut=0.0)),
+    ],
+)
+def test_numbers_of_any_type_become_pythons_own(given: Stage, plain: Stage) -> None:
+    assert given == plain
+    assert {k: type(v) for k, v in given.parameters.items()} == {k: type(v) for k, v in plain.parameters.items()}
+    with pytest.raises(FrozenInstanceError):
+        given.name = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", [True, "1", None, 1 + 0j, [0.5], np.array([0.5]), float("nan")])
+def test_what_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(cm.ParameterError, match=r"trim\.density: expected a number above 0 and at most 1, got "):
+        cm.Trim(density=value)
