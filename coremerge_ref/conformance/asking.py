@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .diagnosis import OVERFLOW, diagnose, diagnose_all, overflows
+from .diagnosis import OVERFLOW, Diagnosis, causes, diagnose, diagnose_all, overflows
 from .questions import Case
 from .questions import cases as all_cases
 from .report import Report, Result
@@ -57,8 +57,14 @@ def check(fn: Function, case: Case) -> Result:
     """One case: call, judge, diagnose."""
     result, answer = ask(fn, case)
     if result.verdict == "fail" and answer is not None:
-        result.diagnosis = diagnose(case, answer) or result.diagnosis
+        name(result, diagnose(case, answer))
     return result
+
+
+def name(result: Result, diagnosis: Diagnosis, cause: str = "") -> None:
+    """Write a diagnosis into a result."""
+    result.diagnosis = diagnosis.text or result.diagnosis
+    result.mistakes, result.cause = diagnosis.mistakes, cause or result.diagnosis
 
 
 def ask(fn: Function, case: Case) -> tuple[Result, Any]:
@@ -88,10 +94,9 @@ def run(
     asked = [ask(fn, case) for case in chosen]
     report = Report([result for result, _ in asked])
     failed = [(r, x) for r, x in asked if r.verdict == "fail" and x is not None]
-    for (result, _), text in zip(
-        failed, diagnose_all([(r.case, x) for r, x in failed]) if diagnoses else [], strict=False
-    ):
-        result.diagnosis = text or result.diagnosis
+    found = diagnose_all([(r.case, x) for r, x in failed]) if diagnoses else []
+    for (result, _), diagnosis, cause in zip(failed, found, causes(found), strict=False):
+        name(result, diagnosis, cause)
     seen: set[tuple[str, str]] = set()
     for result in report.results if repeat else []:
         kind = (result.case.config, result.case.space)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .mistakes import MISTAKES, SINGLE_PRECISION
 from .model import svd
+from .precision import Precision
 from .questions import Case, norm
+from .verdict import asked
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """``text``: one line on one answer, the same whatever else failed. ``mistakes``: the known ones that give exactly
+    this output, "one+other" where it takes two at once."""
+
+    text: str = ""
+    mistakes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
 
 NULL = {"iso": "null vectors used in Iso", "tsv": "null vectors used in TSV", "iso_cts": "null vectors used in Iso-CTS"}
 OVERFLOW = "the inputs overflow in single precision"
@@ -83,7 +99,34 @@ def by_structure(case: Case, answer: Any) -> str:
     return ""
 
 
-def diagnose(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> str:
+def diagnose(case: Case, answer: Any, precision: str | Precision | None = None) -> Diagnosis:
+    """What is known of one wrong answer, at the case's precision or the one given."""
+    return diagnose_all([(case, answer)], precision)[0]
+
+
+def diagnose_all(
+    failures: Sequence[tuple[Case, Any]], precision: str | Precision | None = None
+) -> list[Diagnosis]:  # fmt: skip
+    """One diagnosis per failing case."""
+    if precision is not None:
+        failures = [(asked(case, precision), answer) for case, answer in failures]
+    return [Diagnosis(text, (text,) if text in MISTAKES else ()) for text in _texts(failures)]
+
+
+def causes(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Per failing case the mistake that explains it: as few as explain all, those that explain most first; the text
+    where no mistake does."""
+    rest = [set(d.mistakes) for d in diagnoses]
+    out = [d.text if not d.mistakes else "" for d in diagnoses]
+    while votes := Counter(name for names in rest for name in names):
+        first = max(votes, key=lambda name: votes[name])
+        for i, names in enumerate(rest):
+            if first in names:
+                out[i], rest[i] = first, set()
+    return out
+
+
+def _first(case: Case, answer: Any, names: Iterable[str]) -> str:
     """Name of the first of ``names`` that reproduces the answer, or what its structure tells; empty for neither."""
     found = plain(case, answer)
     if found is not None or case.expected is None:
@@ -91,7 +134,7 @@ def diagnose(case: Case, answer: Any, names: Iterable[str] = MISTAKES) -> str:
     return next(iter(matching(case, answer, names)), "") or by_structure(case, answer)
 
 
-def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
+def _texts(failures: Sequence[tuple[Case, Any]]) -> list[str]:
     """One diagnosis per failing case. A mistake that explains many cases comes before one that explains few."""
     open_cases = [(c, x) for c, x in failures if plain(c, x) is None]
     step = max(1, len(open_cases) // PROBES)
@@ -100,7 +143,7 @@ def diagnose_all(failures: Sequence[tuple[Case, Any]]) -> list[str]:
     rest = [name for name in MISTAKES if name not in votes]
     out, tried = [], 0
     for case, answer in failures:
-        text = diagnose(case, answer, order)
+        text = _first(case, answer, order)
         if not text and plain(case, answer) is None and tried < PROBES:
             tried += 1
             text = next(iter(matching(case, answer, rest)), "")

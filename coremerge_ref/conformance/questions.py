@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import numpy as np
 
 from .configs import grid, params_for
 from .families import FAMILIES
+from .precision import FLOAT64, Precision, as_precision
 from .selecting import Patterns, selects
 
 DATA = Path(__file__).parent / "data"
 FORMAT = "coremerge-conformance-1"
 SAFETY = 50.0
-EPS = 2.0**-52
+EPS = FLOAT64.eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,16 @@ class Case:
     live: tuple[int, int] = (0, 0)
     reasons: tuple[str, ...] = ()
     undecided: np.ndarray | None = field(default=None, repr=False)
+    precision: Precision = FLOAT64
+
+    def at(self, precision: str | Precision) -> Case | None:
+        """The case as it is judged for an implementation that computes in ``precision``; None where it is not asked:
+        the numbers are out of its range."""
+        precision = as_precision(precision)
+        if precision == self.precision:
+            return self
+        tops = [float(np.max(np.abs(x), initial=0.0)) for b, a, _ in self.updates for x in (b, a)]
+        return replace(self, precision=precision) if all(map(precision.holds, tops)) else None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,7 +82,7 @@ class Case:
     def tolerance(self) -> float:
         """50 κ eps ‖scale‖ and the rounding of the expected value itself."""
         assert self.expected is not None
-        return SAFETY * EPS * self.bound + 2 * self.expected_error
+        return SAFETY * self.precision.eps * self.bound + 2 * self.expected_error
 
     @property
     def expected_error(self) -> float:
@@ -137,8 +148,6 @@ def input_cases(stored: dict[str, np.ndarray] | None = None) -> Iterator[Case]:
 
 @cache
 def _load() -> tuple[Case, ...]:
-    from dataclasses import replace
-
     from safetensors.numpy import load_file
 
     index = json.loads((DATA / "cases.json").read_text())
@@ -162,7 +171,7 @@ def _load() -> tuple[Case, ...]:
     return tuple(out)
 
 
-def cases(only: Patterns = None, skip: Patterns = None) -> list[Case]:
-    """All cases, or those that ``only`` and not ``skip`` names: parts of names, or globs of whole names. Arrays are
-    read-only: ``run`` hands out copies."""
-    return [c for c in _load() if selects(c.name, only, skip)]
+def cases(only: Patterns = None, skip: Patterns = None, precision: str | Precision = FLOAT64) -> list[Case]:
+    """All cases asked in ``precision``, or those that ``only`` and not ``skip`` names: parts of names, or globs of whole
+    names. Arrays are read-only: ``run`` hands out copies."""
+    return [at for c in _load() if selects(c.name, only, skip) and (at := c.at(precision)) is not None]

@@ -13,13 +13,17 @@ from .questions import Case
 @dataclass
 class Result:
     """``ratio``: error in units of the case's tolerance. ``diagnosis``: the known mistake that gives this output,
-    or why the answer was refused. ``expected_failure``: the reason given for expecting the failure, or empty."""
+    or why the answer was refused, the same whatever else failed. ``mistakes``: ids of all known ones that give it.
+    ``cause``: the one that explains most of the run's failures, or the diagnosis; what failures are grouped by.
+    ``expected_failure``: the reason given for expecting the failure, or empty."""
 
     case: Case
     verdict: str
     ratio: float = 0.0
     diagnosis: str = ""
     expected_failure: str = ""
+    mistakes: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def ok(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .model import frame, svd
+from .precision import FLOAT32, FLOAT64, Precision, as_precision
 from .questions import EPS, SAFETY, Case, norm
 
 VERDICTS = ("pass", "fail", "ambiguous", "error", "unsupported")
@@ -21,8 +23,9 @@ def output_rounding(case: Case, actual: NDArray[Any]) -> float:
     return _SMALL.get(name, 0.0) if name in of_inputs and "float64" not in of_inputs else 0.0
 
 
-def judge(case: Case, answer: Any) -> tuple[str, float, str]:
-    """(verdict, error in units of the tolerance, reason)."""
+def judge(case: Case, answer: Any, precision: str | Precision | None = None) -> tuple[str, float, str]:
+    """(verdict, error in units of the tolerance, reason), at the case's precision or the one given."""
+    case = case if precision is None else asked(case, precision)
     actual = np.asarray(answer)
     if actual.shape != case.shape:
         return "fail", float("inf"), f"shape {actual.shape} where {case.shape} is expected"
@@ -47,6 +50,32 @@ def judge(case: Case, answer: Any) -> tuple[str, float, str]:
     if worst <= 1:
         return "ambiguous", worst, "; ".join(case.reasons)
     return "fail", worst, f"ill-posed ({'; '.join(case.reasons)}), but {what} is determined"
+
+
+def asked(case: Case, precision: str | Precision) -> Case:
+    """The case at a precision it is asked in."""
+    at = case.at(precision)
+    if at is None:
+        raise ValueError(f"{case.name} is not asked in {as_precision(precision).name}: its numbers are out of range")
+    return at
+
+
+def detect(answered: Iterable[tuple[Case, Any]]) -> Precision:
+    """The precision that an implementation computes in: float32 where most answers are single-precision numbers, or
+    where more than twice as many are right in float32 as in float64 (and not a few by chance)."""
+    single = count = 0
+    right = {FLOAT64: 0, FLOAT32: 0}
+    for case, answer in answered:
+        actual = np.asarray(answer)
+        if not case.well_posed or actual.shape != case.shape or actual.dtype.kind not in "fiub" or not actual.any():
+            continue
+        count += 1
+        with np.errstate(over="ignore", under="ignore"):
+            single += bool(np.all(actual.astype(np.float32).astype(np.float64) == actual.astype(np.float64)))
+        for precision in right:
+            at = case.at(precision)
+            right[precision] += at is not None and judge(at, actual)[0] == "pass"
+    return FLOAT32 if right[FLOAT32] > max(2 * right[FLOAT64], count / 8) or single > count / 2 else FLOAT64
 
 
 def determined(case: Case, x: NDArray[Any], updates: Any, tolerance: float) -> tuple[float, str]:
@@ -90,4 +119,4 @@ def entries_in_question(
     return norm(np.where(case.undecided, 0, inner)) / tolerance, "every entry outside those in question"
 
 
-__all__ = ["EPS", "SAFETY", "VERDICTS", "determined", "judge", "output_rounding"]
+__all__ = ["EPS", "SAFETY", "VERDICTS", "detect", "determined", "judge", "output_rounding"]
