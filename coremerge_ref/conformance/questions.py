@@ -172,6 +172,6 @@ def _load() -> tuple[Case, ...]:
 
 
 def cases(only: Patterns = None, skip: Patterns = None, precision: str | Precision = FLOAT64) -> list[Case]:
-    """All cases asked in ``precision``, or those that ``only`` and not ``skip`` names: parts of names, or globs of whole
-    names. Arrays are read-only: ``run`` hands out copies."""
+    """All cases asked in ``precision``, or those that ``only`` and not ``skip`` names: parts of names, or globs of
+    whole names. Arrays are read-only: ``run`` hands out copies."""
     return [at for c in _load() if selects(c.name, only, skip) and (at := c.at(precision)) is not None]
