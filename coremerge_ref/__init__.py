@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coremerge_ref.analysis import diagnostics
+from coremerge_ref.analysis import diagnostics  # noqa: F401  (cm.diagnostics)
 from coremerge_ref.analysis.certify import certify
 from coremerge_ref.analysis.explain import explain
 from coremerge_ref.core.core_space import project, reconstruct, reference_bases
@@ -52,7 +52,6 @@ __all__ = [
     "Trim",
     "Tsv",
     "certify",
-    "diagnostics",
     "explain",
     "merge",
     "merge_adapters",
