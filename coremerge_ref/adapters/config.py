@@ -1,14 +1,12 @@
 """adapter_config.json: the fields that say what the tensors mean, and those that make it no low-rank product."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
-from coremerge_ref.adapters.files import read_json, shown
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.errors import AdapterError
-
-NAME = "adapter_config.json"
 
 
 def _off_if_null(value: Any) -> Any:
@@ -26,28 +24,72 @@ Text = Annotated[str, Field(strict=True)]
 
 
 class AdapterConfig(BaseModel):
-    """The part of a PEFT config that merging needs, checked; other fields are kept in `model_extra`."""
+    """The part of a PEFT config that merging needs, checked; other fields are kept in `model_extra`.
+
+    Readers of other PEFT types add their fields in a class of their own; readers of other formats fill in what they
+    know.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
+    default_rank: ClassVar[int] = 8  # PEFT's, where the file has none
 
-    peft_type: Literal["LORA", "VERA"]
-    r: Rank | None = None  # None: PEFT's default
+    peft_type: Text = "LORA"
+    r: Rank | None = None
     lora_alpha: Alpha = 8.0
     use_rslora: Flag = False
     fan_in_fan_out: Flag = False
     rank_pattern: Annotated[dict[str, Rank], BeforeValidator(_empty_if_null)] = Field(default_factory=dict)
     alpha_pattern: Annotated[dict[str, Alpha], BeforeValidator(_empty_if_null)] = Field(default_factory=dict)
-    save_projection: Flag = True
+    target_parameters: Annotated[list[Text], BeforeValidator(lambda value: value or [])] = Field(default_factory=list)
     bias: Text | None = "none"
     base_model_name_or_path: Text | None = None
     task_type: Text | None = None
     revision: Text | None = None
+    peft_version: Text | None = None
     auto_mapping: dict[str, Any] | None = None
 
     @property
     def rank(self) -> int:
         """r, or what PEFT takes where the file has none."""
-        return {"LORA": 8, "VERA": 256}[self.peft_type] if self.r is None else self.r
+        return self.default_rank if self.r is None else self.r
+
+    @classmethod
+    def checked(cls, path: Path, fields: dict[str, Any], harmless: frozenset[str]) -> Self:
+        """`fields` of the config at `path` as a config.
+
+        harmless: fields of this kind of adapter, beyond those of all, that do not concern what the tensors mean.
+        AdapterError if a field has the wrong type, or the adapter is not a plain low-rank product; the message names
+        the field and what to do.
+        """
+        try:
+            config = cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise AdapterError(
+                f"{shown(path)}: field {shown(where)}: {first['msg']}, got {shown(repr(first['input']))}; "
+                "correct the config"
+            ) from error
+        for complaint in config.complaints(harmless):
+            raise AdapterError(f"{shown(path)}: {complaint}")
+        return config
+
+    def complaints(self, harmless: frozenset[str]) -> list[str]:
+        """What in the config makes the adapter no plain product, each with what to do."""
+        extra = self.model_extra or {}
+        found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in _REFUSED.items() if extra.get(field)]
+        if self.bias not in (None, "none"):
+            found.append(
+                f"bias: trained biases ({shown(self.bias)}) are refused; retrain with bias='none', "
+                "or set it to 'none' if the file holds no bias"
+            )
+        for field in sorted(extra.keys() - _HARMLESS - harmless - _REFUSED.keys()):
+            if extra[field]:
+                found.append(
+                    f"{shown(field)}: unknown field (PEFT 0.21 has none); "
+                    "remove it if it does not change the forward pass"
+                )
+        return found
 
 
 _RETRAIN = "retrain without it"
@@ -62,7 +104,6 @@ _REFUSED: dict[str, tuple[str, str]] = {
         "retrain without modules_to_save, or merge those apart",
     ),
     "trainable_token_indices": ("trained token embeddings", "retrain without trainable_token_indices"),
-    "target_parameters": ("LoRA on bare parameters, such as stacked experts", "target modules instead"),
     "layer_replication": ("replicated layers: the base model has another shape", _RETRAIN),
     "use_qalora": ("QALoRA pools its input", _RETRAIN),
     "alora_invocation_tokens": ("Activated LoRA acts on some tokens alone", _RETRAIN),
@@ -73,90 +114,15 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "velora_config": ("VeLoRA", "set velora_config to null and remove the lora_velora_* tensors, training state alone"),
     "megatron_config": ("Megatron's parallel layers", "save the adapter from an unsharded model"),
 }
-# Fields that concern names, training or initialization and never what the saved tensors mean.
+# Fields of most PEFT types that concern names, training or initialization and never what the saved tensors mean.
 _HARMLESS = frozenset(
     {
-        "corda_config",
-        "d_initial",
-        "ensure_weight_tying",
-        "eva_config",
         "exclude_modules",
         "inference_mode",
-        "init_lora_weights",
         "init_weights",
         "layers_pattern",
         "layers_to_transform",
-        "loftq_config",
-        "lora_dropout",
-        "lora_ga_config",
-        "megatron_core",
-        "peft_version",
-        "projection_prng_key",
-        "qalora_group_size",
-        "runtime_config",
+        "module_dropout",
         "target_modules",
-        "vera_dropout",
     }
 )
-# Initializations that take what they put in the factors out of the base weights.
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-_KEEPS_BASE = ("gaussian", "eva", "orthogonal", "mica")
-
-
-def read_config(folder: Path) -> AdapterConfig:
-    """The config of the adapter in `folder`.
-
-    AdapterError if it is no PEFT config, a field has the wrong type, or the adapter is not a plain low-rank product;
-    the message names the field and what to do.
-    """
-    path = folder / NAME
-    fields = read_json(path)
-    kind = fields.get("peft_type")
-    if kind not in ("LORA", "VERA"):
-        raise AdapterError(
-            f"{shown(path)}: expected peft_type LORA or VERA, got {shown(kind)}; others are no low-rank products "
-            "as stored: convert the adapter with peft's save_as_lora first"
-        )
-    try:
-        config = AdapterConfig.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AdapterError(
-            f"{shown(path)}: field {shown(where)}: {first['msg']}, got {shown(repr(first['input']))}; "
-            "correct the config"
-        ) from error
-    for complaint in _complaints(config):
-        raise AdapterError(f"{shown(path)}: {complaint}")
-    return config
-
-
-def _complaints(config: AdapterConfig) -> list[str]:
-    extra = config.model_extra or {}
-    found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in _REFUSED.items() if extra.get(field)]
-    if config.bias not in (None, "none"):
-        found.append(
-            f"bias: trained biases ({shown(config.bias)}) are refused; retrain with bias='none', "
-            "or set it to 'none' if the file holds no bias"
-        )
-    if config.peft_type == "VERA" and not config.save_projection:
-        found.append(
-            "save_projection: refused, false leaves vera_A and vera_B out of the file; "
-            "load the adapter with PEFT, set save_projection=True in its config and save it again"
-        )
-    init = extra.get("init_lora_weights")
-    if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
-        found.append(
-            f"init_lora_weights: refused, {shown(init)} changes the base weights; save the adapter again with PEFT's "
-            "path_initial_model_for_weight_conversion, or retrain with another initialization"
-        )
-    elif not (init is None or isinstance(init, bool) or init in _KEEPS_BASE):
-        found.append(
-            f"init_lora_weights: expected one that PEFT 0.21 has, got {shown(repr(init))}; is the base changed?"
-        )
-    for field in sorted(extra.keys() - _HARMLESS - _REFUSED.keys()):
-        if extra[field]:
-            found.append(
-                f"{shown(field)}: unknown field (PEFT 0.21 has none); remove it if it does not change the forward pass"
-            )
-    return found

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters import config as configs
 from coremerge_ref.adapters import output as outputs
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.arguments import check_factors, check_numbers
 from coremerge_ref.adapters.backends import backend_named
-from coremerge_ref.adapters.folder import WEIGHTS, Adapter
+from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.forms import FORMS
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.plan import planned
 from coremerge_ref.adapters.replace import check_output, replaced
@@ -75,6 +75,7 @@ def merge_folders(
     shapes = None if base is None else BaseShapes(base)
     notes = resolve_widths(adapters, shapes) + outputs.model_notes(adapters)
     layers = planned(adapters)
+    form = FORMS[adapters[0].reader.family](adapters, layers)
     turned = stored_transposed(adapters, layers, shapes) if dense else {}
     library = backend_named(backend, device)
     job = Job(adapters, layers, pipeline, chosen, scale, weights, rank, dtype, library, progress or _silent)
@@ -82,12 +83,13 @@ def merge_folders(
     size = 0
     if not dry_run:
         with records.Hashes(adapters) as hashes, replaced(target, force) as folder:
-            file = folder / (DENSE if dense else WEIGHTS)
+            file = folder / (DENSE if dense else form.weights)
             if dense:
                 found = write_dense(job, file, lambda layer: turned[layer.name])
             else:
-                ranks, found = write_factors(job, file)
-                _write_json(folder / configs.NAME, outputs.peft_config(adapters, layers, ranks))
+                ranks, found = write_factors(job, form, file)
+                for name, content in form.companions(ranks).items():
+                    _write_json(folder / name, content)
             settings = {
                 "weights": None if weights is None else [float(w) for w in weights],
                 "scale": scale,

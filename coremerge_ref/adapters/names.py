@@ -31,7 +31,7 @@ _OTHERS = (
 )
 
 
-def factors(names: Iterable[str], where: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+def factors(names: Iterable[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """({module: {role: tensor name}}, {module: name of its saved base weights}).
 
     AdapterError, naming the tensor and what it is, for any that is not part of a LoRA product; for a module that lacks
@@ -50,11 +50,11 @@ def factors(names: Iterable[str], where: str) -> tuple[dict[str, dict[str, str]]
     }
     for name in others:
         if name not in kept.values():
-            raise AdapterError(f"{where}: tensor {shown(name)} is not part of a LoRA product: {_what(name)}")
+            raise AdapterError(f"tensor {shown(name)} is not part of a LoRA product: {_what(name)}")
     for module, roles in modules.items():
         if roles.keys() not in ({"A", "B"}, {"embedding_A", "embedding_B"}):
             raise AdapterError(
-                f"{where}: module {shown(module)}: expected lora_A and lora_B, got {', '.join(sorted(roles))} alone; "
+                f"module {shown(module)}: expected lora_A and lora_B, got {', '.join(sorted(roles))} alone; "
                 "the file is incomplete: save the adapter again"
             )
     return modules, kept

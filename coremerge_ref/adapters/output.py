@@ -12,7 +12,7 @@ import numpy as np
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.names import SUFFIXES
-from coremerge_ref.adapters.patterns import exact_pattern, pattern_path
+from coremerge_ref.adapters.patterns import exact_pattern, module_path
 from coremerge_ref.adapters.plan import Layer
 
 Factors = tuple[np.ndarray, np.ndarray]  # B (m, r), A (r, n)
@@ -72,7 +72,9 @@ def peft_config(adapters: Sequence[Adapter], layers: Sequence[Layer], ranks: Map
     Ranks that differ from the most common one go into rank_pattern, each under a pattern that matches that one module.
     """
     r = Counter(ranks.values()).most_common(1)[0][0]
-    differing = {exact_pattern(pattern_path(name)): rank for name, rank in ranks.items() if rank != r}
+    differing = {
+        exact_pattern(module_path(layer.first.group)): ranks[layer.name] for layer in layers if ranks[layer.name] != r
+    }
     first = adapters[0].config
     return {
         "peft_type": "LORA",
@@ -86,7 +88,8 @@ def peft_config(adapters: Sequence[Adapter], layers: Sequence[Layer], ranks: Map
         "lora_dropout": 0.0,
         "rank_pattern": differing,
         "alpha_pattern": differing,
-        "target_modules": sorted({pattern_path(layer.name) for layer in layers}),
+        "target_modules": sorted({module_path(layer.first.group) for layer in layers if not layer.first.stack}),
+        "target_parameters": first.target_parameters or None,
         "fan_in_fan_out": any(adapter.config.fan_in_fan_out for adapter in adapters),
         "bias": "none",
         "modules_to_save": None,

@@ -1,10 +1,15 @@
 """Which rank and alpha a module has: PEFT's matching of `rank_pattern` and `alpha_pattern`."""
 
+import math
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.errors import AdapterError
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters.config import AdapterConfig
 
 PREFIX = "base_model.model."  # what PEFT puts before every module path in an adapter file
 NESTED = ".base_layer."  # nn.MultiheadAttention: PEFT wraps out_proj inside the wrapped attention
@@ -35,6 +40,16 @@ def matched(patterns: Mapping[str, float], path: str, default: float) -> float:
                 f"pattern {shown(key)}: expected a regular expression: {error}; correct the config"
             ) from error
     return patterns.get(path, default)
+
+
+def scaling(name: str, config: "AdapterConfig") -> tuple[int, float]:
+    """(rank, scaling) of a LoRA module as PEFT sets them: alpha / r, or alpha / √r for rsLoRA."""
+    path = pattern_path(name)
+    rank = int(matched(config.rank_pattern, path, config.rank))
+    alpha = float(matched(config.alpha_pattern, path, config.lora_alpha))
+    if rank == 0:
+        raise AdapterError(f"module {shown(name)}: expected a rank of at least 1, as PEFT does; leave the module out")
+    return rank, alpha / (math.sqrt(rank) if config.use_rslora else rank)
 
 
 def exact_pattern(path: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import Module, widest
-from coremerge_ref.adapters.patterns import NESTED
 from coremerge_ref.errors import AdapterError
 
 # Bytes of float64 factors in one batch. Batches exist to amortize calls on small layers; a few layers of 4096 × 4096
@@ -102,14 +101,9 @@ def batches(layers: Sequence[Layer], dense: bool, whole_model: bool) -> Iterator
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
-def tied(layer: Layer) -> str:
-    """The module whose rank this one must share in a PEFT adapter: itself, or the attention it is nested in."""
-    return layer.name.split(NESTED)[0]
-
-
 def nested_in_attention(layers: Sequence[Layer]) -> set[str]:
     """Names of modules that have another nested inside: nn.MultiheadAttention, in PEFT's files."""
-    return {tied(layer) for layer in layers if tied(layer) != layer.name}
+    return {layer.first.group for layer in layers if layer.first.group != layer.name and not layer.first.stack}
 
 
 def weight_name(layer: Layer) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats.vera import VeraReader
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
-from coremerge_ref.adapters.vera import VeraTensors
 from coremerge_ref.errors import AdapterError
 
 
@@ -47,7 +47,8 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
     known = {n: m.shape[1] for a in adapters for n, m in a.modules.items() if m.shape[1] is not None}
     notes = []
     for adapter in adapters:
-        if not isinstance(adapter.tensors, VeraTensors):
+        reader = adapter.reader
+        if not isinstance(reader, VeraReader):
             continue
         modules = adapter.modules
         widths = {name: known.get(name) or _from_base(module, base) for name, module in modules.items()}
@@ -59,10 +60,10 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
             )
         if unknown:
             notes.append(
-                f"{adapter.path}: took {adapter.tensors.width} as the input size of all VeRA modules, the width of "
+                f"{adapter.path}: took {reader.width} as the input size of all VeRA modules, the width of "
                 "vera_A; if the base model's differ, PEFT will refuse the output: give the base model with --base"
             )
-        adapter.tensors.resolve({n: adapter.tensors.width if w is None else w for n, w in widths.items()})
+        reader.resolve({n: reader.width if w is None else w for n, w in widths.items()})
     return notes
 
 

@@ -1,5 +1,6 @@
 """A merge's results into a safetensors file: factors as PEFT has them, or full-size matrices."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,8 +10,9 @@ import numpy as np
 from coremerge_ref.adapters import output
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.modules import CONV, LINEAR
-from coremerge_ref.adapters.plan import Layer, nested_in_attention, tied, weight_name
+from coremerge_ref.adapters.plan import Layer, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
 from coremerge_ref.core.updates import LowRankUpdate, Update
@@ -20,11 +22,10 @@ Facts: TypeAlias = dict[str, dict[str, Any]]  # module path → what is known ab
 _DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are
 
 
-def write_factors(job: Job, path: Path) -> tuple[dict[str, int], Facts]:
-    """Writes the merged adapter's tensors; returns (rank by module name, facts by module path)."""
+def write_factors(job: Job, form: Form, path: Path) -> tuple[dict[str, int], Facts]:
+    """Writes the merged adapter's tensors in `form`; returns (rank by module name, facts by module path)."""
     kept = [weights for layer in job.layers if (weights := base_weights(job.adapters, layer)) is not None]
-    names = [name for layer in job.layers for name in output.names(layer)]
-    writer = TensorWriter(path, names + [name for name, _ in kept], _DIMENSIONS)
+    writer = TensorWriter(path, form.names() + [name for name, _ in kept], _DIMENSIONS)
     ranks: dict[str, int] = {}
     found: Facts = {}
 
@@ -38,12 +39,14 @@ def write_factors(job: Job, path: Path) -> tuple[dict[str, int], Facts]:
             writer.add(name, array)
         for together in sharing_rank(job.run(factors), job.layers):
             rank = max(B.shape[1] for _, ((B, _), _) in together)
+            group = []
             for layer, (pair, known) in together:
                 ranks[layer.name] = rank
                 found[layer.path] = {"rank": rank, **known}
                 B, A = (rounded(X, layer, job.dtype) for X in output.padded(pair, rank))
-                for name, array in output.tensors(layer, B, A).items():
-                    writer.add(name, array)
+                group.append((layer, B, A))
+            for name, array in form.tensors(group).items():
+                writer.add(name, array)
         writer.close()
     finally:
         writer.abandon()
@@ -97,15 +100,14 @@ def facts(update: Update) -> dict[str, float | int]:
 
 
 def sharing_rank(results: Iterator[tuple[Layer, Any]], layers: Sequence[Layer]) -> Iterator[list[tuple[Layer, Any]]]:
-    """The results again, in groups that PEFT gives one rank: an attention with its projection, all others alone."""
-    attention = nested_in_attention(layers)
-    sizes = {name: sum(tied(layer) == name for layer in layers) for name in attention}
+    """The results again, in the groups that PEFT gives one rank (Module.group)."""
+    sizes = Counter(layer.first.group for layer in layers)
     waiting: dict[str, list[tuple[Layer, Any]]] = {}
     for layer, result in results:
-        group = waiting.setdefault(tied(layer), [])
+        group = waiting.setdefault(layer.first.group, [])
         group.append((layer, result))
-        if len(group) == sizes.get(tied(layer), 1):
-            yield waiting.pop(tied(layer))
+        if len(group) == sizes[layer.first.group]:
+            yield waiting.pop(layer.first.group)
 
 
 def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.ndarray] | None:
@@ -121,4 +123,4 @@ def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.nda
                 f"module {shown(layer.path)}: the base weights saved in {shown(first.path)} and {shown(adapter.path)} "
                 "differ; adapters of different base models cannot be merged: train both on one, its embeddings frozen"
             )
-    return first.tensors.base_weights[layer.name], weights
+    return first.reader.base_weights[layer.name], weights

@@ -4,14 +4,15 @@ The file says how many rows a module has (λ_b) but not how many columns: those 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from coremerge_ref.adapters.config import AdapterConfig
+from coremerge_ref.adapters.config import AdapterConfig, Flag
 from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.formats.base import PeftReader
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
-from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
 
@@ -19,26 +20,37 @@ SHARED_A, SHARED_B = "base_model.vera_A", "base_model.vera_B"
 _LAMBDA = re.compile(r"(.+)\.vera_lambda_([bd])")
 
 
-class VeraTensors:
-    """The modules of a VeRA adapter file and how their tensors become updates."""
+class VeraConfig(AdapterConfig):
+    """A VeRA config whose file holds the shared factors."""
 
-    base_weights: dict[str, str] = {}  # noqa: RUF012 (VeRA adapts no embeddings, so PEFT saves no base weights)
+    default_rank = 256
+    save_projection: Flag = True
 
-    def __init__(self, file: TensorFile, config: AdapterConfig) -> None:
-        """Reads names and shapes. AdapterError for tensors or shapes that are not VeRA's, naming them."""
-        self.file = file
-        try:
-            self.modules = self._modules(config)
-        except AdapterError as error:
-            raise AdapterError(f"{shown(file.path)}: {error}") from error
+    def complaints(self, harmless: frozenset[str]) -> list[str]:
+        """As AdapterConfig, and factors left out of the file."""
+        left_out = (
+            "save_projection: refused, false leaves vera_A and vera_B out of the file; "
+            "load the adapter with PEFT, set save_projection=True in its config and save it again"
+        )
+        return super().complaints(harmless) + ([] if self.save_projection else [left_out])
+
+
+class VeraReader(PeftReader):
+    """ΔW = diag(λ_b) B diag(λ_d) A."""
+
+    title = "PEFT VeRA"
+    peft_type = "VERA"
+    Config = VeraConfig
+    harmless = frozenset({"d_initial", "projection_prng_key", "vera_dropout"})
 
     @property
     def width(self) -> int:
         """Columns of the shared A: the widest module's n."""
         return self.file.entries[SHARED_A].shape[1]
 
-    def _modules(self, config: AdapterConfig) -> dict[str, Module]:
-        entries = self.file.entries
+    def find_modules(self) -> dict[str, Module]:
+        """As the base class says."""
+        entries, config = self.file.entries, self.config
         for shared in (SHARED_A, SHARED_B):
             if shared not in entries:
                 raise AdapterError(f"expected the shared tensor {shared}; save the adapter with save_projection=True")
@@ -83,7 +95,7 @@ class VeraTensors:
                 )
             self.modules[name] = replace(module, shape=(module.shape[0], width))
 
-    def load(self, modules: list[Module]) -> dict[str, LowRankUpdate]:
+    def load(self, modules: Sequence[Module]) -> dict[str, LowRankUpdate]:
         """The updates of those modules, by name, in float64: products of float32 numbers are exact there."""
         lambdas = self.file.read(f"{module.name}.vera_lambda_{x}" for module in modules for x in "bd")
         shared = {name: array.astype(np.float64) for name, array in self.file.read((SHARED_A, SHARED_B)).items()}

@@ -1,0 +1,24 @@
+"""What is read: the table of readers, one line each.
+
+To add a format: a class with the verbs of Reader in a file of its own, and a line here; what is written for a family of
+readers is one class and one line in the table of adapters/forms. README's list, the refusals and the tests come from
+these tables.
+"""
+
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.formats.base import Reader
+from coremerge_ref.adapters.formats.lora import LoraReader
+from coremerge_ref.adapters.formats.place import CONFIG, Place
+from coremerge_ref.adapters.formats.refused import why_refused
+from coremerge_ref.adapters.formats.vera import VeraReader
+from coremerge_ref.errors import AdapterError
+
+READERS: tuple[type[Reader], ...] = (LoraReader, VeraReader)
+
+
+def open_reader(place: Place) -> Reader:
+    """The reader of what lies at `place`. AdapterError for anything else, saying what it is and what to do."""
+    for reader in READERS:
+        if reader.recognise(place):
+            return reader(place)
+    raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place)}")

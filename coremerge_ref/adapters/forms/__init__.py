@@ -1,0 +1,6 @@
+"""How merged adapters are written: by the family of readers that its inputs have in common."""
+
+from coremerge_ref.adapters.forms.base import Form
+from coremerge_ref.adapters.forms.peft import PeftForm
+
+FORMS: dict[str, type[Form]] = {"peft": PeftForm}

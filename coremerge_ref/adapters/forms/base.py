@@ -1,0 +1,44 @@
+"""How a merged adapter is laid out on disk: in the way of its inputs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters.folder import Adapter
+    from coremerge_ref.adapters.plan import Layer
+
+Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its update's B (m, r) and A (r, n)
+
+
+class Form(ABC):
+    """What a merge of `adapters`, whose modules are `layers`, writes.
+
+    weights: the name of the file of tensors in the output folder. one_rank: whether every reader of this form knows one
+    rank for the whole file, so that factors must be padded to it.
+    """
+
+    weights: ClassVar[str]
+    one_rank: ClassVar[bool] = False
+
+    def __init__(self, adapters: "Sequence[Adapter]", layers: "Sequence[Layer]") -> None:
+        self.adapters = adapters
+        self.layers = layers
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names of all tensors of factors to come."""
+
+    @abstractmethod
+    def tensors(self, group: Sequence[Merged]) -> dict[str, np.ndarray]:
+        """The tensors of the layers of one group (Module.group), whose factors have one rank."""
+
+    def metadata(self, ranks: Mapping[str, int]) -> dict[str, str]:
+        """The header's __metadata__; ranks by module name, empty before they are known."""
+        return {"format": "pt"}
+
+    def companions(self, ranks: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """{name: JSON content} of the files that go beside the tensors; ranks by module name."""
+        return {}

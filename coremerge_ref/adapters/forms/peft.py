@@ -1,0 +1,42 @@
+"""A merged adapter as a PEFT LoRA folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.adapters import output
+from coremerge_ref.adapters.formats.experts import fused
+from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS
+from coremerge_ref.adapters.forms.base import Form, Merged
+from coremerge_ref.adapters.names import SUFFIXES
+
+
+class PeftForm(Form):
+    """adapter_config.json and adapter_model.safetensors, fused experts as `target_parameters`."""
+
+    weights = WEIGHTS
+
+    def names(self) -> list[str]:
+        """As the base class says."""
+        stems = dict.fromkeys(layer.first.stem for layer in self.layers if layer.first.stack)
+        fused_names = [stem + SUFFIXES[role] for stem in stems for role in "AB"]
+        return fused_names + [name for layer in self.layers if not layer.first.stack for name in output.names(layer)]
+
+    def tensors(self, group: Sequence[Merged]) -> dict[str, np.ndarray]:
+        """As the base class says."""
+        made: dict[str, np.ndarray] = {}
+        stacks: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+        for layer, B, A in group:
+            if layer.first.stack:
+                stem, index, _ = layer.first.stack
+                stacks.setdefault(stem, {})[index] = (B, A)
+            else:
+                made |= output.tensors(layer, B, A)
+        for stem, experts in stacks.items():
+            made[stem + SUFFIXES["A"]], made[stem + SUFFIXES["B"]] = fused([experts[i] for i in sorted(experts)])
+        return made
+
+    def companions(self, ranks: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """The config."""
+        return {CONFIG: output.peft_config(self.adapters, self.layers, ranks)}
