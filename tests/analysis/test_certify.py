@@ -1,14 +1,18 @@
 """Certificates are right about right frames, and about wrong ones."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 from backends import BACKENDS
+from hypothesis import given
+from hypothesis import strategies as st
 
 import coremerge_ref as cm
 from coremerge_ref.adapters import Adapter
+from coremerge_ref.conformance.definition import merge_exactly
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.testing import KINDS, Recipe
 
@@ -126,3 +130,175 @@ def test_trained_adapters_are_certified() -> None:
     assert max(lost / size for lost, size in zip(found.lossless, found.sizes, strict=True)) < 1e-13
     assert found.merged is not None
     assert found.merged < 1e-13 * sum(found.sizes)
+
+
+# ---- nothing that is not finite is certified, and no certificate lies below the true error ----------------------
+BAD = (np.nan, np.inf, -np.inf)
+
+
+def spoilt(X: np.ndarray, value: float, place: tuple[int, int] = (0, 0)) -> np.ndarray:
+    X = X.copy()
+    X[place] = value
+    return X
+
+
+@pytest.mark.parametrize("value", BAD, ids=str)
+@pytest.mark.parametrize("where", ["B", "A", "merge's scale", "dense", "U", "V", "scale", "weights", "live size"])
+def test_nothing_non_finite_is_certified(where: str, value: float) -> None:
+    updates = updates_of()
+    bases, merged, weights, scale = cm.reference_bases(updates), cm.merge(updates, "ta"), [1.0, 1.0], 1.0
+    B, A = np.asarray(merged.B), np.asarray(merged.A)
+    merged = {
+        "B": cm.LowRankUpdate(spoilt(B, value), A),
+        "A": cm.LowRankUpdate(B, spoilt(A, value)),
+        "merge's scale": cm.LowRankUpdate(B, A, value),
+        "dense": cm.DenseUpdate(spoilt(B @ A, value)),
+    }.get(where, merged)
+    if where in ("U", "V", "live size"):
+        U, V = np.asarray(bases.U), np.asarray(bases.V)
+        U, V = (spoilt(U, value) if where == "U" else U), (spoilt(V, value) if where == "V" else V)
+        bases = Frames(U, V, np.asarray(value) if where == "live size" else bases.rows, bases.cols)
+    weights = [value, 1.0] if where == "weights" else weights
+    scale = value if where == "scale" else scale
+    with pytest.raises((cm.NonFiniteError, cm.ParameterError), match=r"finite|live size"):
+        cm.certify(updates, bases, merged, weights, scale)
+
+
+def test_overflow_of_a_narrow_result_is_refused() -> None:
+    updates = updates_of()
+    bases = cm.reference_bases(updates)
+    with np.errstate(over="ignore"):
+        merged = cm.LowRankUpdate(np.full((len(bases.U), 1), 1e5).astype(np.float16), np.ones((1, len(bases.V))))
+    with pytest.raises(cm.NonFiniteError):
+        cm.certify(updates, bases, merged)
+
+
+def test_a_bound_beyond_float64_is_refused() -> None:
+    huge = [(np.full((3, 1), 1e200), np.full((1, 3), 1e200))]
+    with pytest.raises(cm.NonFiniteError, match="float64"):
+        cm.certify(huge, Frames(None, None, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("bits", {"bits": 0}),
+        ("bits", {"bits": 320.0}),
+        ("bits", {"bits": True}),
+        ("scale", {"scale": "1"}),
+        ("merged", {"merged": np.ones((3, 3))}),
+        ("weights", {"weights": [1.0, "x"]}),
+        ("looks at entries", {"method": "ties"}),
+        ("looks at entries", {"method": "dare+ta"}),
+        ("looks at entries", {"method": cm.Iso(support="size")}),
+    ],
+)
+def test_arguments_are_checked(words: str, arguments: dict[str, object]) -> None:
+    updates = updates_of()
+    with pytest.raises(cm.ParameterError, match=words):
+        cm.certify(updates, cm.reference_bases(updates), **{"merged": cm.merge(updates, "ta"), **arguments})
+
+
+def test_shapes_are_checked() -> None:
+    updates = updates_of()
+    bases = cm.reference_bases(updates)
+    with pytest.raises(cm.ShapeError, match="merged"):
+        cm.certify(updates, bases, cm.LowRankUpdate(np.ones((2, 1)), np.ones((1, 2))))
+    with pytest.raises(cm.ShapeError, match=r"bases\.U"):
+        cm.certify(updates, Frames(bases.U[1:], bases.V, bases.rows, bases.cols))
+    with pytest.raises(cm.ParameterError, match="Frames"):
+        cm.certify(updates, (bases.U, bases.V))
+
+
+def rational(X: object) -> list[list[Fraction]]:
+    return [[Fraction(float(x)) for x in row] for row in np.asarray(X)]
+
+
+def product(B: list[list[Fraction]], A: list[list[Fraction]], factor: Fraction) -> list[list[Fraction]]:
+    columns = list(zip(*A, strict=True))
+    return [[factor * sum(b * a for b, a in zip(row, column, strict=True)) for column in columns] for row in B]
+
+
+def true_error(updates: list[cm.LowRankUpdate], weights: list[float], scale: float, merged: cm.LowRankUpdate) -> float:
+    """‖merged − scale Σ w_t s_t B_t A_t‖², in rationals."""
+    total = product(rational(merged.B), rational(merged.A), Fraction(float(merged.scale)))
+    for w, u in zip(weights, updates, strict=True):
+        part = product(rational(u.B), rational(u.A), Fraction(w) * Fraction(scale) * Fraction(float(u.scale)))
+        total = [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(total, part, strict=True)]
+    return sum((x * x for row in total for x in row), Fraction(0))
+
+
+CORRUPTIONS = {
+    "as it is": lambda B, A, x: (B, A),
+    "zero": lambda B, A, x: (0 * B, A),
+    "negated": lambda B, A, x: (-B, A),
+    "scaled": lambda B, A, x: (x * B, A),
+    "an entry": lambda B, A, x: (spoilt(B, x, (-1, -1)), A),
+    "a bit": lambda B, A, x: (spoilt(B, np.nextafter(B[0, 0], np.inf)), A),
+    "a column short": lambda B, A, x: (B[:, :-1], A[:-1]),
+    "tiny": lambda B, A, x: (1e-300 * B, A),
+    "huge": lambda B, A, x: (1e150 * B, A),
+    "denormal": lambda B, A, x: (5e-324 * np.ones_like(B), A),
+    "narrow": lambda B, A, x: (B.astype(np.float16).astype(float), A),
+}
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    x=st.floats(-1e100, 1e100),
+    scale=st.sampled_from((1.0, 0.1, -7.5, 0.0)),
+    weight=st.floats(-1e3, 1e3),
+)
+def test_no_certificate_lies_below_the_true_error(
+    corruption: str, seed: int, x: float, scale: float, weight: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    updates = [cm.LowRankUpdate(rng.standard_normal((4, 2)), rng.standard_normal((2, 3)), s) for s in (0.1, -3.0)]
+    weights = [1 / 3, weight]
+    merged = cm.merge(updates, "ta", weights=weights, scale=scale)
+    B, A = CORRUPTIONS[corruption](np.asarray(merged.B), np.asarray(merged.A), x)
+    merged = cm.LowRankUpdate(B, A)
+    bound = cm.certify(updates, cm.reference_bases(updates), merged, weights, scale).merged
+    assert np.isfinite(bound)
+    square = true_error(updates, weights, scale, merged)
+    assert Fraction(bound) ** 2 >= square
+    assert Fraction(bound) ** 2 <= square * (1 + Fraction(1, 2**40)) or bound < 1e-300
+
+
+# ---- methods with a verified decomposition -----------------------------------------------------------------------
+METHODS = {
+    "mean": ("mean", {}),
+    "tsv": ("tsv", {"tsv": {"k": 2}}),
+    "tsv, relative": ("tsv", {}),
+    "cart": ("cart", {"cart": {"k": 2, "coefficient": 2.5}}),
+    "iso": ("iso", {}),
+    "iso_cts": ("iso_cts", {}),
+    "tsv+iso": ("tsv+iso", {}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", METHODS)
+def test_spectral_methods_are_certified_as_sixty_digits_have_them(name: str, kind: str) -> None:
+    """The certificate is the distance to what 60 digits give, which know nothing of it, and it is small."""
+    method, parameters = METHODS[name]
+    factors = Recipe(m=13, n=11, ranks=(3, 2, 4), scales=(1.0, 0.25, -3.0), kind=kind).build()
+    updates, weights = [cm.LowRankUpdate(*one) for one in factors], [1.0, 2.0, -0.5]
+    pipeline = cm.Pipeline.parse(method, parameters)
+    merged = cm.merge(updates, pipeline, weights=weights, scale=0.7)
+    found = cm.certify(updates, cm.reference_bases(updates), merged, weights, 0.7, method=pipeline)
+    exact = merge_exactly(factors, method, parameters, "core", weights=weights, scale=0.7).array
+    size = np.linalg.norm(exact) + sum(found.sizes)
+    assert found.merged is not None
+    assert found.merged <= 50 * EPS * size
+    assert found.merged >= np.linalg.norm(merged.to_dense() - exact) - 4 * EPS * size
+    wrong = cm.LowRankUpdate(np.asarray(merged.B) * 1.01, merged.A)
+    off = cm.certify(updates, cm.reference_bases(updates), wrong, weights, 0.7, method=pipeline).merged
+    assert off == pytest.approx(0.01 * np.linalg.norm(exact), rel=1e-6)
+
+
+def test_a_singular_value_at_the_cut_cannot_be_certified() -> None:
+    updates = [(np.eye(4)[:, :2], np.eye(5)[:2])]
+    with pytest.raises(cm.ParameterError, match=r"cut|confirm"):
+        cm.certify(updates, cm.reference_bases(updates), cm.merge(updates, cm.Tsv(k=1)), method=cm.Tsv(k=1))
