@@ -43,7 +43,7 @@ def compare(
     from coremerge_ref.cli.settings import merged_settings
     from coremerge_ref.compare import identify
     from coremerge_ref.compare.reading import read
-    from coremerge_ref.compare.tables import ROWS, rows_for
+    from coremerge_ref.compare.tables import rows_for
 
     if len(adapters) < 2:
         raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")
@@ -55,7 +55,7 @@ def compare(
     for stage, parameters in parse_sets(set_ or []).items():
         values[stage] = build(stage, "core", {stage: parameters})[0].parameters[stage]
         values[stage] = {name: values[stage][name] for name in parameters}
-    rows = rows_for(method or (), values) if method or values else ROWS
+    rows = rows_for(method or (), values)
     layers, targets, notes = read(inputs, merged, base)
     with progress("comparing", shown=not json) as report:
         found = identify(layers, targets, chosen.weights, rows, report)

@@ -5,16 +5,17 @@ from itertools import product
 from typing import Any
 
 from coremerge_ref.compare.candidates import Candidate, each_task, merging, merging_linearly
-from coremerge_ref.compare.tables import ANY_SPACE, SPACES, Grid, Row
+from coremerge_ref.compare.tables import ANY_SPACE, SPACES, Row
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Core
+from coremerge_ref.methods.base import Grid
 from coremerge_ref.methods.dialects import DIALECTS, preset
 
 
 def linear_candidate(tasks: int) -> Candidate:
     """All linear merges at once: the tasks' weights are what is solved for."""
     unknowns = tuple(f"weight {t + 1}" for t in range(tasks))
-    return Candidate("ta", ANY_SPACE, {}, each_task, tuple(DIALECTS), unknowns)
+    return Candidate("ta", ANY_SPACE, {}, each_task, DIALECTS, unknowns)
 
 
 def candidates(rows: Sequence[Row], largest_rank: int) -> list[Candidate]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from coremerge_ref.compare.candidates import Candidate, Components, Layers
 from coremerge_ref.compare.generate import combinations, telling
-from coremerge_ref.compare.tables import DENSITIES
 from coremerge_ref.core.models import merge_adapters
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.updates import LowRankUpdate, Update
+from coremerge_ref.methods.base import DENSITIES
 from coremerge_ref.methods.dialects import preset
 
 Scaling = Callable[[float, int], float]  # (scaling s, rank r) → what it was taken for

@@ -12,7 +12,7 @@ from coremerge_ref.compare.findings import Identification, Match, remarks
 from coremerge_ref.compare.generate import candidates, linear_candidate
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
-from coremerge_ref.compare.tables import ANY_SPACE, COMMON, ROWS, SPACES, Row
+from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows
 from coremerge_ref.core import arrays
 from coremerge_ref.errors import ParameterError
 
@@ -31,7 +31,7 @@ def identify(
     layers: Layers,
     targets: Targets,
     weights: Sequence[float] | None = None,
-    rows: Sequence[Row] = ROWS,
+    rows: Sequence[Row] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Identification:
     """What `targets` are, as merges of `layers`; both by layer name, `targets` for some of the layers at least.
@@ -46,7 +46,7 @@ def identify(
     if size == 0:
         raise ParameterError("the merged update is zero in every layer, which any method times zero gives")
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        return _Search(layers, targets, weights, size, progress).run(rows)
+        return _Search(layers, targets, weights, size, progress).run(all_rows() if rows is None else rows)
 
 
 class _Search:
@@ -62,7 +62,9 @@ class _Search:
         self.few = self._few()
 
     def run(self, rows: Sequence[Row]) -> Identification:
-        found = self._confirmed([linear_candidate(self.tasks)] if any(row.method == "ta" for row in rows) else [])
+        found = self._confirmed(
+            [linear_candidate(self.tasks)] if any(row.method == LINEAR.method for row in rows) else []
+        )
         largest = max(u.rank for updates in self.layers.values() for u in updates if u is not None)
         groups: list[Callable[[], list[Candidate]]] = [lambda: factors_apart(self.layers, self.weights)]
         groups += [partial(candidates, [row], largest) for row in self._cheap_first(rows)]

@@ -1,14 +1,15 @@
 """The tables of what is tried: spaces, and methods with their grids."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Core, Full, Knots, Space
+from coremerge_ref.core.stages import STAGES
 from coremerge_ref.errors import ParameterError
-
-Grid = Mapping[str, Mapping[str, Sequence[Any]]]  # stage → parameter → values
+from coremerge_ref.methods.base import DENSITIES, EVERY_SIZE, EVERY_SPACE, ONE_SPACE, RANKS, Grid
 
 SPACES: dict[str, Space] = {
     "core": Core(),
@@ -21,10 +22,8 @@ SPACES: dict[str, Space] = {
 ONE_BASIS = tuple(name for name in SPACES if "Tucker" not in name)  # where the basis plays no part, the sizes do
 ANY_SPACE = "any"  # computed in core space
 ANY = (ANY_SPACE,)
+_PLACES = {ONE_SPACE: ANY, EVERY_SIZE: ONE_BASIS, EVERY_SPACE: tuple(SPACES)}
 
-DENSITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-DROPS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9)
-RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 _SIGNS = {"elect": ("mass", "count"), "aggregate": ("mean", "sum")}
 
 
@@ -44,27 +43,8 @@ class Row:
     ranks: tuple[str, ...] = ()
 
 
-_SUPPORT = {"iso": {"support": ("rank", "size")}}
-ROWS: tuple[Row, ...] = (
-    Row("ta", spaces=()),  # all linear merges: solved for, see linear_candidate
-    Row("iso", spaces=ANY),
-    Row("iso", {"iso": {"support": ("size",)}}, spaces=ONE_BASIS),
-    Row("tsv", {"tsv": {"k": (None,)}}, spaces=ONE_BASIS),
-    Row("tsv", {"tsv": {"k": RANKS}}, spaces=ANY, ranks=("k",)),
-    Row("cart", {"cart": {"k": RANKS}}, spaces=ANY, linear=("cart", "coefficient"), ranks=("k",)),
-    Row("cart", {"cart": {"fraction": (0.04, 0.08, 0.16, 0.32)}}, {"cart": {"rounding": ("ceil", "floor")}},
-        ONE_BASIS, ("cart", "coefficient")),
-    Row("iso_cts", {"iso_cts": {"common_fraction": (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)}},
-        {"iso_cts": {"rounding": ("round", "floor")}}, ONE_BASIS),
-    Row("ties", {"ties": {"density": DENSITIES, **_SIGNS}}, {"ties": {"zero_sign": ("majority", "positive")}}),
-    Row("trim+ta", {"trim": {"density": DENSITIES}}),
-    Row("drm", {"drm": {"direction": ("horizontal", "vertical"), "drop": DROPS}}),
-    Row("dare+ta", {"dare": {"drop": DROPS[1:]}}, {"dare": {"rescale": ("inverse", "l1", "none")}}),
-    Row("dare+ties", {"dare": {"drop": DROPS[1:]}, "ties": {"density": (0.2, 0.5, 1.0)}}, {"ties": _SIGNS}),
-    Row("ties+iso", {"ties": {"density": DENSITIES}}, {"ties": _SIGNS, **_SUPPORT}),
-    Row("tsv+iso", {"tsv": {"k": (None,)}}, _SUPPORT, ONE_BASIS),
-    Row("tsv+iso", {"tsv": {"k": RANKS}}, spaces=ANY, ranks=("k",)),
-)  # fmt: skip
+# all linear merges at once: their weights are solved for, see linear_candidate
+LINEAR = Row("ta", spaces=())
 # what is tried on inputs that were read wrongly
 COMMON: tuple[Row, ...] = (
     Row("iso", spaces=ANY),
@@ -76,13 +56,25 @@ COMMON: tuple[Row, ...] = (
 )
 
 
+def all_rows() -> list[Row]:
+    """What the methods of the table say is to be searched, what takes the fewest candidates first."""
+    searches = [search for stage in STAGES.values() for search in stage.searches]
+    rows = [Row(s.method, s.grid, s.choices, _PLACES[s.spaces], s.linear, s.ranks) for s in searches]
+    return [LINEAR, *sorted(rows, key=_size)]
+
+
+def _size(row: Row) -> int:
+    return len(row.spaces) * math.prod(len(values) for grid in row.grid.values() for values in grid.values())
+
+
 def rows_for(methods: Sequence[str] = (), settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Row]:
     """The rows of those methods, all by default, searched at the given parameter values too.
 
     A pipeline that has no row gets one over all spaces. ParameterError for a stage that no row has.
     """
-    rows = [row for row in ROWS if not methods or row.method in methods]
-    rows += [Row(method) for method in methods if method not in {row.method for row in ROWS}]
+    known = all_rows()
+    rows = [row for row in known if not methods or row.method in methods]
+    rows += [Row(method) for method in methods if method not in {row.method for row in known}]
     for row in rows:
         Pipeline.parse(row.method)  # raises for what is no method
     for stage, parameters in (settings or {}).items():

@@ -4,7 +4,7 @@ The core imports no method: a method's class puts itself in the table STAGES by 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
@@ -24,12 +24,18 @@ class Stage:
 
     Stages act on a list, one item a group of layers of equal shape, because some thresholds look at the whole model.
     name: how pipelines call it. kind: one of KINDS. commutes_with: one of EQUIVARIANCES. source: what defines it.
+    dialects: {dialect: parameters}, what projects set differently from the defaults. company: {dialect: {stage:
+    parameters}}, what other stages mean there when they stand beside this one. searches: what `compare` tries, of type
+    methods.base.Search.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str]
     commutes_with: ClassVar[str] = ORTHOGONAL
     source: ClassVar[str] = ""
+    dialects: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    company: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
+    searches: ClassVar[tuple[Any, ...]] = ()
 
     @property
     def equivariance(self) -> str:

@@ -18,6 +18,7 @@ class Ta(Stage):
     weights: tuple[float, ...] | None = None
     name: ClassVar[str] = "ta"
     kind: ClassVar[str] = MERGE
+    source = "Ilharco et al., 2023"
 
     def apply(self, item: Stack) -> Merged:
         """Σ_t w_t M_t."""
@@ -33,6 +34,7 @@ class Mean(Stage):
     weights: tuple[float, ...] | None = None
     name: ClassVar[str] = "mean"
     kind: ClassVar[str] = MERGE
+    source = "Ilharco et al., 2023"
 
     def apply(self, item: Stack) -> Merged:
         """Σ_t w_t M_t / Σ_t w_t."""

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage, register
+from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.tsv import leading_triplets
 
 
@@ -26,6 +26,15 @@ class Cart(Stage):
     coefficient: float = 1.0
     name: ClassVar[str] = "cart"
     kind: ClassVar[str] = MERGE
+    source = "Choi et al., 2024"
+    dialects: ClassVar = {"original": {"rounding": "floor"}}
+    searches = (
+        Search("cart", {"cart": {"k": RANKS}}, {}, ONE_SPACE, ("cart", "coefficient"), ("k",)),
+        Search(
+            "cart", {"cart": {"fraction": (0.04, 0.08, 0.16, 0.32)}}, {"cart": {"rounding": ("ceil", "floor")}},
+            EVERY_SIZE, ("cart", "coefficient"),
+        ),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         self.check_rank("k")

@@ -10,7 +10,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.errors import ShapeError
-from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage, register
+from coremerge_ref.methods.base import DROPS, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
 @register
@@ -30,6 +30,20 @@ class Dare(Stage):
     name: ClassVar[str] = "dare"
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+    source = "Yu et al., 2024"
+    dialects: ClassVar = {"mergekit": {"rescale": "l1"}}
+    # for PEFT and mergekit DARE replaces trimming, and mergekit then sums
+    company: ClassVar = {
+        "peft": {"ties": {"density": 1.0}},
+        "mergekit": {"ties": {"density": 1.0, "aggregate": "sum"}},
+    }
+    searches = (
+        Search("dare+ta", {"dare": {"drop": DROPS[1:]}}, {"dare": {"rescale": ("inverse", "l1", "none")}}),
+        Search(
+            "dare+ties", {"dare": {"drop": DROPS[1:]}, "ties": {"density": (0.2, 0.5, 1.0)}},
+            {"ties": {"elect": ("mass", "count"), "aggregate": ("mean", "sum")}},
+        ),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         self.check_share("drop")

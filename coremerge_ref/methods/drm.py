@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage, register
+from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.methods.ties import signs
 from coremerge_ref.methods.trim import largest
 
@@ -35,6 +35,8 @@ class Drm(Stage):
     name: ClassVar[str] = "drm"
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+    source = "Chaichana et al., 2025"
+    searches = (Search("drm", {"drm": {"direction": ("horizontal", "vertical"), "drop": DROPS}}),)
 
     def __post_init__(self) -> None:
         self.check_choice("direction", ("horizontal", "vertical"))

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.stack import Merged, smaller
-from coremerge_ref.methods.base import ORTHOGONAL, POST, UNKNOWN, Stage, register
+from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 
 
 @register
@@ -24,6 +24,14 @@ class Iso(Stage):
     support: str = "rank"
     name: ClassVar[str] = "iso"
     kind: ClassVar[str] = POST
+    source = "Marczak et al., 2025"
+    dialects: ClassVar = {  # zeros and null vectors take part
+        "paper": {"support": "size"}, "original": {"support": "size"}, "fusionbench": {"support": "size"},
+    }  # fmt: skip
+    searches = (
+        Search("iso", spaces=ONE_SPACE),
+        Search("iso", {"iso": {"support": ("size",)}}, spaces=EVERY_SIZE),
+    )
 
     def __post_init__(self) -> None:
         self.check_choice("support", ("rank", "size"))

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage, register
+from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.tsv import beside, leading_triplets, orthogonalized, side_by_side
 
 
@@ -25,6 +25,13 @@ class IsoCts(Stage):
     rounding: str = "round"
     name: ClassVar[str] = "iso_cts"
     kind: ClassVar[str] = MERGE
+    source = "Marczak et al., 2025"
+    searches = (
+        Search(
+            "iso_cts", {"iso_cts": {"common_fraction": (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)}},
+            {"iso_cts": {"rounding": ("round", "floor")}}, EVERY_SIZE,
+        ),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         self.check_fraction("common_fraction")

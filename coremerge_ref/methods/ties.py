@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Stage, register
+from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.methods.trim import KEEPS, SCOPES, Trim
 
 _CHOICES = {
@@ -19,6 +19,7 @@ _CHOICES = {
     "weight_order": ("after", "before"),
     "divisor": ("count", "weight"),
 }
+_SIGNS = {"elect": _CHOICES["elect"], "aggregate": _CHOICES["aggregate"]}
 
 
 @register
@@ -47,6 +48,17 @@ class Ties(Stage):
     name: ClassVar[str] = "ties"
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+    source = "Yadav et al., 2023"
+    dialects: ClassVar = {
+        "original": {"scope": "model"},
+        "peft": {"keep": "exact", "zero_sign": "positive"},
+        "mergekit": {"keep": "exact", "zero_sign": "positive", "weight_order": "before", "divisor": "weight"},
+        "fusionbench": {"scope": "model", "aggregate": "sum"},
+    }
+    searches = (
+        Search("ties", {"ties": {"density": DENSITIES, **_SIGNS}}, {"ties": {"zero_sign": ("majority", "positive")}}),
+        Search("ties+iso", {"ties": {"density": DENSITIES}}, {"ties": _SIGNS, "iso": {"support": ("rank", "size")}}),
+    )
 
     def __post_init__(self) -> None:
         self.check_fraction("density")

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack, whole
-from coremerge_ref.methods.base import SIGNED_PERMUTATION, TRANSFORM, Stage, register
+from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 KEEPS, SCOPES = ("threshold", "exact"), ("tensor", "model")
 
@@ -30,6 +30,12 @@ class Trim(Stage):
     name: ClassVar[str] = "trim"
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+    source = "Yadav et al., 2023"
+    dialects: ClassVar = {
+        "original": {"scope": "model"}, "peft": {"keep": "exact"}, "mergekit": {"keep": "exact"},
+        "fusionbench": {"scope": "model"},
+    }  # fmt: skip
+    searches = (Search("trim+ta", {"trim": {"density": DENSITIES}}),)
 
     def __post_init__(self) -> None:
         self.check_fraction("density")

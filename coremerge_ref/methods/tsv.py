@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack, whole
-from coremerge_ref.methods.base import MERGE, Stage, register
+from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 
 
 @register
@@ -23,6 +23,13 @@ class Tsv(Stage):
     k: int | None = None
     name: ClassVar[str] = "tsv"
     kind: ClassVar[str] = MERGE
+    source = "Gargiulo et al., 2025"
+    searches = (
+        Search("tsv", {"tsv": {"k": (None,)}}, spaces=EVERY_SIZE),
+        Search("tsv", {"tsv": {"k": RANKS}}, spaces=ONE_SPACE, ranks=("k",)),
+        Search("tsv+iso", {"tsv": {"k": (None,)}}, {"iso": {"support": ("rank", "size")}}, EVERY_SIZE),
+        Search("tsv+iso", {"tsv": {"k": RANKS}}, spaces=ONE_SPACE, ranks=("k",)),
+    )
 
     def __post_init__(self) -> None:
         self.check_rank("k")

@@ -3,13 +3,24 @@
 import pytest
 
 import coremerge_ref as cm
+from coremerge_ref.methods import STAGES
 from coremerge_ref.methods.dialects import DIALECTS, preset
 
 
-@pytest.mark.parametrize("dialect", list(DIALECTS))
-def test_every_preset_names_parameters_that_exist(dialect):
-    for stage, values in DIALECTS[dialect].items():
-        assert set(values) <= set(preset(stage, dialect).parameters[stage])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_preset_sets_what_its_method_says(dialect):
+    for name, stage in STAGES.items():
+        values = stage.dialects.get(dialect, {})
+        assert preset(name, dialect).parameters[name] == {**stage().parameters, **values}
+        for other, changed in stage.company.get(dialect, {}).items():
+            together = preset(f"{name}+{other}", dialect).parameters[other]
+            assert together == {**STAGES[other]().parameters, **STAGES[other].dialects.get(dialect, {}), **changed}
+
+
+def test_methods_know_no_dialect_that_is_not_there():
+    named = {dialect for stage in STAGES.values() for dialect in (*stage.dialects, *stage.company)}
+    assert named <= {*DIALECTS}
+    assert named
 
 
 def test_paper_is_the_default_where_its_answer_is_defined():
