@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
 from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.patterns import Patterns
 from coremerge_ref.errors import AdapterError
 
 
@@ -17,6 +18,7 @@ def _empty_if_null(value: Any) -> Any:
     return {} if value is None else value
 
 
+PATTERNS = (BeforeValidator(_empty_if_null), AfterValidator(Patterns))
 Flag = Annotated[StrictBool, BeforeValidator(_off_if_null)]
 Rank = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Alpha = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -38,8 +40,8 @@ class AdapterConfig(BaseModel):
     lora_alpha: Alpha = 8.0
     use_rslora: Flag = False
     fan_in_fan_out: Flag = False
-    rank_pattern: Annotated[dict[str, Rank], BeforeValidator(_empty_if_null)] = Field(default_factory=dict)
-    alpha_pattern: Annotated[dict[str, Alpha], BeforeValidator(_empty_if_null)] = Field(default_factory=dict)
+    rank_pattern: Annotated[dict[str, Rank], *PATTERNS] = Field(default_factory=dict)
+    alpha_pattern: Annotated[dict[str, Alpha], *PATTERNS] = Field(default_factory=dict)
     target_parameters: Annotated[list[Text], BeforeValidator(lambda value: value or [])] = Field(default_factory=list)
     bias: Text | None = "none"
     base_model_name_or_path: Text | None = None

@@ -1,26 +1,32 @@
 """Reading files nobody vouches for: regular files only, JSON of bounded size, every failure one AdapterError."""
 
+import errno
 import json
 import os
+import re
 import stat
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from coremerge_ref.errors import AdapterError
 
-JSON_LIMIT = 16 * 2**20  # bytes; real adapter configs are a few kilobytes
+# Bytes of a JSON file and values in it: room for the records of 50,000 modules, and below 200 MB as Python holds them.
+JSON_LIMIT, JSON_VALUES = 16 * 2**20, 500_000
+_LARGE = re.compile(r"\d{99}|[eE]\+?\d{3}")  # in every text with a number beyond float64
 
 
 def shown(text: object, limit: int = 160) -> str:
     """`text` quoted for a message: control characters escaped, cut at `limit` characters."""
-    quoted = repr(text) if isinstance(text, str) else repr(str(text))
-    return quoted if len(quoted) <= limit else quoted[:limit] + "…'"
+    plain = text if isinstance(text, str) else str(text)
+    quoted = repr(plain[: limit + 1])
+    return quoted if len(plain) <= limit and len(quoted) <= limit else quoted[:limit] + "…'"
 
 
 def reason(error: Exception) -> str:
     """The first line of what went wrong, without a path: the caller names the path."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text.splitlines() or [type(error).__name__])[0][:200]
+    return (text[:2000].splitlines() or [type(error).__name__])[0][:200]
 
 
 def folder_at(path: Path) -> Path:
@@ -28,7 +34,7 @@ def folder_at(path: Path) -> Path:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            os.listdir(path)
+            os.scandir(path).close()
             return path
     except FileNotFoundError:
         raise AdapterError(f"{shown(path)}: expected an adapter folder, but nothing is there; check the path") from None
@@ -47,23 +53,39 @@ def is_regular_file(path: Path) -> bool:
         raise AdapterError(f"{shown(path)}: cannot be read: {reason(error)}") from error
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """The regular file at `path`, open for reading. OSError for anything else; a pipe is never waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "expected a regular file")
+    return os.fdopen(handle, "rb")
+
+
+def read_text(path: str | Path, limit: int) -> str:
+    """The UTF-8 text of the regular file at `path`; OSError or ValueError, in words, for all else and above `limit`.
+
+    A text that is not ASCII takes four bytes a character in memory, and may be a quarter as long.
+    """
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    limit //= 1 if data.isascii() else 4
+    if len(data) > limit:
+        raise ValueError(f"expected at most {limit} bytes")
+    return data.decode("utf-8")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`.
 
-    AdapterError for what is no regular file, too large, not UTF-8, not JSON, nested too deeply, not an object, holds a
-    key twice, or holds NaN or Infinity, which are not JSON.
+    AdapterError for what is no regular file, too large, not UTF-8, not JSON, nested too deeply, not an object, and for
+    what parse_json refuses.
     """
     if not is_regular_file(path):
         raise AdapterError(f"{shown(path)}: expected a JSON file; is this a PEFT adapter folder?")
     try:
-        with open(path, "rb") as file:
-            text = file.read(JSON_LIMIT + 1)
-        if len(text) > JSON_LIMIT:
-            raise AdapterError(f"{shown(path)}: expected at most {JSON_LIMIT} bytes of JSON; this is no adapter config")
-        value = parse_json(text.decode("utf-8"))
+        value = parse_json(read_text(path, JSON_LIMIT))
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, AdapterError):
-            raise
         raise AdapterError(f"{shown(path)}: expected JSON: {reason(error)}; save the adapter again") from error
     if not isinstance(value, dict):
         raise AdapterError(f"{shown(path)}: expected a JSON object, got {type(value).__name__}; save the adapter again")
@@ -71,18 +93,34 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str) -> Any:
-    """json.loads without what parsers disagree on: ValueError for repeated keys, NaN and Infinity."""
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    """json.loads without what parsers disagree on.
+
+    ValueError for repeated keys, NaN, Infinity, numbers beyond float64 such as 1e999, halves of surrogate pairs, and
+    for more than JSON_VALUES values.
+    """
+    if sum(map(text.count, ",[{")) > JSON_VALUES:
+        raise ValueError(f"expected at most {JSON_VALUES} values")
+    checked: dict[str, Any] = {"parse_float": _finite} if _LARGE.search(text) else {}
+    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, **checked)
+    if "\\ud" in text.lower():  # UnicodeEncodeError, a ValueError, for a lone surrogate: no file can hold it
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {shown(twice)} is there twice")
-    return made
+    return unique
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {shown(text)} does not fit float64")
+    return number

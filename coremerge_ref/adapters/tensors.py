@@ -1,25 +1,32 @@
 """One safetensors file: its header at once, its tensors when asked for."""
 
+import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from coremerge_ref.adapters.files import is_regular_file, parse_json, reason, shown
+from coremerge_ref.adapters.files import is_regular_file, open_regular, reason, shown
 from coremerge_ref.errors import AdapterError
 
 DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _LARGEST = 2**31 - 1  # of one dimension; also bounds what an empty tensor may claim for its other dimension
 
+# Bytes of a header, its tensors and the characters of a name. The library allows 100 MB, which it and Python would hold
+# in more than a gigabyte; adapters of every expert of the largest open models have headers of 21 MB.
+HEADER_LIMIT, MOST_TENSORS, LONGEST_NAME = 25_000_000, 200_000, 1_000
+_LONGEST_ENTRY = 1_000  # characters of {"dtype":"F32","shape":[…],"data_offsets":[…]}
+_JSON = json.JSONDecoder()
+
 # What the library raises on a file that is damaged or vanishes; AttributeError and KeyError for dtypes NumPy lacks.
 _FAILURES = (SafetensorError, OSError, ValueError, KeyError, AttributeError, OverflowError, MemoryError, RecursionError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A tensor as the header has it: safetensors dtype code and shape."""
 
@@ -33,7 +40,10 @@ class Entry:
 
 
 class TensorFile:
-    """A safetensors file whose header holds together: sizes, offsets, names. No tensor is read until asked for."""
+    """A safetensors file whose header holds together: sizes, offsets, names. No tensor is read until asked for.
+
+    The file stays open: what is read later is of the file whose header was read, also where another took its place.
+    """
 
     def __init__(self, path: Path) -> None:
         """Reads the header. AdapterError if `path` is no regular file or its header is damaged or lies."""
@@ -43,10 +53,12 @@ class TensorFile:
             )
         self.path = path
         try:
-            _check_unique_names(path)
-            with self._opened() as file:
-                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                self.entries = {n: Entry(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
+            self.entries = dict(_entries(_header(path)))
+            # pread, not mmap: a file cut short meanwhile gives an error instead of a bus error, and pages of
+            # files many times the memory's size do not pile up in this process.
+            self._file = safe_open(os.fspath(path), framework="numpy", backend="pread")
+            if self.entries.keys() != set(self._file.keys()):
+                raise ValueError("it was replaced meanwhile")
         except _FAILURES as error:
             raise self._damaged(error) from error
         for name, entry in self.entries.items():
@@ -62,9 +74,8 @@ class TensorFile:
         """
         arrays = {}
         try:
-            with self._opened() as file:
-                for name in names:
-                    arrays[name] = file.get_tensor(name)
+            for name in names:
+                arrays[name] = self._file.get_tensor(name)
         except _FAILURES as error:
             raise self._damaged(error) from error
         for name, array in arrays.items():
@@ -75,18 +86,87 @@ class TensorFile:
                 )
         return arrays
 
-    def _opened(self) -> Any:
-        # pread, not mmap: a file cut short meanwhile gives an error instead of a bus error, and pages of
-        # files many times the memory's size do not pile up in this process.
-        return safe_open(os.fspath(self.path), framework="numpy", backend="pread")
-
     def _damaged(self, error: Exception) -> AdapterError:
         return AdapterError(f"{shown(self.path)}: damaged safetensors file: {reason(error)}; download or save it again")
 
 
-def _check_unique_names(path: Path) -> None:
-    """ValueError if the header names a tensor twice: which of the two is meant would depend on the reader."""
-    with open(path, "rb") as file:
+def _header(path: Path) -> str:
+    """The JSON at the head of the file; "" where it is shorter than it says, which the library explains."""
+    with open_regular(path) as file:
         size = int.from_bytes(file.read(8), "little")
-        if size <= os.fstat(file.fileno()).st_size - 8:  # else the library says what is wrong
-            parse_json(file.read(size).decode("utf-8"))
+        if size > os.fstat(file.fileno()).st_size - 8:
+            return ""
+        if size > HEADER_LIMIT:
+            raise ValueError(f"expected a header of at most {HEADER_LIMIT} bytes, got {size}")
+        return file.read(size).decode("utf-8")
+
+
+def _entries(text: str) -> Iterator[tuple[str, Entry]]:
+    """Name and entry of each tensor in a header, one at a time and as they stand; the library judges what they say.
+
+    ValueError for what is no header, and for a name that is there twice: which is meant would depend on the reader.
+    """
+    if not text:
+        return
+    scanner = _Scanner(text)
+    for name in scanner.keys():  # noqa: SIM118 (not a dict)
+        if name == "__metadata__":
+            for _ in scanner.keys():  # noqa: SIM118
+                scanner.string()
+            continue
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"expected names of at most {LONGEST_NAME} characters, got {shown(name)}")
+        match scanner.entry():
+            case {"dtype": str(code), "shape": list(shape)}:
+                yield name, Entry(sys.intern(code), tuple(shape))
+            case _:
+                raise ValueError(f"tensor {shown(name)}: expected dtype, shape and data_offsets")
+
+
+class _Scanner:
+    """JSON read in pieces that are let go: a whole header, as Python has it, takes forty times its bytes."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text, 0
+
+    def keys(self) -> Iterator[str]:
+        """The keys of the object that begins here; each one's value is to be read before the next is asked for."""
+        self._mark("{")
+        seen: set[str] = set()
+        while not (self._next("}") and not seen):
+            key = self.string()
+            if key in seen:
+                raise ValueError(f"the key {shown(key)} is there twice")
+            if len(seen) > MOST_TENSORS:
+                raise ValueError(f"expected at most {MOST_TENSORS} names")
+            seen.add(key)
+            self._mark(":")
+            yield key
+            if self._next("}"):
+                break
+            self._mark(",")
+        self._mark("}")
+
+    def string(self) -> str:
+        """The string that begins here."""
+        if not self._next('"'):
+            raise ValueError(f"expected a string at character {self._at} of the header")
+        text, self._at = _JSON.raw_decode(self._text, self._at)
+        return str(text)
+
+    def entry(self) -> object:
+        """The short value that begins here."""
+        self._next("")
+        value, length = _JSON.raw_decode(self._text[self._at : self._at + _LONGEST_ENTRY])
+        self._at += length
+        return value
+
+    def _next(self, mark: str) -> bool:
+        while self._text.startswith((" ", "\n", "\r", "\t"), self._at):
+            self._at += 1
+        return self._text.startswith(mark, self._at)
+
+    def _mark(self, mark: str) -> None:
+        if not self._next(mark):
+            raise ValueError(f"expected {mark} at character {self._at} of the header")
+        self._at += 1
