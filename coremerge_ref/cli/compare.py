@@ -39,7 +39,7 @@ def compare(
     coremerge compare task-a task-b merged --method ties --set ties.density=0.15
     coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
     """
-    from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.cli.methods import build, find_methods, parse_sets
     from coremerge_ref.cli.settings import merged_settings
     from coremerge_ref.compare import identify
     from coremerge_ref.compare.reading import read
@@ -55,6 +55,7 @@ def compare(
     for stage, parameters in parse_sets(set_ or []).items():
         values[stage] = build(stage, "core", {stage: parameters})[0].parameters[stage]
         values[stage] = {name: values[stage][name] for name in parameters}
+    find_methods()
     rows = rows_for(method or (), values)
     layers, targets, notes = read(inputs, merged, base)
     with progress("comparing", shown=not json) as report:

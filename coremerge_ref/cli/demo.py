@@ -13,6 +13,7 @@ def demo(
         "coremerge-demo"
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing adapter folder.")] = False,
+    method: Annotated[list[str] | None, typer.Option(help="Run this method; repeatable. [ten of them]")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Merge small adapters that were really trained, by several methods in three spaces, and measure the result.
@@ -26,8 +27,10 @@ def demo(
     """
     from rich.console import Console
 
-    from coremerge_ref.demo.run import run
+    from coremerge_ref.cli.methods import find_methods
+    from coremerge_ref.demo.run import METHODS, run
 
-    result = run(output, None if json else Console(), force)
+    find_methods()
+    result = run(output, None if json else Console(), force, method or METHODS)
     if json:
         emit(result)

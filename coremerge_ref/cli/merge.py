@@ -66,9 +66,7 @@ def merge(
     On a GPU, from a file, looking first:
       coremerge merge --config merge.yaml --backend torch --device cuda:0 --dry-run
 
-    \b
-    Transforms: trim, dare. Merges: ta, mean, ties, tsv, cart, iso_cts, drm. Posts: iso.
-    With every parameter and default: coremerge merge --methods
+    All methods, with every parameter and default, those of installed packages among them: coremerge merge --methods
 
     \b
     merge.yaml has the same names:

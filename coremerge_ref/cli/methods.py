@@ -7,12 +7,23 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from coremerge_ref.cli.reporting import note
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods import STAGES
+from coremerge_ref.methods.plugins import load_plugins
 
+_told: set[str] = set()  # what was wrong with plug-ins, once each
 Settings = Mapping[str, Mapping[str, Any]]  # stage or space name → parameter → value
+
+
+def find_methods() -> None:
+    """Puts the methods of installed packages in the table; a note for each that cannot be."""
+    for problem in load_plugins():
+        if problem not in _told:
+            _told.add(problem)
+            note(problem)
 
 
 def parse_sets(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -33,6 +44,7 @@ def build(method: str, space: str, settings: Settings) -> tuple[Pipeline, Space]
     ParameterError for a stage, space or parameter that does not exist, listing those that do, and for a value of the
     wrong type or out of range.
     """
+    find_methods()
     if space not in SPACES:
         raise ParameterError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
     owners: dict[str, type] = {**STAGES, **SPACES}
@@ -51,7 +63,10 @@ def _converted(owner: type, label: str, name: str, value: Any) -> Any:
     known = parameters_of(owner)
     if name not in known:
         raise ParameterError(f"--set {label}.{name}: expected a parameter among {', '.join(known) or 'none'}")
-    hint = get_type_hints(owner)[name]
+    try:
+        hint = get_type_hints(owner)[name]
+    except Exception as error:  # the annotations of a plug-in, which may name what is not there
+        raise ParameterError(f"--set {label}.{name}: its type cannot be read ({error}); set it in Python") from error
     if hint is Any:
         raise ParameterError(f"--set {label}.{name}: takes an array, which only the Python interface can give")
     given = scalar(value) if isinstance(value, str) else value
@@ -63,11 +78,12 @@ def _converted(owner: type, label: str, name: str, value: Any) -> Any:
 
 
 def catalogue() -> str:
-    """Every stage and space, one paragraph each: what it is, its parameters with their defaults."""
+    """Every stage and space, one paragraph each: what it is and who says so, its parameters with their defaults."""
+    find_methods()
     lines = []
-    for name, owner in {**STAGES, **SPACES}.items():
-        kind = getattr(owner, "kind", "space")
-        lines.append(f"{name} ({kind}): {(owner.__doc__ or '').splitlines()[0]}")
+    for name, owner in {**dict(sorted(STAGES.items())), **SPACES}.items():
+        what = ", ".join(filter(None, (getattr(owner, "kind", "space"), getattr(owner, "source", ""))))
+        lines.append(f"{name} ({what}): {(owner.__doc__ or '').strip().partition(chr(10))[0]}")
         lines += [f"    --set {name}.{field.name}={field.default}" for field in parameters_of(owner).values()]
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """The demo from end to end."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from coremerge_ref.adapters import merge_folders
+from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.demo.alpha import GRID
 from coremerge_ref.demo.compare import METHODS, SPACES, Deltas, Line, line
 from coremerge_ref.demo.data import TEST, Data
@@ -18,8 +20,10 @@ from coremerge_ref.demo.report import show
 from coremerge_ref.demo.tasks import TASKS
 
 
-def run(output: str | Path, console: Console | None = None, force: bool = False) -> dict[str, Any]:
-    """Merge the shipped adapters by every method in every space, measure, and write the best as a PEFT folder.
+def run(
+    output: str | Path, console: Console | None = None, force: bool = False, methods: Sequence[str] = METHODS
+) -> dict[str, Any]:
+    """Merge the shipped adapters by each of `methods` in every space, measure, and write the best as a PEFT folder.
 
     output : folder for the merged adapter: the core-space merge with the best validation accuracy. force replaces one
         that exists. console : where progress and tables go; nothing is printed without.
@@ -29,8 +33,10 @@ def run(output: str | Path, console: Console | None = None, force: bool = False)
     start, data, console = time.perf_counter(), Data(), console or Console(quiet=True)
     folders = list(data.adapters.values())
     merge_folders(folders, output, force=force, dry_run=True)
+    for method in methods:
+        Pipeline.parse(method)  # raises now for what is no method
     single = single_accuracies(data)
-    lines = _lines(data, single, console)
+    lines = _lines(data, methods, single, console)
     chosen = max((found for found in lines if found.space == "core"), key=lambda found: found.validation)
     report = merge_folders(
         folders, output, chosen.method, chosen.space, scale=chosen.alpha, dtype="float32", force=force
@@ -60,11 +66,11 @@ def single_accuracies(data: Data) -> dict[str, float]:
     return found
 
 
-def _lines(data: Data, single: dict[str, float], console: Console) -> list[Line]:
+def _lines(data: Data, methods: Sequence[str], single: dict[str, float], console: Console) -> list[Line]:
     lines: list[Line] = []
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(METHODS) * len(SPACES))
-        for method in METHODS:
+        bar = progress.add_task("", total=len(methods) * len(SPACES))
+        for method in methods:
             found: list[tuple[Line, Deltas]] = []
             for space in SPACES:
                 progress.update(bar, description=f"{method} in {space} space")

@@ -93,6 +93,13 @@ class Bare(Stage):
     kind: ClassVar[str] = MERGE
 
 
+@dataclass(frozen=True)
+class Needy(Stage):
+    power: float
+    name: ClassVar[str] = "needy"
+    kind: ClassVar[str] = MERGE
+
+
 def _changed(**attributes: Any) -> type:
     return dataclass(frozen=True)(type("Changed", (Fine,), attributes))
 
@@ -114,9 +121,11 @@ def _changed(**attributes: Any) -> type:
         ),
         (
             _changed(name="ties"),
-            "expected Changed.name to be one that no other stage has, got 'ties', which is "
+            "expected Changed.name to be one that no other stage or space has, got 'ties', which is "
             "coremerge_ref.methods.ties.Ties",
         ),
+        (_changed(name="core"), "no other stage or space has, got 'core', which is coremerge_ref.core.spaces.Core"),
+        (Needy, "register: expected a default for every parameter of Needy, got none for power"),
     ],
 )
 def test_classes_refused(cls: Any, message: str) -> None:
