@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -13,30 +15,38 @@ from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import DTypeError, ParameterError
 
 
-def check_numbers(adapters: int, weights: Sequence[float] | None, rank: int | None, dtype: str | None) -> None:
-    """ParameterError or DTypeError for numbers and names out of range."""
+def check_numbers(adapters: int, weights: Sequence[Any], rank: int | None, dtype: str | None) -> None:
+    """ParameterError or DTypeError for numbers and names out of range. weights: lists of them, or None."""
     if not adapters:
         raise ParameterError("adapters: expected at least one adapter folder, got none")
     if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
         raise ParameterError(f"rank: expected an integer of at least 1, got {rank!r}")
     if dtype is not None and dtype not in DTYPES.values():
         raise DTypeError(f"dtype: expected one of {', '.join(DTYPES.values())}, got {dtype!r}")
-    if weights is not None and len(weights) != adapters:
-        raise ParameterError(f"weights: expected {adapters}, one for each adapter, got {len(weights)}")
-    if weights is not None and not all(map(math.isfinite, weights)):
-        raise ParameterError(f"weights: expected finite numbers, got {list(weights)}")
+    for given in weights:
+        if given is not None and not (isinstance(given, Sequence) and all(map(_is_number, given))):
+            raise ParameterError(f"weights: expected numbers, one for each adapter, got {given!r}")
+        if given is not None and len(given) != adapters:
+            raise ParameterError(f"weights: expected {adapters}, one for each adapter, got {len(given)}")
+        if given is not None and not all(map(math.isfinite, given)):
+            raise ParameterError(f"weights: expected finite numbers, got {list(given)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_factors(
-    pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None, scale: float, allowed: bool
+    pipelines: Sequence[Pipeline], space: Space, tasks: int, weights: Sequence[Any], scale: float, allowed: bool
 ) -> None:
     """ParameterError where the result would be full matrices and that is not `allowed`.
 
-    Finds out by merging something tiny, which checks every parameter of the method as well.
+    Finds out by merging something tiny, which checks every parameter of the methods as well.
     """
     tiny = [LowRankUpdate(np.full((2, 1), 1.0 + t), np.ones((1, 2))) for t in range(tasks)]
-    if isinstance(merge(tiny, pipeline, space, scale, weights), DenseUpdate) and not allowed:
-        raise ParameterError(
-            f"method {str(pipeline)!r} in space {space.name!r} gives full matrices, not factors: "
-            "truncate to a rank (--rank), or write full-size output (--dense), or merge in core space"
-        )
+    for pipeline, given in product(pipelines, weights):
+        if isinstance(merge(tiny, pipeline, space, scale, given), DenseUpdate) and not allowed:
+            raise ParameterError(
+                f"method {str(pipeline)!r} in space {space.name!r} gives full matrices, not factors: "
+                "truncate to a rank (--rank), or write full-size output (--dense), or merge in core space"
+            )

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters import output as outputs
+from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
-from coremerge_ref.adapters.arguments import check_factors, check_numbers
-from coremerge_ref.adapters.backends import backend_named
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms import FORMS
 from coremerge_ref.adapters.orientation import stored_transposed
-from coremerge_ref.adapters.plan import planned
+from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import check_output, replaced
-from coremerge_ref.adapters.report import MergeReport
-from coremerge_ref.adapters.streaming import Job, Progress
-from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
+from coremerge_ref.adapters.report import MergeReport, zero_notes
+from coremerge_ref.adapters.selection import PerModule
+from coremerge_ref.adapters.streaming import Progress
+from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import write_dense, write_factors
-from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
-from coremerge_ref.core.spaces import Space, as_space
+from coremerge_ref.core.pipeline import Method, Pipeline
+from coremerge_ref.core.spaces import Space
 
 DENSE = "delta_weights.safetensors"
 
@@ -28,87 +27,108 @@ DENSE = "delta_weights.safetensors"
 def merge_folders(
     paths: Sequence[str | Path],
     output: str | Path,
-    method: Method | Pipeline = "tsv",
+    method: Method | Pipeline | PerModule[Any] | Sequence[dict[str, Any]] = "tsv",
     space: str | Space = "core",
     *,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | PerModule[Any] | Sequence[dict[str, Any]] | None = None,
     scale: float = 1.0,
     rank: int | None = None,
+    ragged: bool = False,
     dense: bool = False,
     dtype: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rename: Sequence[str] = (),
+    allow_missing: bool = False,
     backend: str = "numpy",
     device: str | None = None,
     base: str | Path | None = None,
     force: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    recipe: dict[str, Any] | None = None,
 ) -> MergeReport:
-    """Merge PEFT adapter folders (LoRA and VeRA) into one PEFT LoRA folder, a batch of layers at a time.
+    """Merge PEFT adapter folders into one PEFT LoRA folder, a batch of layers at a time.
 
     Parameters
     ----------
-    paths : adapter folders; one alone gives itself back. Modules that only some adapters have are merged among those.
-    output : folder to write: adapter_config.json and adapter_model.safetensors, which PEFT loads, and coremerge.json,
-        the record of how it was merged. It appears whole or not at all.
-    method, space, weights, scale : as in merge. PEFT then computes W0 + scale · ΔW.
+    paths : adapter folders; one alone gives itself back. Modules that only some adapters have are merged among those,
+        and a note says so.
+    output : folder to write: adapter_config.json and adapter_model.safetensors, which PEFT and transformers load where
+        they load the inputs; coremerge.json, the record of how it was merged; README.md, a model card, unless one is
+        there that coremerge did not write. It appears whole or not at all.
+    method, space, weights, scale : as in merge. PEFT then computes W0 + scale · ΔW. A weight of 0 is not leaving an
+        adapter out. method and weights may depend on the module: a list of {"match": PATTERN, "value": …} for methods,
+        {"match": PATTERN, "values": […]} for weights, of which the first that matches counts; patterns as in include.
+        Modules that no rule matches are merged by tsv, and with weights 1.
     rank : truncate every layer to this rank, optimally; by default a layer keeps all directions that are not zero.
+    ragged : leave layers at the ranks they have, with rank_pattern in the config. By default all are padded with zero
+        directions to the largest, exactly, since many readers know one rank and one alpha.
     dense : write full-size ΔW to delta_weights.safetensors instead, under the names and in the shapes of the base
         model's weights. Needed, or else `rank`, where the result is no low-rank product (elementwise methods in full
         space).
     dtype : "float16", "bfloat16", "float32" or "float64" of the output; each layer's promoted input dtype by default.
         Arithmetic is float64 throughout.
+    include, exclude : patterns on module paths, globs or regular expressions (see selection.matcher): merge only
+        modules that match some of `include`, and none that match some of `exclude`.
+    rename : "OLD=NEW" with a regular expression OLD, applied to all module paths before adapters are compared.
+    allow_missing : merge adapters that share no module.
     backend, device : the array library that merges ("numpy", "torch", "cupy", "jax"), and where.
     base : the base model's safetensors, a folder or a file. Needed where VeRA adapters adapt layers of several sizes,
         since their files do not say how wide a layer is; only headers are read.
     force : replace an existing adapter folder. dry_run : check everything, write nothing.
     progress : called with (layers done, layers in all).
+    recipe : the settings as the command line has them, for coremerge.json; made from the arguments by default.
 
     Returns a MergeReport. Raises AdapterError for anything wrong with a folder, ParameterError and DTypeError for the
     arguments, NonFiniteError and others as merge does; in every case nothing was written.
     """
     started = time.monotonic()
-    pipeline, chosen, target = as_pipeline(method), as_space(space), Path(output)
-    check_numbers(len(paths), weights, rank, dtype)
-    check_factors(pipeline, chosen, len(paths), weights, scale, allowed=dense or rank is not None)
+    target = Path(output)
+    options = Options(
+        method, space, weights, scale, rank, dense, dtype, backend, device, include, exclude, rename, allow_missing
+    )
+    options.check(len(paths))
     adapters = [Adapter(path) for path in paths]
     check_output(target, force, [adapter.path for adapter in adapters])
     shapes = None if base is None else BaseShapes(base)
-    notes = resolve_widths(adapters, shapes) + outputs.model_notes(adapters)
-    layers = planned(adapters)
-    form = FORMS[adapters[0].reader.family](adapters, layers)
-    turned = stored_transposed(adapters, layers, shapes) if dense else {}
-    library = backend_named(backend, device)
-    job = Job(adapters, layers, pipeline, chosen, scale, weights, rank, dtype, library, progress or _silent)
+    job, plan, notes = ready(adapters, options, shapes, progress or _silent)
+    form = FORMS[adapters[0].reader.family](adapters, plan)
+    turned = stored_transposed(adapters, plan.layers, shapes) if dense else {}
     ranks: dict[str, int] = {}
     size = 0
     if not dry_run:
         with records.Hashes(adapters) as hashes, replaced(target, force) as folder:
             file = folder / (DENSE if dense else form.weights)
             if dense:
-                found = write_dense(job, file, lambda layer: turned[layer.name])
+                outcome = write_dense(job, file, lambda layer: turned[layer.name])
             else:
-                ranks, found = write_factors(job, form, file)
-                for name, content in form.companions(ranks).items():
+                outcome = write_factors(job, form, file, ragged)
+                for name, content in form.companions(outcome.ranks).items():
                     _write_json(folder / name, content)
-            settings = {
-                "weights": None if weights is None else [float(w) for w in weights],
-                "scale": scale,
-                "rank": rank,
-                "dtype": dtype,
-                "dense": dense,
+            notes += zero_notes(outcome.zeros, len(plan.layers))
+            ranks, size = outcome.ranks, file.stat().st_size
+            digests = hashes.results()
+            for adapter, each in zip(adapters, digests, strict=True):
+                records.check_recorded(adapter, each)
+            how = options.described() | {
                 "backend": backend,
                 "device": device,
+                "ragged": ragged,
+                "recipe": recipe or recipes.recipe(paths, output, options, ragged, base),
             }
-            made = records.record(adapters, pipeline, chosen, settings, found, notes, hashes.results())
+            written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
+            made = records.record(adapters, how, outcome, notes, plan.renamings, digests, written)
             _write_json(folder / records.NAME, made)
-            size = file.stat().st_size
+            bases = [adapter.config.base_model_name_or_path for adapter in adapters]
+            card.write_card(folder, target, card.model_card(bases, made))
     return MergeReport(
         output=str(target),
         written=not dry_run,
-        method=str(pipeline),
-        space=chosen.name,
+        method=options.method_text(),
+        space=options.where.name,
         adapters=len(adapters),
-        layers=len(layers),
+        layers=len(plan.layers),
         ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
         bytes=size,
         seconds=round(time.monotonic() - started, 3),

@@ -13,7 +13,11 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.names import SUFFIXES
 from coremerge_ref.adapters.patterns import exact_pattern, module_path
-from coremerge_ref.adapters.plan import Layer
+from coremerge_ref.adapters.plan import Layer, Plan
+from coremerge_ref.adapters.targets import target_fields
+
+# Fields that say how PEFT loads an adapter and not what its tensors mean: kept where all inputs agree.
+_KEPT = ("ensure_weight_tying",)
 
 Factors = tuple[np.ndarray, np.ndarray]  # B (m, r), A (r, n)
 
@@ -41,19 +45,32 @@ def balanced(B: np.ndarray, A: np.ndarray) -> Factors:
     return np.ldexp(B, -half), np.ldexp(A, half[:, None])
 
 
-def padded(factors: Factors, rank: int) -> Factors:
+def with_rank(factors: Factors, rank: int) -> Factors:
     """The same product with zero directions up to `rank`."""
     B, A = factors
     more = rank - B.shape[1]
-    if not more:
-        return factors
     return np.pad(B, ((0, 0), (0, more))), np.pad(A, ((0, more), (0, 0)))
+
+
+def padded(name: str, tensor: np.ndarray, rank: int, stacked: int = 1) -> np.ndarray:
+    """The factor called `name` with zero directions up to `rank`; of `stacked` experts, as forms.peft lays them out."""
+    if name.endswith((SUFFIXES["A"], SUFFIXES["embedding_A"])):  # (r, …), or (experts · r, …)
+        apart = tensor.reshape(stacked, -1, *tensor.shape[1:])
+        wide = np.pad(apart, [(0, 0), (0, rank - apart.shape[1]), *[(0, 0)] * (tensor.ndim - 1)])
+        return wide.reshape(-1, *tensor.shape[1:])
+    apart = tensor.reshape(tensor.shape[0], -1, stacked, *tensor.shape[2:])  # (m, r, …), or (m, r · experts)
+    wide = np.pad(apart, [(0, 0), (0, rank - apart.shape[1]), *[(0, 0)] * (apart.ndim - 2)])
+    return wide.reshape(tensor.shape[0], -1, *tensor.shape[2:])
 
 
 def names(layer: Layer) -> list[str]:
     """Names of the tensors that `tensors` makes."""
-    roles = ("embedding_A", "embedding_B") if layer.first.kind == EMBEDDING else ("A", "B")
-    return [layer.name + SUFFIXES[role] for role in roles]
+    return [layer.name + SUFFIXES[role] for role in roles(layer)]
+
+
+def roles(layer: Layer) -> tuple[str, str]:
+    """Which factors a layer's tensors are."""
+    return ("embedding_A", "embedding_B") if layer.first.kind == EMBEDDING else ("A", "B")
 
 
 def tensors(layer: Layer, B: np.ndarray, A: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,16 +83,19 @@ def tensors(layer: Layer, B: np.ndarray, A: np.ndarray) -> dict[str, np.ndarray]
     return {layer.name + SUFFIXES["A"]: A, layer.name + SUFFIXES["B"]: B}
 
 
-def peft_config(adapters: Sequence[Adapter], layers: Sequence[Layer], ranks: Mapping[str, int]) -> dict[str, Any]:
+def peft_config(adapters: Sequence[Adapter], plan: Plan, ranks: Mapping[str, int]) -> dict[str, Any]:
     """adapter_config.json of the merged adapter; ranks by module name.
 
     Ranks that differ from the most common one go into rank_pattern, each under a pattern that matches that one module.
     """
     r = Counter(ranks.values()).most_common(1)[0][0]
     differing = {
-        exact_pattern(module_path(layer.first.group)): ranks[layer.name] for layer in layers if ranks[layer.name] != r
+        exact_pattern(module_path(layer.first.group)): ranks[layer.name]
+        for layer in plan.layers
+        if ranks[layer.name] != r
     }
     first = adapters[0].config
+    fields = [adapter.config.model_extra or {} for adapter in adapters]
     return {
         "peft_type": "LORA",
         "task_type": shared([adapter.config.task_type for adapter in adapters]),
@@ -88,7 +108,7 @@ def peft_config(adapters: Sequence[Adapter], layers: Sequence[Layer], ranks: Map
         "lora_dropout": 0.0,
         "rank_pattern": differing,
         "alpha_pattern": differing,
-        "target_modules": sorted({module_path(layer.first.group) for layer in layers if not layer.first.stack}),
+        **target_fields(fields, plan.layers, plan.complete),
         "target_parameters": first.target_parameters or None,
         "fan_in_fan_out": any(adapter.config.fan_in_fan_out for adapter in adapters),
         "bias": "none",
@@ -96,6 +116,7 @@ def peft_config(adapters: Sequence[Adapter], layers: Sequence[Layer], ranks: Map
         "init_lora_weights": True,
         "use_rslora": False,
         "use_dora": False,
+        **{name: value for name in _KEPT if (value := shared([held.get(name) for held in fields]))},
     }
 
 

@@ -1,15 +1,19 @@
 """coremerge.json: how an output was merged, for whoever finds it later."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from coremerge_ref.adapters.files import is_regular_file, read_json, shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.renaming import Renaming
+from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
+from coremerge_ref.errors import AdapterError
 
 NAME = "coremerge.json"
 _CHUNK = 2**20
@@ -21,7 +25,7 @@ class Hashes:
     def __init__(self, adapters: Sequence[Adapter]) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._made: list[dict[str, Future[str]]] = [
-            {path.name: self._pool.submit(_sha256, path) for path in adapter.files} for adapter in adapters
+            {path.name: self._pool.submit(sha256, path) for path in adapter.files} for adapter in adapters
         ]
 
     def results(self) -> list[dict[str, str]]:
@@ -35,38 +39,71 @@ class Hashes:
         self._pool.shutdown(cancel_futures=True)
 
 
+def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:
+    """AdapterError if the folder has a coremerge.json that says its files are others than those that were read.
+
+    It was replaced while it was read, so that config and weights may be of two merges, or somebody edited it.
+    """
+    path = adapter.path / NAME
+    if not is_regular_file(path):
+        return
+    outputs = read_json(path).get("outputs")
+    recorded = outputs if isinstance(outputs, dict) else {}
+    for name, digest in digests.items():
+        if recorded.get(name, digest) != digest:
+            raise AdapterError(
+                f"{shown(adapter.path / name)}: is not the file that {NAME} beside it describes: it changed while it "
+                f"was read, or was edited since; try again, or remove {NAME} if the change was meant"
+            )
+
+
 def record(
     adapters: Sequence[Adapter],
-    pipeline: Pipeline,
-    space: Space,
-    settings: dict[str, Any],
-    layers: dict[str, dict[str, Any]],
+    how: dict[str, Any],
+    outcome: Outcome,
     notes: Sequence[str],
-    hashes: Sequence[dict[str, str]],
+    renamings: Sequence[Renaming | None],
+    inputs: Sequence[dict[str, str]],
+    outputs: dict[str, str],
 ) -> dict[str, Any]:
-    """The content of coremerge.json. settings: the other arguments of the merge. layers: what was found, by module."""
+    """The content of coremerge.json. how: method, space and the other arguments. inputs, outputs: SHA-256 by file."""
     return {
         "coremerge_ref": package_version(),
-        **described(pipeline, space),
-        **settings,
+        **how,
         "inputs": [
             {
                 "path": str(adapter.path),
                 "peft_type": adapter.config.peft_type,
                 "base_model_name_or_path": adapter.config.base_model_name_or_path,
                 "sha256": digests,
+                **({"renamed": {"how": renaming.how, "names": renaming.names}} if renaming else {}),
             }
-            for adapter, digests in zip(adapters, hashes, strict=True)
+            for adapter, digests, renaming in zip(adapters, inputs, renamings, strict=True)
         ],
-        "layers": layers,
+        "outputs": outputs,
+        "layers": outcome.facts,
         "notes": list(notes),
     }
 
 
-def described(pipeline: Pipeline, space: Space) -> dict[str, Any]:
-    """Method and space with every parameter, as JSON."""
+def described(pipeline: Pipeline) -> dict[str, Any]:
+    """A method with every parameter, as JSON."""
     parameters = {stage: {k: plain(v) for k, v in values.items()} for stage, values in pipeline.parameters.items()}
-    return {"method": str(pipeline), "parameters": parameters, "space": {"name": space.name, **vars(space)}}
+    return {"method": str(pipeline), "parameters": parameters}
+
+
+def described_space(space: Space) -> dict[str, Any]:
+    """A space with every parameter, as JSON."""
+    return {"name": space.name, **vars(space)}
+
+
+def sha256(path: Path) -> str:
+    """The hex digest of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -84,11 +121,3 @@ def package_version() -> str:
         return version("coremerge_ref")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,7 +1,10 @@
 """What a merge of folders reports."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+_NAMED = 5  # layers in a note
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,14 @@ class MergeReport:
     def as_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)
+
+
+def zero_notes(paths: Sequence[str], layers: int) -> list[str]:
+    """A note that names layers whose merged update is zero although an adapter's is not."""
+    if not paths:
+        return []
+    named = ", ".join(paths[:_NAMED]) + (" …" if len(paths) > _NAMED else "")
+    return [
+        f"the merged update is zero in {len(paths)} of {layers} layers, though an adapter's is not there: {named}; "
+        "see method, weights and scale"
+    ]

@@ -1,11 +1,11 @@
 """The merge itself, batch by batch: adapters read, merged on the chosen backend, handed on, and let go."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -15,7 +15,6 @@ from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, batches
 from coremerge_ref.core.models import merge_adapters
-from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Full, Space
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError, NonFiniteError
@@ -24,27 +23,48 @@ Progress = Callable[[int, int], None]
 Result = TypeVar("Result")
 
 
+class PerLayer(Protocol):
+    """A setting that may depend on the layer: PerModule or Combined of selection.py."""
+
+    def of(self, path: str) -> Any:
+        """The value for the layer at `path`."""
+
+    def values(self) -> list[Any]:
+        """All values there are."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One merge of adapter folders, checked and ready to run."""
+    """One merge of adapters, checked and ready to run.
+
+    layers: those to merge. pipeline, weights: by layer. twins: {path: layers that get the same update}.
+    """
 
     adapters: Sequence[Adapter]
     layers: Sequence[Layer]
-    pipeline: Pipeline
+    twins: Mapping[str, Sequence[Layer]]
+    pipeline: PerLayer
     space: Space
     scale: float
-    weights: Sequence[float] | None
+    weights: PerLayer
     rank: int | None
     dtype: str | None
     backend: Backend
     progress: Progress
 
-    def run(self, finish: Callable[[Layer, Update], Result]) -> Iterator[tuple[Layer, Result]]:
-        """Each layer with finish(layer, its merged update in float64, truncated if asked).
+    @property
+    def all_layers(self) -> list[Layer]:
+        """The layers of the output, twins beside those they share an update with."""
+        return [each for layer in self.layers for each in (layer, *self.twins.get(layer.path, ()))]
+
+    def run(self, finish: Callable[[Layer, Update], Result]) -> Iterator[tuple[Layer, Result, bool]]:
+        """Each layer with finish(layer, its merged update in float64, truncated if asked), and whether any input's
+        update of it is other than zero.
 
         Batches run beside one another on threads where that helps, and come back in order.
         """
-        todo = list(batches(self.layers, isinstance(self.space, Full), self.pipeline.whole_model))
+        whole = any(pipeline.whole_model for pipeline in self.pipeline.values())
+        todo = list(batches(self.layers, isinstance(self.space, Full), whole, self._setting))
         done = 0
         with _in_order(min(self.backend.workers, len(todo))) as run:
             for results in run(lambda batch: self._merged(batch, finish), todo):
@@ -52,18 +72,23 @@ class Job:
                 done += len(results)
                 self.progress(done, len(self.layers))
 
-    def _merged(self, batch: Sequence[Layer], finish: Callable[[Layer, Update], Result]) -> list[tuple[Layer, Result]]:
-        names = [layer.name for layer in batch]
-        loaded = [adapter.load(names) for adapter in self.adapters]
-        updates = {layer.path: [self._sent(held.get(layer.name)) for held in loaded] for layer in batch}
+    def _setting(self, layer: Layer) -> tuple[int, int]:
+        return id(self.pipeline.of(layer.path)), id(self.weights.of(layer.path))
+
+    def _merged(
+        self, batch: Sequence[Layer], finish: Callable[[Layer, Update], Result]
+    ) -> list[tuple[Layer, Result, bool]]:
+        loaded = load_layers(self.adapters, batch)
+        given = {layer.path: layer.updates(loaded) for layer in batch}
+        alive = {path: any(map(_is_not_zero, held)) for path, held in given.items()}
+        updates = {path: [self._sent(update) for update in held] for path, held in given.items()}
+        pipeline, weights = self.pipeline.of(batch[0].path), self.weights.of(batch[0].path)
         try:
             with self.backend.session(), np.errstate(all="ignore"):  # results are checked to be finite instead
-                merged = merge_adapters(
-                    updates, self.pipeline, self.space, self.scale, self.weights, out_dtype="float64"
-                )
-                del loaded, updates
+                merged = merge_adapters(updates, pipeline, self.space, self.scale, weights, out_dtype="float64")
+                del loaded, given, updates
                 cut = ((layer, self._truncated(merged.pop(layer.path))) for layer in batch)
-                return [(layer, finish(layer, update)) for layer, update in cut]
+                return [(layer, finish(layer, update), alive[layer.path]) for layer, update in cut]
         except NonFiniteError as error:
             raise AdapterError(str(error)) from error
         except (np.linalg.LinAlgError, ArithmeticError, MemoryError, RuntimeError) as error:
@@ -79,6 +104,21 @@ class Job:
 
     def _truncated(self, update: Update) -> Update:
         return update if self.rank is None else update.truncate(self.rank)
+
+
+def load_layers(adapters: Sequence[Adapter], layers: Sequence[Layer]) -> list[dict[str, LowRankUpdate]]:
+    """What each adapter holds of `layers`, by the names of its own file; for Layer.updates."""
+    return [
+        adapter.load([name for layer in layers if (name := layer.sources[t]) is not None])
+        for t, adapter in enumerate(adapters)
+    ]
+
+
+def _is_not_zero(update: LowRankUpdate | None) -> bool:
+    """Whether a direction of the update has both a column of B and a row of A that is not zero."""
+    if update is None or update.scale == 0:
+        return False
+    return bool(np.any(np.any(update.B != 0, axis=0) & np.any(update.A != 0, axis=1)))
 
 
 @contextmanager

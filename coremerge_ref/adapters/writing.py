@@ -1,9 +1,11 @@
 """A merge's results into a safetensors file: factors as PEFT has them, or full-size matrices."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -12,68 +14,140 @@ from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.modules import CONV, LINEAR
-from coremerge_ref.adapters.plan import Layer, weight_name
+from coremerge_ref.adapters.names import BASE
+from coremerge_ref.adapters.plan import Layer, stacked_with, weight_name
 from coremerge_ref.adapters.streaming import Job
+from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError
 
 Facts: TypeAlias = dict[str, dict[str, Any]]  # module path → what is known about its result
+Found: TypeAlias = tuple[Layer, Any, bool]  # a layer, its result, whether any input is other than zero there
 _DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are
 
 
-def write_factors(job: Job, form: Form, path: Path) -> tuple[dict[str, int], Facts]:
-    """Writes the merged adapter's tensors in `form`; returns (rank by module name, facts by module path)."""
-    kept = [weights for layer in job.layers if (weights := base_weights(job.adapters, layer)) is not None]
-    writer = TensorWriter(path, form.names() + [name for name, _ in kept], _DIMENSIONS)
-    ranks: dict[str, int] = {}
-    found: Facts = {}
+@dataclass
+class Outcome:
+    """What a merge found: ranks by module name (none if dense), facts by path, paths of surprising zeros."""
+
+    ranks: dict[str, int] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+    zeros: list[str] = field(default_factory=list)
+
+
+class Sink(Protocol):
+    """Where tensors go, one by one."""
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Takes one tensor."""
+
+
+def send_factors(job: Job, form: Form, sink: Sink) -> Outcome:
+    """Hands the merged adapter's tensors to `sink`, each group of layers (Module.group) at the rank it needs."""
+    outcome = Outcome()
 
     def factors(layer: Layer, update: Update) -> tuple[output.Factors, dict[str, Any]]:
         assert isinstance(update, LowRankUpdate), "checked before work began"
         B, A = job.backend.fetch(update.B), job.backend.fetch(update.A)
         return output.balanced(*output.without_null(B, A)), facts(update)
 
+    for together in sharing_rank(job.run(factors), job.layers):
+        rank = max(B.shape[1] for _, ((B, _), _), _ in together)
+        group = []
+        for layer, (pair, known), alive in together:
+            B, A = (rounded(X, layer, job.dtype) for X in output.with_rank(pair, rank))
+            if alive and not (B.any() and A.any()):
+                outcome.zeros.append(layer.path)
+            for each in (layer, *job.twins.get(layer.path, ())):
+                outcome.ranks[each.name] = rank
+                outcome.facts[each.path] = {"rank": rank, **known}
+                group.append((each, B, A))
+        for name, array in form.tensors(group).items():
+            sink.add(name, array)
+    return outcome
+
+
+def sharing_rank(results: Iterator[Found], layers: Sequence[Layer]) -> Iterator[list[Found]]:
+    """The results again, in the groups that PEFT gives one rank (Module.group)."""
+    sizes = Counter(layer.first.group for layer in layers)
+    waiting: dict[str, list[Found]] = {}
+    for result in results:
+        name = result[0].first.group
+        waiting.setdefault(name, []).append(result)
+        if len(waiting[name]) == sizes[name]:
+            yield waiting.pop(name)
+
+
+def final_ranks(ranks: dict[str, int], layers: Sequence[Layer], ragged: bool) -> dict[str, int]:
+    """The rank each layer is padded to: the largest of all, or with `ragged` of those that a loader gives one rank."""
+    together = {layer.name: stacked_with(layer) if ragged else "" for layer in layers}
+    most: dict[str, int] = {}
+    for name, rank in ranks.items():
+        most[together[name]] = max(rank, most.get(together[name], 0))
+    return {name: most[together[name]] for name in ranks}
+
+
+def write_factors(job: Job, form: Form, path: Path, ragged: bool) -> Outcome:
+    """Writes the merged adapter's tensors; at one rank, the largest, unless `ragged`. The ranks are those written."""
+    kept = dict(weights for layer in job.all_layers if (weights := base_weights(job.adapters, layer)) is not None)
+    names = [*kept, *form.names()]
+    writer = TensorWriter(path, names, _DIMENSIONS)
     try:
-        for name, array in kept:
+        for name, array in kept.items():
             writer.add(name, array)
-        for together in sharing_rank(job.run(factors), job.layers):
-            rank = max(B.shape[1] for _, ((B, _), _) in together)
-            group = []
-            for layer, (pair, known) in together:
-                ranks[layer.name] = rank
-                found[layer.path] = {"rank": rank, **known}
-                B, A = (rounded(X, layer, job.dtype) for X in output.padded(pair, rank))
-                group.append((layer, B, A))
-            for name, array in form.tensors(group).items():
-                writer.add(name, array)
+        outcome = send_factors(job, form, writer)
         writer.close()
     finally:
         writer.abandon()
-    return ranks, found
+    final = final_ranks(outcome.ranks, job.all_layers, ragged and not form.one_rank)
+    if final != outcome.ranks:
+        _pad(path, names, form, final)
+        outcome.ranks = final
+    return outcome
 
 
-def write_dense(job: Job, path: Path, transposed: Callable[[Layer], bool]) -> Facts:
-    """Writes full-size ΔW, each under the name and in the shape of its layer's weight; returns facts by module path."""
-    found: Facts = {}
+def _pad(path: Path, names: Sequence[str], form: Form, ranks: dict[str, int]) -> None:
+    """Writes the adapter file at `path` anew with zero directions up to `ranks`, by module; a tensor at a time."""
+    unpadded = path.with_suffix(".unpadded")
+    os.rename(path, unpadded)
+    file = TensorFile(unpadded)
+    writer = TensorWriter(path, list(names), _DIMENSIONS)
+    try:
+        for name in names:
+            writer.add(name, form.padded(name, file.read([name])[name], ranks))
+        writer.close()
+    finally:
+        writer.abandon()
+    os.unlink(unpadded)
+
+
+def write_dense(job: Job, path: Path, transposed: Callable[[Layer], bool]) -> Outcome:
+    """Writes full-size ΔW, each under the name and in the shape of its layer's weight."""
+    outcome = Outcome()
 
     def matrix(layer: Layer, update: Update) -> tuple[np.ndarray, dict[str, Any]]:
-        dense = job.backend.fetch(update.to_dense())
-        if layer.first.kind == LINEAR and transposed(layer):
-            dense = dense.T
-        elif layer.first.kind == CONV:
-            dense = dense.reshape(dense.shape[0], *layer.first.kernel)
-        return rounded(dense, layer, job.dtype), facts(update)
+        return rounded(job.backend.fetch(update.to_dense()), layer, job.dtype), facts(update)
 
-    writer = TensorWriter(path, [weight_name(layer) for layer in job.layers], _DIMENSIONS)
+    writer = TensorWriter(path, [weight_name(layer) for layer in job.all_layers], _DIMENSIONS)
     try:
-        for layer, (dense, known) in job.run(matrix):
-            writer.add(weight_name(layer), dense)
-            found[layer.path] = known
+        for layer, (dense, known), alive in job.run(matrix):
+            if alive and not dense.any():
+                outcome.zeros.append(layer.path)
+            for each in (layer, *job.twins.get(layer.path, ())):
+                writer.add(weight_name(each), _in_shape(each, dense, transposed))
+                outcome.facts[each.path] = known
         writer.close()
     finally:
         writer.abandon()
-    return found
+    return outcome
+
+
+def _in_shape(layer: Layer, dense: np.ndarray, transposed: Callable[[Layer], bool]) -> np.ndarray:
+    """(m, n) in the shape that the base model's weight has."""
+    if layer.first.kind == LINEAR and transposed(layer):
+        return dense.T
+    return dense.reshape(dense.shape[0], *layer.first.kernel) if layer.first.kind == CONV else dense
 
 
 def rounded(array: np.ndarray, layer: Layer, dtype: str | None) -> np.ndarray:
@@ -99,21 +173,13 @@ def facts(update: Update) -> dict[str, float | int]:
     return numbers
 
 
-def sharing_rank(results: Iterator[tuple[Layer, Any]], layers: Sequence[Layer]) -> Iterator[list[tuple[Layer, Any]]]:
-    """The results again, in the groups that PEFT gives one rank (Module.group)."""
-    sizes = Counter(layer.first.group for layer in layers)
-    waiting: dict[str, list[tuple[Layer, Any]]] = {}
-    for layer, result in results:
-        group = waiting.setdefault(layer.first.group, [])
-        group.append((layer, result))
-        if len(group) == sizes[layer.first.group]:
-            yield waiting.pop(layer.first.group)
-
-
 def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.ndarray] | None:
     """(name, array) of a layer's own weights where adapters hold them; AdapterError if two hold different ones."""
-    held = [(adapter, adapter.base_weights(layer.name)) for adapter in adapters]
-    there = [(adapter, weights) for adapter, weights in held if weights is not None]
+    there = [
+        (adapter, weights)
+        for adapter, name in zip(adapters, layer.sources, strict=True)
+        if name is not None and (weights := adapter.base_weights(name)) is not None
+    ]
     if not there:
         return None
     first, weights = there[0]
@@ -123,4 +189,4 @@ def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.nda
                 f"module {shown(layer.path)}: the base weights saved in {shown(first.path)} and {shown(adapter.path)} "
                 "differ; adapters of different base models cannot be merged: train both on one, its embeddings frozen"
             )
-    return first.reader.base_weights[layer.name], weights
+    return layer.name + BASE, weights

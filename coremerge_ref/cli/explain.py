@@ -43,6 +43,7 @@ def explain(
     """
     from coremerge_ref.adapters.folder import Adapter
     from coremerge_ref.adapters.plan import planned
+    from coremerge_ref.adapters.streaming import load_layers
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
     from coremerge_ref.analysis.explain import Explanation, Explanations
     from coremerge_ref.analysis.explain import explain as explained
@@ -56,7 +57,10 @@ def explain(
     opened = [Adapter(path) for path in adapters]
     for text in resolve_widths(opened, None if base is None else BaseShapes(base)):
         note(text)
-    layers = [one for one in planned(opened) if layer is None or layer in one.path]
+    plan = planned(opened, allow_missing=True)
+    for text in plan.notes:
+        note(text)
+    layers = [one for one in plan.layers if layer is None or layer in one.path]
     if not layers:
         raise ParameterError(f"--layer: expected text in the name of a layer, got {layer!r}; see coremerge inspect")
     given = None if weights is None else [_number(w) for w in weights.split(",")]
@@ -64,8 +68,8 @@ def explain(
     found: dict[str, Explanation] = {}
     with progress("explaining", shown=not json) as report:
         for group in groups:
-            loaded = [adapter.load([one.name for one in group]) for adapter in opened]
-            updates = {one.path: [held.get(one.name) for held in loaded] for one in group}
+            loaded = load_layers(opened, group)
+            updates = {one.path: one.updates(loaded) for one in group}
             part = explained(updates, pipeline, where, 1.0, given, rank, compute_dtype)
             assert isinstance(part, Explanations), "a mapping gives a mapping"
             found.update(part)

@@ -11,6 +11,7 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.merge import DENSE
 from coremerge_ref.adapters.modules import LINEAR
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
+from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.compare.target import Target, dense_target, low_rank_target
@@ -33,9 +34,10 @@ def read(
     dense = place / DENSE if (place / DENSE).is_file() else place if place.is_file() else None
     result = None if dense is not None else Adapter(place)
     notes = resolve_widths([*adapters, *([result] if result else [])], None if base is None else BaseShapes(base))
-    layers = planned(adapters)
-    loaded = [adapter.load([layer.name for layer in layers]) for adapter in adapters]
-    updates = {layer.path: [held.get(layer.name) for held in loaded] for layer in layers}
+    plan = planned(adapters, allow_missing=True)
+    layers, notes = plan.layers, notes + plan.notes
+    loaded = load_layers(adapters, layers)
+    updates = {layer.path: layer.updates(loaded) for layer in layers}
     targets = _factors(layers, result) if result else _matrices(layers, TensorFile(dense or place), adapters)
     if not targets:
         raise AdapterError(f"{shown(place)}: expected updates of {shown(layers[0].path)} and such, got none of them")

@@ -81,7 +81,7 @@ def test_batches_hold_equal_layers_and_bounded_memory(tmp_path: Path, monkeypatc
     for i in range(10):
         tensors[f"{folders.PREFIX}l.{i}.lora_A.weight"] = np.ones((2, 8 if i % 2 else 6), np.float32)
         tensors[f"{folders.PREFIX}l.{i}.lora_B.weight"] = np.ones((4, 2), np.float32)
-    layers = plan.planned([Adapter(folders.write(tmp_path / "a", tensors))])
+    layers = plan.planned([Adapter(folders.write(tmp_path / "a", tensors))]).layers
     monkeypatch.setattr(plan, "BATCH_BYTES", 3 * 8 * (4 + 8) * 2)
     cut = list(plan.batches(layers, dense=False, whole_model=False))
     assert sorted(layer.path for batch in cut for layer in batch) == sorted(layer.path for layer in layers)

@@ -29,7 +29,12 @@ def test_merges_and_says_so_in_one_line(run: Run, adapters: list[str]) -> None:
     assert result.stdout.startswith("merged 3 adapters, 3 layers, tsv in core space into out: ")
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""
-    assert sorted(os.listdir("out")) == ["adapter_config.json", "adapter_model.safetensors", "coremerge.json"]
+    assert sorted(os.listdir("out")) == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "coremerge.json",
+    ]
 
 
 def test_every_option_reaches_the_merge(run: Run, adapters: list[str]) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters.folder import Adapter
-    from coremerge_ref.adapters.plan import Layer
+    from coremerge_ref.adapters.plan import Layer, Plan
 
 Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its update's B (m, r) and A (r, n)
 
 
 class Form(ABC):
-    """What a merge of `adapters`, whose modules are `layers`, writes.
+    """What a merge of `adapters`, planned as `plan` says, writes.
 
     weights: the name of the file of tensors in the output folder. one_rank: whether every reader of this form knows one
     rank for the whole file, so that factors must be padded to it.
@@ -23,9 +23,10 @@ class Form(ABC):
     weights: ClassVar[str]
     one_rank: ClassVar[bool] = False
 
-    def __init__(self, adapters: "Sequence[Adapter]", layers: "Sequence[Layer]") -> None:
+    def __init__(self, adapters: "Sequence[Adapter]", plan: "Plan") -> None:
         self.adapters = adapters
-        self.layers = layers
+        self.plan = plan
+        self.layers = plan.layers
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -34,6 +35,10 @@ class Form(ABC):
     @abstractmethod
     def tensors(self, group: Sequence[Merged]) -> dict[str, np.ndarray]:
         """The tensors of the layers of one group (Module.group), whose factors have one rank."""
+
+    @abstractmethod
+    def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:
+        """The tensor called `name` with zero directions up to the rank of its module, in ranks by module name."""
 
     def metadata(self, ranks: Mapping[str, int]) -> dict[str, str]:
         """The header's __metadata__; ranks by module name, empty before they are known."""

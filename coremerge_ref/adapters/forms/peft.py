@@ -1,7 +1,8 @@
 """A merged adapter as a PEFT LoRA folder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from coremerge_ref.adapters.formats.experts import fused
 from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS
 from coremerge_ref.adapters.forms.base import Form, Merged
 from coremerge_ref.adapters.names import SUFFIXES
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters.plan import Layer
 
 
 class PeftForm(Form):
@@ -37,6 +41,18 @@ class PeftForm(Form):
             made[stem + SUFFIXES["A"]], made[stem + SUFFIXES["B"]] = fused([experts[i] for i in sorted(experts)])
         return made
 
+    def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:
+        """As the base class says."""
+        layer = self._owners.get(name)
+        if layer is None:
+            return tensor
+        return output.padded(name, tensor, ranks[layer.name], layer.first.stack[2] if layer.first.stack else 1)
+
+    @cached_property
+    def _owners(self) -> "dict[str, Layer]":
+        """The layer, or one of the experts, that each tensor belongs to."""
+        return {layer.first.stem + SUFFIXES[role]: layer for layer in self.layers for role in output.roles(layer)}
+
     def companions(self, ranks: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         """The config."""
-        return {CONFIG: output.peft_config(self.adapters, self.layers, ranks)}
+        return {CONFIG: output.peft_config(self.adapters, self.plan, ranks)}

@@ -1,0 +1,64 @@
+"""README.md beside a merged adapter: a model card, as the Hugging Face hub shows it."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coremerge_ref.adapters.files import is_regular_file
+
+NAME = "README.md"
+MARK = "<!-- Written by coremerge. Remove this line and later merges into this folder keep the file as it is. -->"
+_LIMIT = 2**20  # bytes in which the mark is looked for
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file is a card that coremerge wrote, and nobody has made their own."""
+    if os.path.islink(path) or not is_regular_file(path):
+        return False
+    with open(path, "rb") as file:
+        return MARK.encode() in file.read(_LIMIT)
+
+
+def write_card(folder: Path, replaced: Path, text: str) -> None:
+    """README.md in `folder`, which takes the place of `replaced`: what is there if it is not ours, else `text`."""
+    there = replaced / NAME
+    if not os.path.lexists(there) or is_ours(there):
+        (folder / NAME).write_text(text, encoding="utf-8")
+    elif not os.path.islink(there) and is_regular_file(there):
+        shutil.copy2(there, folder / NAME)
+
+
+def model_card(base_models: Sequence[str | None], record: Mapping[str, Any]) -> str:
+    """The card: YAML front matter, what was merged and how, and what the merge said about it."""
+    names = sorted({name for name in base_models if name and not name.startswith((".", "/", "~", "\\"))})
+    front: dict[str, Any] = {"library_name": "peft", "tags": ["lora", "merge", "coremerge"]}
+    if names:
+        front = {"base_model": names[0] if len(names) == 1 else names, "base_model_relation": "adapter", **front}
+    shown = {key: record[key] for key in ("method", "parameters", "space", "scale", "weights", "rank") if key in record}
+    inputs = [{"path": each["path"], "sha256": each["sha256"]} for each in record["inputs"]]
+    parts = [
+        f"---\n{_yaml(front)}---\n{MARK}\n\n# Merged adapter\n",
+        f"{len(inputs)} adapters merged into one LoRA by coremerge_ref {record['coremerge_ref']}:",
+        _fenced(_yaml({**shown, "inputs": inputs})),
+        "`coremerge.json` has the whole record: `coremerge verify` of this folder checks it, "
+        "`coremerge merge --config coremerge.json` repeats the merge.",
+    ]
+    if record["notes"]:
+        parts.append("What was said about the merge:\n\n" + _fenced(_yaml(list(record["notes"]))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=100))
+
+
+def _fenced(text: str) -> str:
+    """A code block, whose fence is longer than any in the text."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}yaml\n{text}{fence}"

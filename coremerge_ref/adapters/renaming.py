@@ -1,0 +1,207 @@
+"""One name for one module: adapters of one base model whose files name its modules differently.
+
+Names differ because a wrapper was saved with the model (torch.compile, DDP, FSDP), because PEFT's prefix is missing,
+because one adapter was trained on the model without its head, or because transformers has renamed the modules since.
+Nothing is renamed unless that makes adapters share modules of equal shape which otherwise share none.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from coremerge_ref.adapters.conversions import Table, tables
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.modules import Module
+from coremerge_ref.adapters.patterns import PREFIX
+from coremerge_ref.errors import AdapterError, ParameterError
+
+# What torch.compile, FSDP and activation checkpointing put into names; no module of a model is called so.
+_WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+_DISTRIBUTED = "module."  # what DistributedDataParallel puts before all names
+
+Modules = Mapping[str, Module]  # path in the base model → what the adapter holds for it
+Rename = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """How one adapter's modules are called in the merge. how: in words. names: path of its file → path in the merge."""
+
+    how: str
+    names: dict[str, str]
+
+    def then(self, later: "Renaming | None") -> "Renaming | None":
+        """This and then `later`; None if nothing gets another name."""
+        names = {path: later.names[new] if later else new for path, new in self.names.items()}
+        by_hand = any(old != new for old, new in self.names.items())
+        how = ", then ".join([self.how] * by_hand + ([later.how] if later else []))
+        return Renaming(how, names) if any(old != new for old, new in names.items()) else None
+
+    def example(self) -> str:
+        """One of the renamed modules."""
+        old, new = next((old, new) for old, new in self.names.items() if old != new)
+        return f"{old} → {new}"
+
+
+def plain_path(name: str) -> str:
+    """Where the module `name` of a PEFT file is in the base model: what follows PEFT's prefix, wherever that stands."""
+    return name.partition(PREFIX)[2] or name
+
+
+def parse_renames(texts: Sequence[str]) -> Rename:
+    """["OLD=NEW", …] as one function of paths: each in turn, OLD a regular expression.
+
+    ParameterError if OLD is no regular expression or NEW does not fit it.
+    """
+    rules = []
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not (old and equals):
+            raise ParameterError(f"rename: expected OLD=NEW, such as ^model=model.language_model, got {shown(text)}")
+        try:
+            pattern = re.compile(old)
+            re.sub(f"{old}|", new, "")  # refuses a NEW that speaks of groups which OLD has not
+        except (re.error, RecursionError, OverflowError, IndexError) as error:
+            raise ParameterError(f"rename: {shown(text)}: expected a regular expression: {error}") from error
+        rules.append((pattern, new))
+
+    def rename(path: str) -> str:
+        for pattern, replacement in rules:
+            path = pattern.sub(replacement, path)
+        return path
+
+    return rename
+
+
+def renamed(modules: Modules, rename: Rename) -> dict[str, Module]:
+    """`modules` under other paths. AdapterError if two would have the same."""
+    new: dict[str, Module] = {}
+    for path, module in modules.items():
+        if rename(path) in new:
+            raise AdapterError(
+                f"modules {shown(new[rename(path)].name)} and {shown(module.name)}: expected names of different "
+                "modules, got two for one; correct --rename, or save the adapter again"
+            )
+        new[rename(path)] = module
+    return new
+
+
+def aligned(adapters: Sequence[Modules]) -> list[Renaming | None]:
+    """For each adapter how its modules are renamed so that adapters share them; None where nothing is."""
+    groups = [([t], dict(modules)) for t, modules in enumerate(adapters)]
+    result: list[Renaming | None] = [None] * len(adapters)
+    groups = _joined(groups)
+    while len(groups) > 1 and (step := _best(groups)):
+        i, j, how, rename = step
+        tasks, modules = groups.pop(i)
+        for t in tasks:
+            before = result[t]
+            names = before.names if before else {path: path for path in adapters[t]}
+            words = how if before is None else f"{before.how}, then {how}"
+            result[t] = Renaming(words, {old: rename(new) for old, new in names.items()})
+        into = groups[j - (i < j)]
+        into[0].extend(tasks)
+        into[1].update({rename(path): module for path, module in modules.items() if rename(path) not in into[1]})
+        groups = _joined(groups)
+    return result
+
+
+def groups_sharing(adapters: Sequence[Modules]) -> list[list[int]]:
+    """The adapters in groups that share modules, directly or through others of the group."""
+    return [sorted(tasks) for tasks, _ in _joined([([t], dict(modules)) for t, modules in enumerate(adapters)])]
+
+
+Group = tuple[list[int], dict[str, Module]]
+
+
+def _joined(groups: list[Group]) -> list[Group]:
+    """Groups with those that share a module made one."""
+    joined: list[Group] = []
+    for tasks, modules in groups:
+        near = [group for group in joined if not group[1].keys().isdisjoint(modules)]
+        joined = [group for group in joined if group not in near]
+        for more, theirs in reversed(near):
+            tasks, modules = more + tasks, {**theirs, **modules}
+        joined.append((tasks, modules))
+    return sorted(joined, key=lambda group: min(group[0]))
+
+
+def _best(groups: Sequence[Group]) -> tuple[int, int, str, Rename] | None:
+    """(i, j, in words, rename): how the modules of group i get the names of group j; the one that fits most modules.
+
+    Where two ways fit as many modules and disagree on their names, none is taken.
+    """
+    ways = [
+        (score, -order, i, j, how, rename)
+        for i, (_, mine) in enumerate(groups)
+        for j, (_, theirs) in enumerate(groups)
+        if i != j
+        for order, how, rename in _ways(mine, theirs)
+        if (score := _fit(mine, theirs, rename))
+    ]
+    if not ways:
+        return None
+    ways.sort(key=lambda way: way[:2], reverse=True)
+    score, order, i, j, how, rename = ways[0]
+    for other in ways[1:]:
+        same = other[:2] == (score, order)
+        if same and other[2] == i and any(other[5](path) != rename(path) for path in groups[i][1]):
+            return None
+    return i, j, how, rename
+
+
+def _fit(mine: Modules, theirs: Modules, rename: Rename) -> int:
+    """How many of my modules get the name of one of theirs; 0 if one of these has another shape, or names collide."""
+    new = [rename(path) for path in mine]
+    if len(set(new)) < len(new):
+        return 0
+    met = [(module, theirs[path]) for path, module in zip(new, mine.values(), strict=True) if path in theirs]
+    return len(met) if all(_alike(a, b) for a, b in met) else 0
+
+
+def _alike(a: Module, b: Module) -> bool:
+    return (a.kind, a.kernel, a.shape) == (b.kind, b.kernel, b.shape)
+
+
+def _ways(mine: Modules, theirs: Modules) -> Iterator[tuple[int, str, Rename]]:
+    """Renamings worth trying, (order, in words, function), those that change least first."""
+    samples = _stems(mine)
+    yield 0, "without what wrappers put into names", _unwrapped
+    for order, before, words in ((1, _same, ""), (2, _unwrapped, "without what wrappers put into names, ")):
+        for prefix in _prefixes([before(path) for path in samples], theirs):
+            yield order, f"{words}with the prefix {prefix!r}", partial(_prefixed, before, prefix)
+        for table in tables():
+            there = [table.rename(before(path)) for path in samples]
+            if not theirs.keys().isdisjoint(there):
+                yield order, f"{words}as transformers renames {table.name}", partial(_tabled, before, table, "")
+            elif there != samples:
+                for prefix in _prefixes(there, theirs):
+                    how = f"{words}as transformers renames {table.name}, with the prefix {prefix!r}"
+                    yield order + 2, how, partial(_tabled, before, table, prefix)
+
+
+def _prefixes(paths: Sequence[str], theirs: Modules) -> set[str]:
+    """What stands before one of `paths` in theirs."""
+    return {their[: -len(path)] for path in paths for their in theirs if their.endswith(f".{path}")}
+
+
+def _stems(modules: Modules) -> list[str]:
+    """One path for all that differ in numbers alone."""
+    return list({re.sub(r"\d+", "0", path): path for path in modules}.values())
+
+
+def _same(path: str) -> str:
+    return path
+
+
+def _unwrapped(path: str) -> str:
+    return ".".join(part for part in path.removeprefix(_DISTRIBUTED).split(".") if part not in _WRAPPERS)
+
+
+def _prefixed(before: Rename, prefix: str, path: str) -> str:
+    return prefix + before(path)
+
+
+def _tabled(before: Rename, table: Table, prefix: str, path: str) -> str:
+    return prefix + table.rename(before(path))
