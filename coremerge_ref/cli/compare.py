@@ -31,7 +31,8 @@ def compare(
     MERGED is a PEFT adapter folder, or a safetensors file of full-size updates named as the base model's weights. Known
     mistakes are recognized, too: A and B merged apart, alpha ignored, an input left out. If nothing reproduces it to
     the rounding of its dtype, the closest are shown. The scale, weights of linear merges and CART's coefficient are
-    solved for; other parameters are tried at common values. Random masks (DARE) are known for coremerge's own alone.
+    solved for; other parameters are tried at common values. DARE's masks come from the seed that coremerge.json beside
+    MERGED records, or are read off the entries. Where the numbers cannot tell one merge from another, it says so.
     Layers of millions of entries take minutes in full space: name the method if you can.
 
     \b
@@ -42,7 +43,7 @@ def compare(
     from coremerge_ref.cli.methods import build, find_methods, parse_sets
     from coremerge_ref.cli.settings import merged_settings
     from coremerge_ref.compare import identify
-    from coremerge_ref.compare.reading import read
+    from coremerge_ref.compare.reading import read, recorded_dare
     from coremerge_ref.compare.tables import rows_for
 
     if len(adapters) < 2:
@@ -56,6 +57,8 @@ def compare(
         values[stage] = build(stage, "core", {stage: parameters})[0].parameters[stage]
         values[stage] = {name: values[stage][name] for name in parameters}
     find_methods()
+    if not method or any("dare" in one for one in method):
+        values["dare"] = {**recorded_dare(merged), **values.get("dare", {})}
     rows = rows_for(method or (), values)
     layers, targets, notes = read(inputs, merged, base)
     with progress("comparing", shown=not json) as report:
@@ -76,8 +79,10 @@ def show(found: "Identification", merged: str) -> None:
 
     # a pipe has no width to fit
     console = Console(soft_wrap=not Console().is_terminal, width=None if Console().is_terminal else 400)
-    verdict = "is" if found.reproduced else "is none of what was tried; closest is"
-    console.print(escape(visible(f"{merged} {verdict} {found.best.describe()}")), highlight=False)
+    said = f"{merged} {'is' if found.reproduced else 'is none of what was tried; closest is'} {found.best.describe()}"
+    if found.doubt:
+        said = f"{merged}: cannot tell: {found.doubt}"
+    console.print(escape(visible(said)), highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("", "method and parameters", "relative distance", f"in eps of {found.dtype}", "farthest layer"):
         table.add_column(column, justify="right" if "eps" in column or "distance" in column else "left")

@@ -32,6 +32,8 @@ class Match:
             if _spread(self.numbers) <= _PLAIN:
                 return {"scale": _plain(sum(self.numbers) / len(self.numbers))}
             return {name: _plain(value, max(map(abs, self.numbers))) for name, value in values.items()}
+        if "scale" not in values:
+            return {name: _plain(value) for name, value in values.items()}
         scale = values.pop("scale")
         parts = {name.removeprefix("scale · "): _plain(v / scale) if scale else v for name, v in values.items()}
         return {"scale": _plain(scale), **parts}
@@ -72,6 +74,7 @@ class Identification:
     """The answer. matches: what reproduces the update within `limit`, plainest first; closest: the nearest others.
 
     limit: the relative distance that storing in `dtype` and computing explain. notes: what else the numbers say.
+    doubt: why the numbers at hand cannot tell one merge from another, "" where they can; then nothing is a match.
     """
 
     matches: tuple[Match, ...]
@@ -81,6 +84,12 @@ class Identification:
     eps: float
     layers: int
     notes: tuple[str, ...] = ()
+    doubt: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ "reproduced", "closest" or "cannot tell"."""
+        return "cannot tell" if self.doubt else "reproduced" if self.matches else "closest"
 
     @property
     def reproduced(self) -> bool:
@@ -95,7 +104,7 @@ class Identification:
     def as_json(self) -> dict[str, Any]:
         """All of it for machines."""
         return {
-            "verdict": "reproduced" if self.reproduced else "closest", "layers": self.layers, "dtype": self.dtype,
+            "verdict": self.verdict, "doubt": self.doubt or None, "layers": self.layers, "dtype": self.dtype,
             "eps": self.eps, "limit": self.limit, "matches": [match.as_json(self.eps) for match in self.matches],
             "closest": [match.as_json(self.eps) for match in self.closest], "notes": list(self.notes),
         }  # fmt: skip

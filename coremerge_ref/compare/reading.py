@@ -1,8 +1,9 @@
 """Inputs and merged update from disk: PEFT folders in, and for the merge a PEFT folder or full-size safetensors."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.merge import DENSE
 from coremerge_ref.adapters.modules import LINEAR
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
+from coremerge_ref.adapters.record import NAME as RECORD
 from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.compare.target import Target, dense_target, low_rank_target
 from coremerge_ref.errors import AdapterError
+from coremerge_ref.methods import Dare
 
 if TYPE_CHECKING:
     from coremerge_ref.compare.candidates import Layers
@@ -49,6 +52,17 @@ def read(
     return updates, targets, notes
 
 
+def recorded_dare(merged: str | Path) -> dict[str, Any]:
+    """DARE's seed and drop as the coremerge.json beside the merged update has them; empty where there is none."""
+    place = Path(merged)
+    try:
+        content = json.loads(((place if place.is_dir() else place.parent) / RECORD).read_text(encoding="utf-8"))
+        values = content["parameters"]["dare"]
+        return {"seed": Dare(seed=values["seed"]).seed, "drop": Dare(drop=values["drop"]).drop}
+    except (OSError, ValueError, KeyError, TypeError):  # no record, or not one of ours: nothing is known
+        return {}
+
+
 def _factors(layers: Sequence[Layer], result: Adapter) -> dict[str, Target]:
     """Targets from an adapter, matched by path: files may differ in the prefix of their names."""
     names = {module.path: name for name, module in result.modules.items()}
@@ -58,7 +72,7 @@ def _factors(layers: Sequence[Layer], result: Adapter) -> dict[str, Target]:
     for path, layer in there.items():
         update = loaded[names[path]]
         _check(path, update.shape, layer.shape)
-        targets[path] = low_rank_target(update, result.modules[names[path]].dtype)
+        targets[path] = low_rank_target(update, result.modules[names[path]].dtype, path)
     return targets
 
 
@@ -76,7 +90,7 @@ def _matrices(layers: Sequence[Layer], file: TensorFile, adapters: Sequence[Adap
         if layer.first.kind == LINEAR and matrix.shape == (n, m) and (m != n or stored_transposed):
             matrix = np.ascontiguousarray(matrix.T)
         _check(layer.path, matrix.shape, layer.shape)
-        targets[layer.path] = dense_target(matrix, file.entries[name].dtype)
+        targets[layer.path] = dense_target(matrix, file.entries[name].dtype, layer.path)
     return targets
 
 

@@ -10,10 +10,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from coremerge_ref.compare.candidates import Candidate, Layers
 from coremerge_ref.compare.findings import Identification, Match, remarks
 from coremerge_ref.compare.generate import candidates, linear_candidate
+from coremerge_ref.compare.masks import dropped_at_random
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
 from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows
+from coremerge_ref.compare.target import Target
 from coremerge_ref.core import arrays
+from coremerge_ref.core.core_space import reference_bases
+from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import ParameterError
 
 Progress = Callable[[int, int], None]
@@ -25,6 +29,9 @@ REFINED, CONFIRMED = 6, 12  # how many candidates come through each step
 # gap at their cuts, which is often above 1e-3. Narrow dtypes are merged in float32 at least.
 SLACK = {"float64": 1e5 * 2.0**-52}
 FLOAT32_SLACK = 500 * 2.0**-23
+# Within a tenth of its size an update is next to many merges, and what fits it says nothing.
+LARGEST_LIMIT = 0.1
+CHANCE = 1e-6  # how likely a fit by accident may be
 
 
 def identify(
@@ -60,6 +67,8 @@ class _Search:
         self.slack = SLACK.get(self.dtype, FLOAT32_SLACK)
         self.limit = 2 * rounding + self.slack
         self.few = self._few()
+        self.tried = 1
+        self.coordinates = sum(_coordinates(layers[name], targets[name]) for name in layers)
 
     def run(self, rows: Sequence[Row]) -> Identification:
         found = self._confirmed(
@@ -77,6 +86,9 @@ class _Search:
             near = sorted(near + probed, key=_first)[:CONFIRMED]
             if probed and probed[0][0] <= self.limit:
                 found += self._refined(near)
+        if not self._within(found) and any("dare" in row.method for row in rows):
+            spaces = {name: SPACES[name] for row in rows if "dare" in row.method for name in row.spaces}
+            found += self._confirmed(dropped_at_random(self.layers, dict(self.targets), spaces))
         return self._answer(found if self._within(found) else found + self._refined(near))
 
     def _cheap_first(self, rows: Sequence[Row]) -> list[Row]:
@@ -112,6 +124,7 @@ class _Search:
         found = []
         for i, one in enumerate(ones):
             self.progress(i, len(ones))
+            self.tried += 1
             fit = fitted(one, self.few, self.targets, self.weights)
             if fit is not None:
                 found.append((fit[1], one))
@@ -133,14 +146,44 @@ class _Search:
 
     def _answer(self, found: list[Match]) -> Identification:
         matches = sorted(self._within(found), key=_plainness)
+        doubt = self._doubt(matches)
+        if doubt:
+            found, matches = matches or found, []
         ranked = sorted((m for m in found if m not in matches), key=lambda m: m.distance)
         updates = [u for each in self.layers.values() for u in each if u is not None]
         scalings, ranks = [float(u.scale) for u in updates], [u.rank for u in updates]
         notes = remarks(matches[0], scalings, ranks, self.tasks) if matches else []
         return Identification(
             tuple(matches), tuple(ranked[:5]), self.limit, self.dtype, arrays.eps(self.dtype), len(self.layers),
-            tuple(notes),
+            tuple(notes), doubt,
         )  # fmt: skip
+
+    def _doubt(self, matches: Sequence[Match]) -> str:
+        """Why what fits says nothing about how the update was made, "" where it does."""
+        if self.limit > LARGEST_LIMIT:
+            return (
+                f"storing it in {self.dtype} may have moved it by {self.limit:.2g} of its size, its factors cancelling "
+                "or being narrow, and within that many merges lie; compare the merge in float32, or one full matrix"
+            )
+        if not matches:
+            return ""
+        unknowns = len(matches[0].numbers)
+        spare = self.coordinates - unknowns
+        if spare <= 0 or self.tried * self.limit**spare > CHANCE:
+            return (
+                f"the update has {self.coordinates} independent numbers, and {matches[0].describe()} fits them with "
+                f"{unknowns} free ones, as one of {self.tried} hypotheses: by chance, if need be; compare more or "
+                "larger layers"
+            )
+        return ""
+
+
+def _coordinates(updates: Sequence[LowRankUpdate | None], target: Target) -> int:
+    """How many independent numbers a merge of these updates has: those of a core matrix, or of the target's rank."""
+    bases = reference_bases([u for u in updates if u is not None])
+    p, q = (int(np.asarray(size)) for size in (bases.rows, bases.cols))
+    rank = min(target.rank, p, q)
+    return rank * (p + q - rank)
 
 
 def _distinct(ones: Iterable[Candidate]) -> list[Candidate]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
+from coremerge_ref.errors import NonFiniteError
 
 # Above this many rows and columns a full-size matrix is not decomposed to see whether it was truncated.
 LARGEST_SVD = 1024
@@ -35,27 +36,36 @@ class Target:
         return self.update.rank if self.left is None else self.left.shape[1]
 
 
-def low_rank_target(update: LowRankUpdate, dtype: str | None = None) -> Target:
+def low_rank_target(update: LowRankUpdate, dtype: str | None = None, layer: str = "") -> Target:
     """The target stored as factors B (m, r), A (r, n) in `dtype`, their own by default.
 
     Each factor's entries were rounded by half an eps, so no entry of the product is off by more than eps |B| |A|.
+    NonFiniteError, naming the layer, for NaN and infinity, which nothing merges into.
     """
     name = dtype or arrays.dtype_name(update.B.dtype)
     B, A = update.folded(np.float64)
+    _check_finite(layer, B, A)
     rounding = arrays.eps(name) * product_norm(np.abs(B), np.abs(A))
     P, S, Qh = (np.asarray(X) for X in linalg.product_svd(B, A))
     return _target(LowRankUpdate(B, A), P, S, Qh, name, rounding)
 
 
-def dense_target(matrix: np.ndarray, dtype: str | None = None) -> Target:
-    """The target stored as one matrix (m, n) in `dtype`, its own by default."""
+def dense_target(matrix: np.ndarray, dtype: str | None = None, layer: str = "") -> Target:
+    """The target stored as one matrix (m, n) in `dtype`, its own by default; NonFiniteError for NaN and infinity."""
     name = dtype or arrays.dtype_name(matrix.dtype)
     Y = matrix.astype(np.float64)
+    _check_finite(layer, Y)
     rounding = arrays.eps(name) / 2 * float(np.linalg.norm(Y))
     if min(Y.shape) > LARGEST_SVD:
         return Target(DenseUpdate(Y), None, None, None, name, rounding, float(np.linalg.norm(Y)))
     P, S, Qh = np.linalg.svd(Y, full_matrices=False)
     return _target(DenseUpdate(Y), P, S, Qh, name, rounding)
+
+
+def _check_finite(layer: str, *arrays: np.ndarray) -> None:
+    if not all(np.isfinite(X).all() for X in arrays):
+        where = f"layer {layer!r} of the merged update" if layer else "the merged update"
+        raise NonFiniteError(f"{where}: expected finite numbers, got NaN or infinity, which no merge has")
 
 
 def _target(update: Update, P: np.ndarray, S: np.ndarray, Qh: np.ndarray, name: str, rounding: float) -> Target:

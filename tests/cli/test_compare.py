@@ -134,3 +134,19 @@ def test_inherited_rslora_is_seen(run: Run, peft_merges: Path) -> None:
     answer = found(run, *inputs, peft_merges / "rslora" / "cat")
     assert answer["matches"][0]["fitted"]["scale"] == pytest.approx(12**0.5, rel=1e-5)  # R = 3 · 4
     assert "√" in " ".join(answer["notes"])
+
+
+def test_a_recorded_seed_is_used(run: Run, adapters: list[str]) -> None:
+    words = ["--method", "dare+ties", "--set", "dare.seed=731", "--set", "dare.drop=0.45", "--set", "ties.density=0.5"]
+    run("merge", *adapters, "-o", "out", *words)
+    best = found(run, *adapters, "out", "--method", "dare+ties")["matches"][0]
+    assert (best["parameters"]["dare.seed"], best["parameters"]["dare.drop"]) == (731, 0.45)
+
+
+def test_a_merge_that_is_not_finite_is_refused(refused: Refused, run: Run, adapters: list[str]) -> None:
+    run("merge", *adapters, "-o", "out", "--method", "ta")
+    tensors = load_file("out/adapter_model.safetensors")
+    first = min(tensors)
+    tensors[first][0, 0] = np.nan
+    save_file(tensors, "out/adapter_model.safetensors")
+    assert "NaN" in refused("compare", *adapters, "out")

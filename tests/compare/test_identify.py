@@ -7,7 +7,7 @@ import pytest
 import coremerge_ref as cm
 from coremerge_ref.compare import dense_target, identify, low_rank_target
 from coremerge_ref.compare.tables import SPACES, rows_for
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import NonFiniteError, ParameterError
 from coremerge_ref.methods.dialects import preset
 
 M, N, R = 20, 26, 3
@@ -171,3 +171,79 @@ def test_refusals():
         rows_for(["no_such"])
     with pytest.raises(ParameterError, match="expected a stage"):
         rows_for(["tsv"], {"ties": {"density": 0.3}})
+
+
+# ---- never a false name ------------------------------------------------------------------------------------------
+def test_factors_that_cancel_cannot_tell():
+    """Factors whose product is 1e-3 of their size, in bfloat16: what storing moved is larger than the update."""
+    inputs = layers(names=("q",))
+    merged = cm.merge_adapters(inputs, "tsv")["q"]
+    big = 1e3 * np.ones((M, 1))
+    B, A = np.concatenate([merged.B, big, big], axis=1), np.concatenate([merged.A, np.ones((1, N)), -np.ones((1, N))])
+    target = low_rank_target(cm.LowRankUpdate(B.astype(ml_dtypes.bfloat16), A.astype(ml_dtypes.bfloat16)))
+    found = identify(inputs, {"q": target}, rows=only("ta", "tsv"))
+    assert found.limit > 0.1
+    assert (found.verdict, found.reproduced, found.matches) == ("cannot tell", False, ())
+    assert "bfloat16" in found.doubt
+    assert found.as_json()["verdict"] == "cannot tell"
+
+
+@pytest.mark.parametrize(("tasks", "m", "n"), [(12, 3, 4), (4, 2, 2), (3, 1, 3), (2, 1, 1)])
+@pytest.mark.parametrize("method", ["ties", "drm", "dare", "iso"])
+def test_fewer_entries_than_parameters_cannot_tell(tasks, m, n, method):
+    rng = np.random.default_rng(5)
+    inputs = {"q": [cm.LowRankUpdate(rng.normal(size=(m, 1)), rng.normal(size=(1, n))) for _ in range(tasks)]}
+    found = identify(inputs, targets(cm.merge_adapters(inputs, method)))
+    assert found.verdict == "cannot tell", found.best.describe()
+    assert "independent numbers" in found.doubt
+
+
+def test_tasks_that_share_their_rows_have_no_more_numbers_than_their_core():
+    """Large layers, of rank one and the same row: twelve tasks span the twelve numbers that any merge has."""
+    rng = np.random.default_rng(5)
+    A = rng.normal(size=(1, 30))
+    inputs = {"q": [cm.LowRankUpdate(rng.normal(size=(12, 1)), A) for _ in range(12)]}
+    found = identify(inputs, targets(cm.merge_adapters(inputs, "ties")))
+    assert found.verdict == "cannot tell"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_targets_that_are_not_finite_are_refused(value):
+    B, A = np.ones((4, 2)), np.ones((2, 5))
+    B[1, 1] = value
+    with pytest.raises(NonFiniteError, match="finite"):
+        low_rank_target(cm.LowRankUpdate(B, A))
+    with pytest.raises(NonFiniteError, match="q_proj"):
+        dense_target(B, layer="q_proj")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("space", ["full", "core"])
+@pytest.mark.parametrize("drop", [0.1, 0.5, 0.73])
+def test_dare_without_its_seed_is_told_by_its_support(space, drop, dtype):
+    inputs = layers(ranks=(8, 8, 8))
+    merged = cm.merge_adapters(inputs, cm.Pipeline([cm.Dare(drop, seed=91), cm.Ta()]), space, scale=0.7)
+    found = identify(inputs, targets(merged, dtype), rows=only("dare+ta"))
+    assert found.reproduced
+    assert (found.best.candidate.method, found.best.candidate.space) == ("dare+ta", space)
+    assert found.best.settings()["dare.drop"] == pytest.approx(drop, abs=0.07)
+    assert found.best.fitted()["scale / (1 − drop)"] == pytest.approx(0.7 / (1 - drop), rel=2e-2)
+
+
+@pytest.mark.parametrize("space", ["full", "core"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        cm.Pipeline([cm.Trim(0.37), cm.Ta()]),
+        cm.Ties(0.63, aggregate="sum"),
+        cm.Ties(1.0, aggregate="sum"),
+        cm.Ties(0.37),
+        cm.Tsv(k=5),
+        lambda M: M.max(axis=0),
+    ],
+    ids=str,
+)
+def test_what_looks_at_sizes_or_signs_is_not_called_dare(method, space):
+    inputs = layers(ranks=(8, 8, 8))
+    found = identify(inputs, targets(cm.merge_adapters(inputs, method, space)), rows=only("dare+ta"))
+    assert not found.reproduced, found.best.describe()
