@@ -1,6 +1,6 @@
 """Core Space merging of low-rank adapters: the array-API reference implementation (arXiv 2509.17786)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coremerge_ref.analysis import diagnostics  # noqa: F401  (cm.diagnostics)
 from coremerge_ref.analysis.certify import certify
@@ -24,6 +24,9 @@ from coremerge_ref.errors import (
 )
 from coremerge_ref.methods import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
 from coremerge_ref.methods.dialects import preset
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters import add_merged_adapter
 
 __all__ = [
     "AdapterError",
@@ -51,6 +54,7 @@ __all__ = [
     "Ties",
     "Trim",
     "Tsv",
+    "add_merged_adapter",
     "certify",
     "explain",
     "merge",
@@ -64,7 +68,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The class of a method that is not named above."""
+    """What is imported when asked for, since reading adapters takes more than arrays; methods not named above."""
+    if name == "add_merged_adapter":
+        from coremerge_ref.adapters import add_merged_adapter
+
+        return add_merged_adapter
     for stage in STAGES.values():
         if stage.__name__ == name and stage.__module__.startswith(f"{__name__}."):
             return stage

@@ -1,7 +1,25 @@
-"""PEFT adapter folders: read lazily, merged batch by batch, written whole or not at all."""
+"""Adapters: read lazily, merged batch by batch, written whole or not at all; on disk, or on a live PeftModel."""
+
+from pathlib import Path
 
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
+from coremerge_ref.adapters.renaming import plain_path
 from coremerge_ref.adapters.report import MergeReport
+from coremerge_ref.adapters.selection import PerModule
+from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
+from coremerge_ref.core.updates import LowRankUpdate
 
-__all__ = ["Adapter", "MergeReport", "merge_folders"]
+__all__ = ["Adapter", "MergeReport", "PerModule", "add_merged_adapter", "load", "merge_folders"]
+
+
+def load(path: str | Path, base: str | Path | None = None) -> dict[str, LowRankUpdate]:
+    """{layer: update} of the adapter at `path`, as NumPy arrays in the dtypes of its file; layers by module path.
+
+    base: the base model's safetensors, for VeRA adapters of layers of several sizes. AdapterError for anything that
+    cannot be read or is no low-rank product.
+    """
+    adapter = Adapter(path)
+    resolve_widths([adapter], None if base is None else BaseShapes(base))
+    return {plain_path(name): update for name, update in adapter.load(adapter.modules).items()}

@@ -23,8 +23,8 @@ class Adapter:
     Raises AdapterError for anything that cannot be read or is not a low-rank product, saying what it is and what to do.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        place = Place(path)
+    def __init__(self, path: str | Path | Place) -> None:
+        place = path if isinstance(path, Place) else Place(path)
         self.path = place.path
         self.reader = open_reader(place)
         if not self.modules:

@@ -12,7 +12,7 @@ import typer
 from coremerge_ref.cli.reporting import reported
 
 # each a module of this package with a function of the same name
-COMMANDS = ("merge", "inspect", "explain", "compare", "vectors", "conformance", "demo")
+COMMANDS = ("merge", "inspect", "verify", "explain", "compare", "vectors", "conformance", "demo")
 
 
 def _version(wanted: bool) -> None:

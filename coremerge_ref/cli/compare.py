@@ -50,8 +50,9 @@ def compare(
         raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")
     *inputs, merged = adapters
     chosen = merged_settings(None, {"weights": weights and weights.split(",")})
-    if chosen.weights is not None and len(chosen.weights) != len(inputs):
-        raise ParameterError(f"weights: expected {len(inputs)}, one for each input, got {len(chosen.weights)}")
+    numbers = None if chosen.weights is None else [w for w in chosen.weights if isinstance(w, float)]
+    if numbers is not None and len(numbers) != len(inputs):
+        raise ParameterError(f"weights: expected {len(inputs)}, one for each input, got {len(numbers)}")
     values: dict[str, dict[str, Any]] = {}
     for stage, parameters in parse_sets(set_ or []).items():
         values[stage] = build(stage, "core", {stage: parameters})[0].parameters[stage]
@@ -62,7 +63,7 @@ def compare(
     rows = rows_for(method or (), values)
     layers, targets, notes = read(inputs, merged, base)
     with progress("comparing", shown=not json) as report:
-        found = identify(layers, targets, chosen.weights, rows, report)
+        found = identify(layers, targets, numbers, rows, report)
     if json:
         emit({"merged": merged, "inputs": inputs, **found.as_json(), "notes": [*notes, *found.notes]})
         return

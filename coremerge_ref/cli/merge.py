@@ -1,14 +1,21 @@
 """coremerge merge: adapter folders in, one adapter folder out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coremerge_ref.cli.reporting import counted, emit, note, progress, size
 from coremerge_ref.errors import ParameterError
 
-PASSED_ON = ("weights", "scale", "rank", "dense", "dtype", "backend", "device", "base", "force", "dry_run")
+if TYPE_CHECKING:
+    from coremerge_ref.cli.settings import MergeSettings
+    from coremerge_ref.core.spaces import Space
+
+PASSED_ON = (
+    "weights", "scale", "rank", "ragged", "dense", "dtype", "include", "exclude", "rename", "allow_missing", "backend",
+    "device", "base", "force", "dry_run",
+)  # fmt: skip
 
 
 def _methods(wanted: bool) -> None:
@@ -28,9 +35,32 @@ def merge(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="A parameter of a stage; repeatable.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, any sign. [all 1]")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W,W,...",
+            help="One an adapter, any sign. 0 is not leaving it out: it still counts in T, votes and means. [all 1]",
+        ),
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="Multiplies the merged update. [1]")] = None,
     rank: Annotated[int | None, typer.Option(help="Truncate to this rank, optimally. [keep all]")] = None,
+    ragged: Annotated[
+        bool | None, typer.Option("--ragged", help="Leave ranks as they are; by default all are padded to one.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Merge these modules only: a glob or regular expression; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Leave these modules out; repeatable.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="Rename modules first, OLD a regular expression; repeatable."),
+    ] = None,
+    allow_missing: Annotated[
+        bool | None, typer.Option("--allow-missing", help="Merge adapters that share no module.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float16, bfloat16, float32 or float64. [the inputs']")] = None,
     backend: Annotated[str | None, typer.Option(help="numpy, torch, cupy or jax. [numpy]")] = None,
     device: Annotated[
@@ -39,7 +69,10 @@ def merge(
     base: Annotated[
         str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with these settings; options win over it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with these settings, or the coremerge.json of a merge; options win over it."),
+    ] = None,
     dense: Annotated[bool | None, typer.Option("--dense", help="Write full-size ΔW instead of factors.")] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing adapter folder.")] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Check everything, write nothing.")] = None,
@@ -49,7 +82,7 @@ def merge(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Merge PEFT adapter folders (LoRA, VeRA) into one LoRA folder that PEFT loads.
+    """Merge adapter folders into one that loads where they load.
 
     The output appears whole or not at all, with a record of how it was made (coremerge.json). Arithmetic is float64.
 
@@ -74,9 +107,14 @@ def merge(
       output: merged
       method: ties+iso
       set: {ties: {density: 0.1}}
+      exclude: [lm_head]
+      weights: [{match: 'layers\\.1[0-9]\\.', values: [1, 0.5]}]
+    method, weights and parameters may be lists of {match, value} ({match, values} for weights): the first that
+    matches counts. A pattern with one of \\ ^ $ ( ) | + is a regular expression, found anywhere in the module's name;
+    any other is a glob for the whole name or all after one of its dots: q_proj, layers.1.*, *.mlp.*
     """
     from coremerge_ref.adapters import merge_folders
-    from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.cli.methods import parse_sets
     from coremerge_ref.cli.settings import merged_settings
 
     options = {
@@ -89,6 +127,11 @@ def merge(
         "weights": weights and weights.split(","),
         "scale": scale,
         "rank": rank,
+        "ragged": ragged,
+        "include": include,
+        "exclude": exclude,
+        "rename": rename,
+        "allow_missing": allow_missing,
         "dtype": dtype,
         "backend": backend,
         "device": device,
@@ -98,23 +141,13 @@ def merge(
         "dry_run": dry_run,
     }
     chosen = merged_settings(config, options)
-    parameters = dict(chosen.set)
-    if chosen.basis is not None:
-        parameters["core"] = {**parameters.get("core", {}), "basis": chosen.basis}
-    pipeline, where = build(chosen.method, chosen.space, parameters)
     if not chosen.adapters:
         raise ParameterError("expected at least one adapter folder, got none; see coremerge merge --help")
     if chosen.output is None:
         raise ParameterError("expected a folder to write, got none; give it with -o")
+    pipeline, where, given = arguments(chosen)
     with progress("merging", shown=not json) as report:
-        result = merge_folders(
-            chosen.adapters,
-            chosen.output,
-            pipeline,
-            where,
-            progress=report,
-            **chosen.model_dump(include={*PASSED_ON}),
-        )
+        result = merge_folders(chosen.adapters, chosen.output, pipeline, where, progress=report, **given)
     if json:
         emit(result.as_json())
         return
@@ -128,3 +161,16 @@ def merge(
     low, high = result.ranks or (0, 0)
     rank_text = "full matrices" if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
     typer.echo(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
+
+
+def arguments(chosen: "MergeSettings") -> "tuple[Any, Space, dict[str, Any]]":
+    """(method, space, keyword arguments) of merge_folders for those settings."""
+    from coremerge_ref.cli.per_module import build_per_module
+
+    settings = chosen.model_dump()
+    parameters = dict(chosen.set)
+    if chosen.basis is not None:
+        parameters["core"] = {**parameters.get("core", {}), "basis": chosen.basis}
+    pipeline, where = build_per_module(settings["method"], chosen.space, parameters)
+    recipe = {key: value for key, value in settings.items() if key not in ("force", "dry_run")}
+    return pipeline, where, {**{key: settings[key] for key in PASSED_ON}, "recipe": recipe}

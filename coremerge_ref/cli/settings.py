@@ -6,10 +6,26 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coremerge_ref.adapters.files import reason, shown
+from coremerge_ref.adapters.files import read_json, reason, shown
 from coremerge_ref.errors import ParameterError
 
 _LIMIT = 2**20  # bytes of a YAML file
+
+
+class MethodRule(BaseModel):
+    """The method of modules that match."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    match: str
+    value: str
+
+
+class WeightsRule(BaseModel):
+    """The weights of modules that match."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    match: str
+    values: list[float]
 
 
 class MergeSettings(BaseModel):
@@ -19,13 +35,18 @@ class MergeSettings(BaseModel):
 
     adapters: list[str] = []
     output: str | None = None
-    method: str = "tsv"
+    method: str | list[MethodRule] = "tsv"
     space: str = "core"
     basis: str | None = None
     set: dict[str, dict[str, Any]] = {}
-    weights: list[float] | None = None
+    weights: list[float | WeightsRule] | None = None
     scale: float = 1.0
     rank: int | None = None
+    ragged: bool = False
+    include: list[str] = []
+    exclude: list[str] = []
+    rename: list[str] = []
+    allow_missing: bool = False
     dtype: str | None = None
     backend: str = "numpy"
     device: str | None = None
@@ -40,7 +61,7 @@ def merged_settings(config: Path | None, options: dict[str, Any]) -> MergeSettin
 
     ParameterError naming the file and the key for an unknown key or a value of the wrong type.
     """
-    values = {} if config is None else _read(config)
+    values = {} if config is None else _recorded(config) if config.suffix == ".json" else _read(config)
     given = {key: value for key, value in options.items() if value not in (None, [], {})}
     source = "options" if config is None else f"{shown(config)} and options"
     if isinstance(values.get("set"), dict) and "set" in given:
@@ -50,6 +71,17 @@ def merged_settings(config: Path | None, options: dict[str, Any]) -> MergeSettin
         return MergeSettings.model_validate({**values, **given})
     except (ValidationError, TypeError) as error:
         raise ParameterError(f"{source}: {_first(error)}") from error
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """The settings of a merge that its coremerge.json records."""
+    recipe = read_json(path).get("recipe")
+    if not isinstance(recipe, dict):
+        raise ParameterError(
+            f"{shown(path)}: expected the settings of a merge, 'recipe', got none: it was made by an older version, or "
+            "in Python with a function for a method; write its settings down as YAML"
+        )
+    return {key: value for key, value in recipe.items() if value is not None}
 
 
 def _read(path: Path) -> dict[str, Any]:

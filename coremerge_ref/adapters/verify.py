@@ -1,0 +1,145 @@
+"""Whether a merged folder is what its coremerge.json says: hashes, and the merge done again."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.adapters import record as records
+from coremerge_ref.adapters.files import is_regular_file, read_json, shown
+from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.tensors import TensorFile
+from coremerge_ref.core.updates import LowRankUpdate
+from coremerge_ref.errors import AdapterError
+
+SAME, CHANGED, MISSING = "same", "changed", "missing"
+IDENTICAL, ROUNDING, DIFFERENT = "identical", "equal to rounding", "different"
+_THRESHOLD = 50.0  # in eps of the output's dtype, as in coremerge_ref.testing
+_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found. outputs, inputs: by path "same", "changed" or "missing". again: the merge done again against
+    the folder, "identical", "equal to rounding" or "different", None where it was not done; ratio: how far in eps.
+    """
+
+    outputs: dict[str, str]
+    inputs: dict[str, str] = field(default_factory=dict)
+    again: str | None = None
+    ratio: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as recorded."""
+        return {*self.outputs.values(), *self.inputs.values()} <= {SAME} and self.again in (IDENTICAL, ROUNDING)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """coremerge.json of a merged folder. AdapterError if there is none, or it has no hashes of the output."""
+    path = folder / records.NAME
+    if not is_regular_file(path):
+        raise AdapterError(f"{shown(folder)}: expected {records.NAME} in it; is this a folder that coremerge wrote?")
+    record = read_json(path)
+    inputs, outputs = record.get("inputs"), record.get("outputs")
+    told = isinstance(inputs, list) and all(
+        isinstance(each, dict) and isinstance(each.get("path"), str) and _are_hashes(each.get("sha256"))
+        for each in inputs
+    )
+    if not (told and _are_hashes(outputs)):
+        raise AdapterError(
+            f"{shown(path)}: expected hashes of inputs and outputs, got none: an older version wrote it, or "
+            "somebody by hand; merge again"
+        )
+    return record
+
+
+def _are_hashes(value: Any) -> bool:
+    """Whether it is {plain file name: text}."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(text, str) and os.path.basename(name) == name != ".." for name, text in value.items())
+    )
+
+
+def checked_files(folder: Path, hashes: Mapping[str, str]) -> dict[str, str]:
+    """For each file of `folder` whether it is as recorded."""
+    return {str(folder / name): _checked(folder / name, digest) for name, digest in hashes.items()}
+
+
+def _checked(path: Path, digest: str) -> str:
+    if not is_regular_file(path):
+        return MISSING
+    try:
+        return SAME if records.sha256(path) == digest else CHANGED
+    except OSError as error:
+        raise AdapterError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+
+
+def found_at(path: str, root: Path | None, merged: Path) -> Path:
+    """Where an input recorded as `path` is now: under `root` if given, else as recorded, from here or from the merged
+    folder's parent.
+    """
+    if root is not None:
+        return root / path
+    return Path(path) if os.path.exists(path) else merged.parent / path
+
+
+def compared(folder: Path, again: Path, names: Mapping[str, str]) -> tuple[str, float]:
+    """(verdict, ratio) of two folders of one merge: largest ‖ΔW − ΔW'‖ / (eps ‖ΔW‖) over their layers."""
+    if all(records.sha256(again / name) == digest for name, digest in names.items()):
+        return IDENTICAL, 0.0
+    here, there = _matrices(folder, names), _matrices(again, names)
+    if here.keys() != there.keys():
+        return DIFFERENT, float("inf")
+    worst = max((_ratio(*here[name], there[name][0]) for name in here), default=0.0)
+    return (ROUNDING if worst <= _THRESHOLD else DIFFERENT), worst
+
+
+def _matrices(folder: Path, names: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    """{layer: (update or matrix, dtype)}; full-size files tensor by tensor."""
+    if "adapter_config.json" in names:
+        adapter = Adapter(folder)
+        loaded = adapter.load(adapter.modules)
+        return {module.path: (loaded[name], module.dtype) for name, module in adapter.modules.items()}
+    file = TensorFile(folder / next(iter(names)))
+    return {name: (array, file.entries[name].dtype) for name, array in file.read(file.entries).items()}
+
+
+def _ratio(a: Any, dtype: str, b: Any) -> float:
+    if a.shape != b.shape:
+        return float("inf")
+    size, difference = _norm(a), _norm(_minus(a, b))
+    return difference / (_EPS[dtype] * size) if size else (0.0 if not difference else float("inf"))
+
+
+def _minus(a: Any, b: Any) -> Any:
+    """a − b; of factors as factors of twice the rank."""
+    if not isinstance(a, LowRankUpdate):
+        return a.astype(np.float64) - b.astype(np.float64)
+    B = np.concatenate([_scaled(a), -_scaled(b)], axis=1)  # (m, r + r')
+    return LowRankUpdate(B, np.concatenate([_wide(a.A), _wide(b.A)]))
+
+
+def _norm(update: Any) -> float:
+    """‖ΔW‖_F, of factors by their triangular factors: ‖R_B R_Aᵀ‖."""
+    if not isinstance(update, LowRankUpdate):
+        return float(np.linalg.norm(update.astype(np.float64)))
+    left, right = (np.asarray(np.linalg.qr(X, mode="r")) for X in (_scaled(update), _wide(update.A).T))
+    return float(np.linalg.norm(left @ right.T))
+
+
+def _scaled(update: LowRankUpdate) -> np.ndarray:
+    return _wide(update.B) * float(update.scale)
+
+
+def _wide(array: Any) -> np.ndarray:
+    return np.asarray(array).astype(np.float64)

@@ -1,0 +1,65 @@
+"""coremerge verify: is a merged folder what its record says."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import counted, emit, note, progress
+
+_NOT_AS_RECORDED = 1
+
+
+def verify(
+    merged: Annotated[str, typer.Argument(metavar="MERGED", help="A folder that coremerge merge wrote.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Where the paths of the inputs begin. [here, or the folder beside MERGED]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Check that a merged folder is what its coremerge.json says: hash inputs and outputs, and merge again.
+
+    Another machine or version may round differently: "equal to rounding" is right too. Exit code 1 where anything is
+    not as recorded.
+
+    \b
+    coremerge verify merged
+    coremerge verify downloads/merged --root downloads/adapters
+    """
+    from coremerge_ref.adapters import merge_folders
+    from coremerge_ref.adapters.files import folder_at
+    from coremerge_ref.adapters.verify import SAME, Verification, checked_files, compared, found_at, read_record
+    from coremerge_ref.cli.merge import arguments
+    from coremerge_ref.cli.settings import merged_settings
+
+    folder = folder_at(Path(merged))
+    record = read_record(folder)
+    settings = merged_settings(folder / "coremerge.json", {})
+    outputs = checked_files(folder, record["outputs"])
+    places = [found_at(each["path"], root, folder) for each in record["inputs"]]
+    inputs: dict[str, str] = {}
+    for place, each in zip(places, record["inputs"], strict=True):
+        inputs |= checked_files(place if place.is_dir() else place.parent, each["sha256"])
+    again, ratio = None, None
+    if set(inputs.values()) == {SAME}:
+        pipeline, where, given = arguments(settings)
+        with tempfile.TemporaryDirectory(prefix="coremerge-verify-") as temporary:
+            with progress("merging again", shown=not json) as report:
+                target = Path(temporary) / "merged"
+                merge_folders(places, target, pipeline, where, progress=report, **{**given, "dry_run": False})
+            again, ratio = compared(folder, target, record["outputs"])
+    found = Verification(outputs, inputs, again, ratio)
+    if json:
+        emit(found.as_json())
+    else:
+        for path, state in {**outputs, **inputs}.items():
+            if state != SAME:
+                note(f"{path}: {state}, not what was recorded")
+        done = "was not done, since inputs are not as recorded" if again is None else f"gives a result that is {again}"
+        if ratio:
+            done += f" ({ratio:.2g} eps)"
+        verdict = "as recorded" if found.ok else "NOT as recorded"
+        typer.echo(f"{merged}: {verdict}; {counted(len(places), 'input')}; merging again {done}")
+    if not found.ok:
+        raise typer.Exit(_NOT_AS_RECORDED)
