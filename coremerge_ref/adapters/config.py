@@ -79,13 +79,13 @@ class AdapterConfig(BaseModel):
     def complaints(self, harmless: frozenset[str]) -> list[str]:
         """What in the config makes the adapter no plain product, each with what to do."""
         extra = self.model_extra or {}
-        found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in _REFUSED.items() if extra.get(field)]
+        found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in REFUSED.items() if extra.get(field)]
         if self.bias not in (None, "none"):
             found.append(
                 f"bias: trained biases ({shown(self.bias)}) are refused; retrain with bias='none', "
                 "or set it to 'none' if the file holds no bias"
             )
-        for field in sorted(extra.keys() - _HARMLESS - harmless - _REFUSED.keys()):
+        for field in sorted(extra.keys() - HARMLESS - harmless - REFUSED.keys()):
             if extra[field]:
                 found.append(
                     f"{shown(field)}: unknown field (PEFT 0.21 has none); "
@@ -98,7 +98,7 @@ _RETRAIN = "retrain without it"
 _MERGE = "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference"
 
 # Fields that make ΔW something else than the product the tensors hold: what each is, and what to do instead.
-_REFUSED: dict[str, tuple[str, str]] = {
+REFUSED: dict[str, tuple[str, str]] = {
     "use_dora": ("DoRA rescales the columns of W0 + ΔW", _MERGE),
     "lora_bias": ("trained biases of lora_B", "retrain with lora_bias=false"),
     "modules_to_save": (
@@ -117,7 +117,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "megatron_config": ("Megatron's parallel layers", "save the adapter from an unsharded model"),
 }
 # Fields of most PEFT types that concern names, training or initialization and never what the saved tensors mean.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         "exclude_modules",
         "inference_mode",

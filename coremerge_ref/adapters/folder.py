@@ -69,6 +69,8 @@ class Adapter:
 
 def bound(update: LowRankUpdate) -> float:
     """An upper bound of ‖ΔW‖_F, inf if float64 cannot hold it; from NumPy factors."""
+    if update.rank == 0:
+        return 0.0
     sizes = [float(np.max(np.abs(factor))) for factor in (update.B, update.A)]
     m, n = update.shape
     return abs(float(update.scale)) * sizes[0] * sizes[1] * update.rank * m * n

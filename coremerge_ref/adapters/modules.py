@@ -52,13 +52,19 @@ class Module:
         return module_path(self.name)
 
 
-def checked(name: str, entry: Entry, dimensions: tuple[int, ...]) -> Entry:
-    """`entry` if it is floating and has a number of dimensions among `dimensions`; AdapterError otherwise."""
+def floating(name: str, entry: Entry) -> Entry:
+    """`entry` if it is of a floating dtype that adapters come in; AdapterError otherwise."""
     if entry.code not in DTYPES:
         raise AdapterError(
             f"tensor {shown(name)}: expected dtype {', '.join(DTYPES.values())}, got {entry.code}; "
             "save the adapter in one of these: widening its numbers changes none of them"
         )
+    return entry
+
+
+def checked(name: str, entry: Entry, dimensions: tuple[int, ...]) -> Entry:
+    """`entry` if it is floating and has a number of dimensions among `dimensions`; AdapterError otherwise."""
+    floating(name, entry)
     if len(entry.shape) not in dimensions or 0 in entry.shape:
         raise AdapterError(
             f"tensor {shown(name)}: expected {' or '.join(map(str, dimensions))} dimensions of at least 1, got shape "

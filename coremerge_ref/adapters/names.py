@@ -1,7 +1,7 @@
 """Names of tensors in a LoRA adapter file: whose factor each is, and by what name the others are refused."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.errors import AdapterError
@@ -20,12 +20,12 @@ _OTHERS = (
     (r"\.lora_B\.bias$", "a trained bias of lora_B; retrain with lora_bias=false"),
     (r"\.lora_velora_", "VeLoRA's training state; remove it and set velora_config to null"),
     (r"\.lora_diag", "KaSA's diagonal; retrain without it"),
-    (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; convert the adapter with peft's save_as_lora"),
+    (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; the peft_type is another: correct the config"),
     (r"trainable_tokens", "trained token embeddings; retrain without trainable_token_indices"),
     (r"modules_to_save", "a whole module trained beside the LoRA; retrain without modules_to_save"),
     (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
     (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),
-    (r"\.(hada|lokr|ia3|oft|boft|ln_tuning|hra)_", "another PEFT type; convert the adapter with peft's save_as_lora"),
+    (r"\.(hada|lokr|ia3|oft|boft|ln_tuning|hra)_", "another PEFT type than the config says; correct the config"),
     (r"(^|\.)bias$|bias", "a trained bias; retrain with bias='none'"),
     (r"\.weight$", "whole weights (modules_to_save, or embeddings resized in training); retrain without them"),
 )
@@ -58,6 +58,18 @@ def factors(names: Iterable[str]) -> tuple[dict[str, dict[str, str]], dict[str, 
                 "the file is incomplete: save the adapter again"
             )
     return modules, kept
+
+
+def by_role(names: Iterable[str], suffixes: Mapping[str, str], kind: str) -> dict[str, dict[str, str]]:
+    """{module: {role: tensor name}} by the ends of the names. AdapterError for any that is no tensor of that kind."""
+    modules: dict[str, dict[str, str]] = {}
+    ends = sorted(suffixes.items(), key=lambda item: -len(item[1]))
+    for name in names:
+        role, end = next((item for item in ends if name.endswith(item[1])), ("", ""))
+        if not role or name == end or not name.isprintable():
+            raise AdapterError(f"tensor {shown(name)} is not part of {kind}: {_what(name)}")
+        modules.setdefault(name.removesuffix(end), {})[role] = name
+    return modules
 
 
 def _what(name: str) -> str:

@@ -1,17 +1,21 @@
-"""How wide VeRA modules are, which their own file does not say.
+"""How wide modules are, where their own file does not say it.
 
-PEFT cuts the shared vera_A to each layer's input size, and takes that size from the base model. Without the base
-model it can come from a LoRA adapter merged beside it, from the base model's safetensors headers, or, when all modules
-have one output size, from vera_A itself, which is as wide as the widest of them.
+PEFT cuts VeRA's shared vera_A to each layer's input size and repeats a MiSS block up to it, and takes that size from
+the base model. Without the base model it can come from a LoRA adapter merged beside it, from the base model's
+safetensors headers, or, when all modules of a VeRA adapter have one output size, from vera_A itself, which is as wide
+as the widest of them. The headers also say which flattened LoHa and LoKr products belong to convolutions.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.formats.vera import VeraReader
-from coremerge_ref.adapters.modules import Module
+from coremerge_ref.adapters.formats.loha import LohaReader
+from coremerge_ref.adapters.formats.lokr import LokrReader
+from coremerge_ref.adapters.modules import CONV, LINEAR, Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.errors import AdapterError
@@ -26,21 +30,32 @@ class BaseShapes:
         files = sorted(self.path.glob("*.safetensors")) if self.path.is_dir() else [self.path]
         if not files:
             raise AdapterError(f"{shown(self.path)}: expected the base model's *.safetensors files; give their folder")
-        self.shapes = {name: entry.shape for file in files for name, entry in TensorFile(file).entries.items()}
+        self.entries = {name: entry for file in files for name, entry in TensorFile(file).entries.items()}
 
     def of(self, path: str) -> tuple[int, ...] | None:
-        """Shape of the weight of the module at `path`, None if unknown; checkpoints may lack the outermost prefix."""
+        """Shape of the weight of the module at `path`, None if unknown; checkpoints may lack the outermost prefix.
+
+        AdapterError if the weight is quantized: packed numbers have no such shape.
+        """
         wanted = f"{path}.weight"
-        if wanted in self.shapes:
-            return self.shapes[wanted]
-        near = [
-            shape for name, shape in self.shapes.items() if name.endswith("." + wanted) or wanted.endswith("." + name)
-        ]
-        return near[0] if len(near) == 1 else None
+        names = [wanted] if wanted in self.entries else self.near(wanted)
+        if len(names) != 1:
+            return None
+        entry = self.entries[names[0]]
+        if entry.code in ("U8", "I8", "I32", "U32") or f"{names[0]}.absmax" in self.entries:
+            raise AdapterError(
+                f"{shown(self.path)}: tensor {shown(names[0])}: a quantized base model ({entry.code} {entry.shape}), "
+                "whose packed weights do not show their sizes; give the unquantized one with --base (base=)"
+            )
+        return entry.shape
+
+    def near(self, wanted: str) -> list[str]:
+        """Names that end in `wanted`, or that it ends in, at a dot."""
+        return [name for name in self.entries if name.endswith("." + wanted) or wanted.endswith("." + name)]
 
 
 def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list[str]:
-    """Sets n of every VeRA module; returns notes on what was assumed.
+    """Sets n of every module whose file does not say it, and kernels of flattened products; returns notes.
 
     AdapterError if the sizes cannot be known, saying how to give them.
     """
@@ -48,23 +63,39 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
     notes = []
     for adapter in adapters:
         reader = adapter.reader
-        if not isinstance(reader, VeraReader):
-            continue
-        modules = adapter.modules
-        widths = {name: known.get(name) or _from_base(module, base) for name, module in modules.items()}
+        open_ended = {name: module for name, module in adapter.modules.items() if module.shape[1] is None}
+        widths = {name: known.get(name) or _from_base(module, base) for name, module in open_ended.items()}
         unknown = [name for name, width in widths.items() if width is None]
-        if unknown and len({modules[name].shape[0] for name in modules}) > 1:
+        fallback = getattr(reader, "width", None)
+        if unknown and (fallback is None or len({module.shape[0] for module in open_ended.values()}) > 1):
             raise AdapterError(
-                f"{shown(adapter.path)}: a VeRA adapter does not hold the input sizes of its modules, such as "
+                f"{shown(adapter.path)}: {reader.title} does not hold the input sizes of its modules, such as "
                 f"{shown(module_path(unknown[0]))}; give the folder of the base model's safetensors with --base (base=)"
             )
         if unknown:
             notes.append(
-                f"{adapter.path}: took {reader.width} as the input size of all VeRA modules, the width of "
+                f"{adapter.path}: took {fallback} as the input size of all VeRA modules, the width of "
                 "vera_A; if the base model's differ, PEFT will refuse the output: give the base model with --base"
             )
-        reader.resolve({n: reader.width if w is None else w for n, w in widths.items()})
+        if open_ended:
+            reader.resolve({name: width or int(fallback or 0) for name, width in widths.items()})
+        if isinstance(reader, LohaReader | LokrReader):
+            notes += _unflatten(adapter, base)
     return notes
+
+
+def _unflatten(adapter: Adapter, base: BaseShapes | None) -> list[str]:
+    """Gives flattened convolutions their kernels, as the base model has them."""
+    if base is None and any(module.kind == LINEAR for module in adapter.modules.values()):
+        return [
+            f"{adapter.path}: took all modules without a Tucker core as linear layers, since LoHa and LoKr files do "
+            "not tell convolutions from them; if there are some, give the base model with --base"
+        ]
+    for name, module in adapter.modules.items():
+        shape = base.of(module.path) if base else None
+        if shape and len(shape) > 2 and (shape[0], math.prod(shape[1:])) == module.shape:
+            adapter.modules[name] = replace(module, kind=CONV, kernel=shape[1:])
+    return []
 
 
 def _from_base(module: Module, base: BaseShapes | None) -> int | None:

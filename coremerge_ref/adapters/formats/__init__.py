@@ -6,14 +6,31 @@ these tables.
 """
 
 from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.formats.adalora import AdaLoraReader
 from coremerge_ref.adapters.formats.base import Reader
+from coremerge_ref.adapters.formats.delora import DeloraReader
+from coremerge_ref.adapters.formats.gralora import GraloraReader
+from coremerge_ref.adapters.formats.loha import LohaReader
+from coremerge_ref.adapters.formats.lokr import LokrReader
 from coremerge_ref.adapters.formats.lora import LoraReader
+from coremerge_ref.adapters.formats.miss import MissReader
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.refused import why_refused
+from coremerge_ref.adapters.formats.vblora import VbloraReader
 from coremerge_ref.adapters.formats.vera import VeraReader
 from coremerge_ref.errors import AdapterError
 
-READERS: tuple[type[Reader], ...] = (LoraReader, VeraReader)
+READERS: tuple[type[Reader], ...] = (
+    LoraReader,
+    VeraReader,
+    AdaLoraReader,
+    LohaReader,
+    LokrReader,
+    MissReader,
+    DeloraReader,
+    GraloraReader,
+    VbloraReader,
+)
 
 
 def open_reader(place: Place) -> Reader:

@@ -1,7 +1,8 @@
 """What every reader of adapters is: one class, in one file, with one line in the table of formats/__init__.py."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -47,6 +48,11 @@ class Reader(ABC):
     @abstractmethod
     def files(self) -> tuple[Path, ...]:
         """Every file that was read."""
+
+    def resolve(self, sizes: Mapping[str, int]) -> None:
+        """Sets n of modules whose tensors do not say it (widths.py), by name."""
+        for name, n in sizes.items():
+            self.modules[name] = replace(self.modules[name], shape=(self.modules[name].shape[0], n))
 
 
 class PeftReader(Reader):

@@ -4,8 +4,7 @@ The file says how many rows a module has (λ_b) but not how many columns: those 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -84,16 +83,15 @@ class VeraReader(PeftReader):
             modules[name] = Module(name, LINEAR, (b.shape[0], None), config.rank, 1.0, dtype)
         return modules
 
-    def resolve(self, widths: dict[str, int]) -> None:
-        """Sets n of modules, by name. AdapterError if one is wider than the shared A."""
-        for name, width in widths.items():
-            module = self.modules[name]
+    def resolve(self, sizes: Mapping[str, int]) -> None:
+        """As the base class says. AdapterError if one is wider than the shared A."""
+        for name, width in sizes.items():
             if width > self.width:
                 raise AdapterError(
                     f"{shown(self.file.path)}: module {shown(name)}: expected at most the {self.width} columns of "
                     f"vera_A, got {width}; the adapters or the base model do not belong together"
                 )
-            self.modules[name] = replace(module, shape=(module.shape[0], width))
+        super().resolve(sizes)
 
     def load(self, modules: Sequence[Module]) -> dict[str, LowRankUpdate]:
         """The updates of those modules, by name, in float64: products of float32 numbers are exact there."""
