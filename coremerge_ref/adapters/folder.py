@@ -25,7 +25,7 @@ class Adapter:
 
     def __init__(self, path: str | Path | Place) -> None:
         place = path if isinstance(path, Place) else Place(path)
-        self.path = place.path
+        self.path = place.given
         self.reader = open_reader(place)
         if not self.modules:
             raise AdapterError(

@@ -15,6 +15,7 @@ from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.loha import LohaReader
 from coremerge_ref.adapters.formats.lokr import LokrReader
+from coremerge_ref.adapters.formats.together import check_together
 from coremerge_ref.adapters.modules import CONV, LINEAR, Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
@@ -57,8 +58,9 @@ class BaseShapes:
 def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list[str]:
     """Sets n of every module whose file does not say it, and kernels of flattened products; returns notes.
 
-    AdapterError if the sizes cannot be known, saying how to give them.
+    AdapterError if the sizes cannot be known, saying how to give them, or the adapters name modules differently.
     """
+    check_together(adapters)
     known = {n: m.shape[1] for a in adapters for n, m in a.modules.items() if m.shape[1] is not None}
     notes = []
     for adapter in adapters:

@@ -10,6 +10,7 @@ from coremerge_ref.adapters.formats.adalora import AdaLoraReader
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.delora import DeloraReader
 from coremerge_ref.adapters.formats.gralora import GraloraReader
+from coremerge_ref.adapters.formats.initial import InitialReader
 from coremerge_ref.adapters.formats.loha import LohaReader
 from coremerge_ref.adapters.formats.lokr import LokrReader
 from coremerge_ref.adapters.formats.lora import LoraReader
@@ -30,6 +31,7 @@ READERS: tuple[type[Reader], ...] = (
     DeloraReader,
     GraloraReader,
     VbloraReader,
+    InitialReader,
 )
 
 

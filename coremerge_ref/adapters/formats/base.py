@@ -69,7 +69,7 @@ class PeftReader(Reader):
     @classmethod
     def recognise(cls, place: Place) -> bool:
         """By peft_type."""
-        return bool(place.peft_type == cls.peft_type)
+        return bool(place.initial is None and place.peft_type == cls.peft_type)
 
     def __init__(self, place: Place) -> None:
         self.path = place.path

@@ -1,7 +1,7 @@
 """LoRA and rsLoRA of PEFT: linear layers, convolutions, embeddings, and bare parameters such as fused experts."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -38,12 +38,16 @@ HARMLESS = frozenset(
 
 
 class LoraConfig(AdapterConfig):
-    """A LoRA config whose initialization left the base weights alone."""
+    """A LoRA config whose initialization left the base weights alone, unless start_matters is False."""
+
+    start_matters: ClassVar[bool] = True
 
     def complaints(self, harmless: frozenset[str]) -> list[str]:
         """As AdapterConfig, and initializations that change the base."""
         found = super().complaints(harmless)
         init = (self.model_extra or {}).get("init_lora_weights")
+        if not self.start_matters:
+            return found
         if isinstance(init, str) and init.lower().startswith(CHANGES_BASE):
             found.append(
                 f"init_lora_weights: refused, {shown(init)} changes the base weights; give the adapter as it was "

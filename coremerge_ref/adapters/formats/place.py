@@ -1,5 +1,6 @@
 """What lies at a path, found out by looking inside: configs, headers and first bytes, never names alone."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,20 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 class Place:
-    """A path that should hold one adapter: a folder or a file. What it holds is read when first asked for."""
+    """A path that should hold one adapter: a folder or a file. What it holds is read when first asked for.
+
+    given: the path as it was given. initial: for TRAINED@INITIAL, where INITIAL is; path is then TRAINED's.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """AdapterError if nothing readable is there."""
-        self.path = folder_at(Path(path))
+        self.given = Path(path)
+        self.initial: Place | None = None
+        trained, mark, initial = str(path).rpartition("@")
+        if mark and os.path.isdir(trained) and os.path.isdir(initial) and not os.path.exists(path):
+            self.path, self.initial = folder_at(Path(trained)), Place(initial)
+        else:
+            self.path = folder_at(self.given)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
