@@ -23,6 +23,7 @@ _OTHERS = (
     (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; the peft_type is another: correct the config"),
     (r"trainable_tokens", "trained token embeddings; retrain without trainable_token_indices"),
     (r"modules_to_save", "a whole module trained beside the LoRA; retrain without modules_to_save"),
+    (r"\.lora_[AB]\.weight$", "LoRA, in an adapter whose peft_type is another; correct the config"),
     (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
     (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),
     (r"\.(hada|lokr|ia3|oft|boft|ln_tuning|hra)_", "another PEFT type than the config says; correct the config"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats.experts import rank_paths
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.names import SUFFIXES
 from coremerge_ref.adapters.patterns import exact_pattern, module_path
@@ -88,13 +89,15 @@ def peft_config(adapters: Sequence[Adapter], plan: Plan, ranks: Mapping[str, int
 
     Ranks that differ from the most common one go into rank_pattern, each under a pattern that matches that one module.
     """
+    first = adapters[0].config
+    parameters = next((a.config.target_parameters for a in adapters if a.config.target_parameters), [])  # alike in all
     r = Counter(ranks.values()).most_common(1)[0][0]
     differing = {
-        exact_pattern(module_path(layer.first.group)): ranks[layer.name]
+        exact_pattern(path): ranks[layer.name]
         for layer in plan.layers
         if ranks[layer.name] != r
+        for path in rank_paths(layer.first, parameters)
     }
-    first = adapters[0].config
     fields = [adapter.config.model_extra or {} for adapter in adapters]
     return {
         "peft_type": "LORA",
@@ -109,7 +112,7 @@ def peft_config(adapters: Sequence[Adapter], plan: Plan, ranks: Mapping[str, int
         "rank_pattern": differing,
         "alpha_pattern": differing,
         **target_fields(fields, plan.layers, plan.complete),
-        "target_parameters": first.target_parameters or None,
+        "target_parameters": parameters or None,
         "fan_in_fan_out": any(adapter.config.fan_in_fan_out for adapter in adapters),
         "bias": "none",
         "modules_to_save": None,

@@ -56,10 +56,12 @@ def refused(folder: Path, *words: str, error: type[CoreMergeError] = AdapterErro
         ({"init_lora_weights": "lora_ga"}, ["lora_ga"]),
         ({"init_lora_weights": "corda"}, ["corda"]),
         ({"init_lora_weights": "new"}, ["init_lora_weights", "new"]),
-        ({"peft_type": "LOHA"}, ["LOHA", "save_as_lora"]),
-        ({"peft_type": "IA3"}, ["IA3"]),
-        ({"peft_type": "ADALORA"}, ["ADALORA"]),
-        ({"peft_type": 3}, ["peft_type"]),
+        ({"peft_type": "LOHA", "lora_alpha": None}, ["LOHA", "peft_type is another"]),
+        ({"peft_type": "IA3"}, ["IA3", "merge_and_unload"]),
+        ({"peft_type": "ADALORA"}, ["ADALORA", "not part of"]),
+        ({"peft_type": 3}, ["peft_type", "unknown"]),
+        ({"peft_type": None}, ["peft_type", "fine_tune_type", "none of them"]),
+        ({"peft_type": "NEW"}, ["peft_type", "'NEW'", "unknown"]),
         ({"some_future_switch": True}, ["some_future_switch", "unknown"]),
         ({"r": "2"}, ["'r'", "integer"]),
         ({"r": True}, ["'r'"]),
@@ -153,7 +155,7 @@ def test_vera(change: dict[str, Any], words: list[str], tmp_path: Path) -> None:
 
 def test_vera_without_its_projections(tmp_path: Path) -> None:
     folder = folders.write(tmp_path / "a", folders.vera_tensors(), peft_type="VERA", save_projection=False)
-    refused(folder, "save_projection", "save it again")
+    refused(folder, "save_projection", "save_as_lora")
 
 
 def header(entries: object, data: bytes = b"") -> bytes:

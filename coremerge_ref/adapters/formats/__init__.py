@@ -40,4 +40,4 @@ def open_reader(place: Place) -> Reader:
     for reader in READERS:
         if reader.recognise(place):
             return reader(place)
-    raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place)}")
+    raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place.peft_type)}")

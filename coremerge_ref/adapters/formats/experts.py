@@ -21,15 +21,23 @@ INNER = ".base_layer"
 
 def stems(config: AdapterConfig, names: Mapping[str, object]) -> set[str]:
     """Those of `names`, modules of the file, whose tensors belong to a parameter that the config targets."""
-    owners = [parameter.rpartition(".")[0] for parameter in config.target_parameters]
+    return {name for name in names if parameter_paths(name, config.target_parameters)}
 
-    def targeted(name: str) -> bool:
-        path = f".{module_path(name)}".removesuffix(INNER)
-        while path.endswith(INNER):
-            path = path.removesuffix(INNER)
-        return any(path.endswith(f".{owner}") if owner else path == "." for owner in owners)
 
-    return {name for name in names if owners and targeted(name)}
+def parameter_paths(stem: str, parameters: Sequence[str]) -> list[str]:
+    """The parameters that the tensors at `stem` may belong to, as paths in the base model, which PEFT's patterns match.
+
+    All of `parameters`, a config's target_parameters, in that module: which of them these are depends on their order
+    in the model.
+    """
+    path = module_path(stem).split(INNER)[0]
+    targets = [parameter.rpartition(".") for parameter in parameters]
+    return [f"{path}.{name}" for owner, _, name in targets if owner and f".{path}".endswith(f".{owner}")]
+
+
+def rank_paths(module: Module, parameters: Sequence[str]) -> list[str]:
+    """The paths by which rank_pattern speaks of a module: its own, or those of its targeted parameters."""
+    return parameter_paths(module.stem, parameters) if module.stack else [module_path(module.group)]
 
 
 def modules(
@@ -39,7 +47,13 @@ def modules(
     if roles.keys() != {"A", "B"}:
         raise AdapterError(f"module {shown(stem)}: expected lora_A and lora_B of a parameter; save the adapter again")
     A, B = (checked(roles[role], entries[roles[role]], (2,)) for role in "AB")
-    rank, scale = scaling(stem.split(INNER)[0], config)
+    settings = {scaling(path, config) for path in parameter_paths(stem, config.target_parameters)}
+    if len(settings) > 1:
+        raise AdapterError(
+            f"module {shown(stem)}: refused: rank_pattern or alpha_pattern tells its parameters apart, and the file "
+            "does not say which tensors belong to which; train them at one rank and alpha"
+        )
+    ((rank, scale),) = settings
     count, rest = divmod(A.shape[0], rank)
     if rest or not count or B.shape[1] != A.shape[0]:
         raise AdapterError(

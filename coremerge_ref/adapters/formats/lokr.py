@@ -7,6 +7,7 @@ import numpy as np
 from coremerge_ref.adapters.formats.kronecker import SUFFIXES, kronecker_module, kronecker_product
 from coremerge_ref.adapters.formats.loha import LycorisConfig
 from coremerge_ref.adapters.formats.products import ProductReader, expect
+from coremerge_ref.adapters.formats.refused import APPROXIMATE
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.adapters.patterns import scaling
 from coremerge_ref.adapters.tensors import Entry
@@ -26,8 +27,7 @@ class LokrReader(ProductReader):
     def describe(self, name: str, entries: Mapping[str, Entry]) -> Module:
         """As kronecker_module says."""
         rank, scale = scaling(name, self.config)
-        advice = "approximate it by a LoRA with peft's save_as_lora, and merge that"
-        module, r = kronecker_module(name, entries, scale, advice)
+        module, r = kronecker_module(name, entries, scale, APPROXIMATE)
         expect(r == rank, name, f"factors of the config's rank r = {rank}", entries)
         return module
 

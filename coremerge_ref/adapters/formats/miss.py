@@ -8,6 +8,7 @@ import numpy as np
 from coremerge_ref.adapters.config import AdapterConfig
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.products import ProductReader, expect
+from coremerge_ref.adapters.formats.refused import CONVERT, EXTRACT
 from coremerge_ref.adapters.modules import LINEAR, Module, checked
 from coremerge_ref.adapters.tensors import Entry
 
@@ -22,15 +23,9 @@ class MissConfig(AdapterConfig):
         """As AdapterConfig, and the two other kinds."""
         found = super().complaints(harmless)
         if self.init_weights == "bat":
-            found.append(
-                "init_weights: refused, 'bat' multiplies the base weights; "
-                "merge it into the base with PEFT's merge_and_unload and extract a LoRA from the difference"
-            )
+            found.append(f"init_weights: refused, 'bat' multiplies the base weights; {EXTRACT}")
         elif self.init_weights == "mini":
-            found.append(
-                "init_weights: refused, 'mini' leaves the output sizes out of the file; "
-                "convert the adapter with peft's save_as_lora, which is exact at a rank of its r"
-            )
+            found.append(f"init_weights: refused, 'mini' leaves the output sizes out of the file; {CONVERT}")
         elif not (self.init_weights is None or isinstance(self.init_weights, bool)):
             found.append(f"init_weights: expected one that PEFT 0.21 has, got {shown(repr(self.init_weights))}")
         return found

@@ -11,6 +11,7 @@ import numpy as np
 from coremerge_ref.adapters.config import AdapterConfig, Flag
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import PeftReader
+from coremerge_ref.adapters.formats.refused import CONVERT
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
@@ -27,10 +28,7 @@ class VeraConfig(AdapterConfig):
 
     def complaints(self, harmless: frozenset[str]) -> list[str]:
         """As AdapterConfig, and factors left out of the file."""
-        left_out = (
-            "save_projection: refused, false leaves vera_A and vera_B out of the file; "
-            "load the adapter with PEFT, set save_projection=True in its config and save it again"
-        )
+        left_out = f"save_projection: refused, false leaves vera_A and vera_B out of the file; {CONVERT}"
         return super().complaints(harmless) + ([] if self.save_projection else [left_out])
 
 

@@ -30,15 +30,16 @@ class PeftForm(Form):
     def tensors(self, group: Sequence[Merged]) -> dict[str, np.ndarray]:
         """As the base class says."""
         made: dict[str, np.ndarray] = {}
-        stacks: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+        stacks: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for layer, B, A in group:
             if layer.first.stack:
-                stem, index, _ = layer.first.stack
-                stacks.setdefault(stem, {})[index] = (B, A)
+                stem, index, count = layer.first.stack
+                nothing = np.zeros_like(B), np.zeros_like(A)  # for experts that were left out of the merge
+                stacks.setdefault(stem, [nothing] * count)[index] = (B, A)
             else:
                 made |= output.tensors(layer, B, A)
         for stem, experts in stacks.items():
-            made[stem + SUFFIXES["A"]], made[stem + SUFFIXES["B"]] = fused([experts[i] for i in sorted(experts)])
+            made[stem + SUFFIXES["A"]], made[stem + SUFFIXES["B"]] = fused(experts)
         return made
 
     def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:

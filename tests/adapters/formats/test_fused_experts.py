@@ -60,12 +60,15 @@ def saved(base: nn.Module, made: LoraConfig, folder: Path, seed: int) -> Path:
     return folder
 
 
+def load(base: nn.Module, folder: Path) -> PeftModel:
+    with zoo.quiet():  # PEFT says that patterns for parameters match no module, and heeds them
+        return PeftModel.from_pretrained(copy.deepcopy(base).double(), str(folder)).double().eval()
+
+
 def fused(base: nn.Module, folder: Path) -> dict[str, torch.Tensor]:
     """What the adapter adds to each parameter, by PEFT's merge_and_unload in float64."""
     before = base.double().state_dict()
-    with zoo.quiet():  # PEFT says that patterns for parameters match no module, and heeds them
-        model = PeftModel.from_pretrained(copy.deepcopy(base).double(), str(folder))
-        after = model.double().merge_and_unload().state_dict()
+    after = load(base, folder).merge_and_unload().state_dict()
     return {name: change for name in before if (change := after[name] - before[name]).any()}
 
 
@@ -75,7 +78,7 @@ CASES = {
     "one parameter": (["experts.down"], {}, {}),
     "beside modules, of two ranks": (BOTH, {"target_modules": ["proj"]}, {"target_modules": ["proj"], "r": 4}),
     "rslora": (["experts.up"], {"use_rslora": True, "r": 3}, {"r": 1}),
-    "a pattern": (BOTH, {"rank_pattern": {"layers.0.experts": 3}, "alpha_pattern": {"experts": 5}}, {}),
+    "a pattern": (BOTH, {"rank_pattern": {r"layers.0.experts\..*": 3}, "alpha_pattern": {r"1.experts\..*": 5}}, {}),
     "a two-dimensional weight": ([*BOTH, "proj.weight"], {}, {"r": 3}),
 }
 
@@ -96,8 +99,14 @@ def test_a_merge_is_the_sum_and_stays_on_the_parameters(name: str, tmp_path: Pat
         assert ratio(change.numpy(), sum(parts).numpy(), scale=size, eps=2.0**-23) <= THRESHOLD, layer
     with torch.no_grad():
         x = torch.randn(4, 6, dtype=torch.float64)
-        want, have = zoo.added(base, got, 1.0)(x), zoo.load(base, tmp_path / "out")(x)
+        want, have = zoo.added(base, got, 1.0)(x), load(base, tmp_path / "out")(x)
     assert torch.linalg.norm(have - want) <= 1e-5 * torch.linalg.norm(want)
+
+
+def test_patterns_that_tell_parameters_apart_are_refused(tmp_path: Path) -> None:
+    path = saved(Mixture(), config(BOTH, rank_pattern={"experts.up": 3}), tmp_path / "a", 1)
+    with pytest.raises(AdapterError, match="one rank and alpha"):
+        Adapter(path)
 
 
 def test_each_expert_is_a_module_of_its_own(tmp_path: Path) -> None:
