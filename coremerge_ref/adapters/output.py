@@ -13,7 +13,7 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.experts import rank_paths
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.names import SUFFIXES
-from coremerge_ref.adapters.patterns import exact_pattern, module_path
+from coremerge_ref.adapters.patterns import exact_pattern
 from coremerge_ref.adapters.plan import Layer, Plan
 from coremerge_ref.adapters.targets import target_fields
 

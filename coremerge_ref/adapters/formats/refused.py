@@ -60,7 +60,7 @@ def why_refused(peft_type: Any) -> str:
             "expected peft_type, as PEFT writes it, or fine_tune_type or lora_parameters, as MLX does, got none of "
             "them; is this an adapter's config?"
         )
-    if peft_type in REFUSED_TYPES:
+    if isinstance(peft_type, str) and peft_type in REFUSED_TYPES:
         what, todo = REFUSED_TYPES[peft_type]
         return f"peft_type {peft_type}: refused: {what}; {todo}"
     return (
