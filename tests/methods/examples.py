@@ -13,6 +13,11 @@ def rows(backend: Backend, *vectors: Any) -> list[Any]:
     return [cm.LowRankUpdate(backend.array([[1.0]]), backend.array([v])) for v in vectors]
 
 
+def row_factors(*vectors: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The same as pairs (B, A), as the definition takes them."""
+    return [(np.ones((1, 1)), np.array([v], dtype=np.float64)) for v in vectors]
+
+
 def matrices(backend: Backend, W: Any) -> list[Any]:
     """Updates whose matrices (…, m, n) are these, factored as W · I: exact."""
     eyes = [np.broadcast_to(np.eye(n), (*batch, n, n)) for *batch, _, n in (np.shape(X) for X in W)]

@@ -24,6 +24,7 @@ from mpmath import mp
 from . import spectral
 from .linalg import DIGITS
 from .pipeline import Exact
+from .table import TABLE
 from .walk import as_float, size
 from .walk_entries import EntryWalk
 from .walk_spectra import SpectrumWalk
@@ -52,6 +53,8 @@ class _WholeWalk(EntryWalk, SpectrumWalk):
 
 def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = False) -> Condition:
     """Walk the stages of an exact merge. ``exact_entries``: every product ΔW_t is exact in the arithmetic judged."""
+    if unknown := [state.stage for state in exact.states if state.stage in TABLE]:
+        raise NotImplementedError(f"no condition is known of {', '.join(unknown)}")
     with mp.workdps(DIGITS):
         walk = _WholeWalk(exact, eps, exact_entries)
         scale, bound, elementwise_seen = math.fsum(walk.sizes), 0.0, False

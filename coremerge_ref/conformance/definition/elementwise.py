@@ -91,11 +91,16 @@ def ties(
     return out
 
 
-def drawn_mask(seed: int, layer: str, task: int, drop: float, static: tuple[int, int]) -> np.ndarray:
-    """The project's DARE mask: NumPy's Philox keyed by blake2b of "seed|layer|task"; True keeps the entry."""
+def random_numbers(seed: int, layer: str, task: int, static: tuple[int, int]) -> np.ndarray:
+    """The project's random numbers in [0, 1): NumPy's Philox keyed by blake2b of "seed|layer|task"."""
     digest = hashlib.blake2b(f"{seed}|{layer}|{task}".encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
-    return generator.random(static[0] * static[1]).reshape(static) >= drop
+    return generator.random(static[0] * static[1]).reshape(static)
+
+
+def drawn_mask(seed: int, layer: str, task: int, drop: float, static: tuple[int, int]) -> np.ndarray:
+    """The project's DARE mask; True keeps the entry."""
+    return random_numbers(seed, layer, task, static) >= drop
 
 
 def dare(stack: list[Matrix], masks: list[np.ndarray], drop: float, rescale: str) -> tuple[list[Matrix], list[mpf]]:

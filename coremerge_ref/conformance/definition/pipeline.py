@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from mpmath import mp, mpf
 
-from . import elementwise, spectral
+from . import elementwise, methods, spectral  # noqa: F401  # methods fills TABLE
 from .drm import drm
 from .linalg import DIGITS, Matrix, exact, number, to_float64, total
 from .spaces import Frames, frames, noise_levels
+from .table import TABLE
 
-TRANSFORMS, MERGES, POSTS = ("trim", "dare"), ("ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm"), ("iso",)
-WEIGHTED = ("ta", "mean", "ties", "drm")
+TRANSFORMS, MERGES, POSTS = ["trim", "dare"], ["ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm"], ["iso"]
+WEIGHTED = ["ta", "mean", "ties", "drm"]
 DEFAULTS: dict[str, dict[str, Any]] = {
     "ta": {},
     "mean": {},
@@ -31,6 +32,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "iso_cts": {"common_fraction": 0.8, "rounding": "round"},
     "drm": {"direction": "horizontal", "drop": 0.5, "rank_cut": 0.01},
 }  # fmt: skip
+TRANSFORMS += [name for name, one in TABLE.items() if one.kind == "transform"]
+MERGES += [name for name, one in TABLE.items() if one.kind == "merge"]
+WEIGHTED += [name for name, one in TABLE.items() if one.weighs]
+DEFAULTS |= {name: one.defaults for name, one in TABLE.items()}
 
 
 def stages(method: str) -> list[str]:
@@ -94,6 +99,15 @@ def _masks(params: dict[str, Any], masks: Any, present: list[int], where: Frames
     return [np.asarray(mask)[:p, :q].astype(bool) for mask in masks]
 
 
+def _draws(params: dict[str, Any], masks: Any, present: list[int], where: Frames) -> list[np.ndarray]:
+    """The masks, or random numbers, as `_masks` has them."""
+    if masks is not None:
+        return _masks(params, masks, present, where)
+    p, q = where.live
+    layer = params.get("layer", "")
+    return [elementwise.random_numbers(params["seed"], layer, t, where.static)[:p, :q] for t in present]
+
+
 def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
     """Run one stage: a transform returns (stack, noise), a merge or post (matrix, noise)."""
     stack, noise, weights = state.stack, state.noise, state.weights
@@ -101,6 +115,11 @@ def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
     weighted = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
     if state.stage not in WEIGHTED and state.stage in MERGES:
         stack, noise = [w * m for w, m in zip(weights, stack, strict=True)], weighted
+    if state.stage in TABLE:
+        one = TABLE[state.stage]
+        own = {"weights": weights} if one.weighs else {"draws": masks} if one.draws else {}
+        out, noise = one.rule(stack, noise, **p, **own)
+        return out, noise if one.kind == "transform" else [noise]
     if state.stage == "trim":
         return elementwise.trim(stack, **p), noise
     if state.stage == "dare":
@@ -153,7 +172,9 @@ def merge_exactly(
             own = own[: len(stack)] if name not in POSTS else [mp.one]
             state = State(name, stack, noise, own, chosen)
             drawn = None
-            if name == "dare":
+            if name in TABLE and TABLE[name].draws:
+                drawn = _draws(chosen, masks if masks is not None else chosen.get("masks"), present, where)
+            elif name == "dare":
                 given_masks = masks if masks is not None else chosen.get("masks")
                 drawn = _masks(chosen, given_masks, present, where)
             out, noise = apply(state, rtol, drawn)

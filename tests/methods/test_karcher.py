@@ -1,0 +1,35 @@
+"""The Karcher mean: tasks as points on a sphere, where angles can be halved by hand."""
+
+import math
+from typing import Any
+
+import pytest
+from examples import row_factors
+
+from coremerge_ref.conformance.definition import merged
+
+ROOT = math.sqrt(0.5)
+EIGHTH = math.cos(math.pi / 8), math.sin(math.pi / 8)
+
+# parameters, weights, entries of the tasks, merged entries
+EXAMPLES: dict[str, tuple[dict[str, Any], list[float], list[list[float]], list[float]]] = {
+    "half way between two directions, at their mean length": ({}, [1, 1], [[3, 0], [0, 4]], [3.5 * ROOT, 3.5 * ROOT]),
+    # a quarter of the right angle from the first; lengths (3 · 3 + 1 · 4) / 4
+    "weights divide the angle": ({}, [3, 1], [[3, 0], [0, 4]], [13 / 4 * EIGHTH[0], 13 / 4 * EIGHTH[1]]),
+    "before any step": ({"steps": 0}, [3, 1], [[3, 0], [0, 4]], [13 / 4 * 3 / 10**0.5, 13 / 4 / 10**0.5]),
+    "a task of weight 0 has no part": ({}, [1, 0], [[3, 0], [0, 4]], [3, 0]),
+    "a zero task shortens": ({}, [1, 1], [[3, 0], [0, 0]], [1.5, 0]),
+    "opposite to the first, which does not move": ({}, [1, 1], [[2, 0], [-4, 0]], [3, 0]),
+    "one task is itself": ({}, [2], [[3, -4]], [3, -4]),
+    "the same direction twice": ({}, [1, 1], [[1, 2], [2, 4]], [1.5, 3]),
+    "three axes": ({}, [1, 1, 1], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [1 / 3**0.5] * 3),
+    "zeros": ({}, [1, 1], [[0, 0], [0, 0]], [0, 0]),
+    "shorter than tol": ({"tol": 0.5}, [1, 1], [[0.25, 0], [0, 4]], [0, 2.125]),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_definition(name: str) -> None:
+    parameters, weights, tasks, expected = EXAMPLES[name]
+    found = merged(row_factors(*tasks), "karcher", {"karcher": parameters}, "full", weights=weights)
+    assert found[0].tolist() == pytest.approx(expected, rel=1e-15, abs=1e-15)

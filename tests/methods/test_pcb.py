@@ -1,0 +1,28 @@
+"""PCB, entry by entry: settings in which scores are 0 or 1, so that no exponential is left."""
+
+import pytest
+from examples import row_factors
+
+from coremerge_ref.conformance.definition import merged
+
+# ratio, entries of the tasks, merged entries
+EXAMPLES: dict[str, tuple[float, list[list[float]], list[float]]] = {
+    # the largest magnitude becomes the second largest; the least scores 0 in every task, so nothing is there
+    "one task, all compete": (1.0, [[1, 2, 3]], [0, 2, 2]),
+    "one task, the upper half competes": (0.5, [[1, 2, 3]], [0, 0, 2]),
+    "signs stay": (0.5, [[-1, 2, -3]], [0, 0, -2]),
+    # sums 0.6, 0.2, 0.8; clamped to 0.2, 0.1, 0.2 and 0.1, 0.1, 0.1; scores e² tanh 0.30, tanh 0.02, e² tanh 0.16 and
+    # tanh 0.06, tanh 0.02, tanh 0.48: the first entry wins in the first task, the last in the second
+    "each task has its winner": (0.5, [[0.5, 0.1, 0.2], [0.1, 0.1, 0.6]], [0.2, 0, 0.1]),
+    "entries that cancel have no part": (1.0, [[1, 2, 4], [-1, 2, 4]], [0, 2, 2]),
+    "equal scores": (0.1, [[3]], [3]),
+    "a zero task takes no part": (0.1, [[3], [0]], [3]),
+    "zeros": (0.1, [[0, 0], [0, 0]], [0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_definition(name: str) -> None:
+    ratio, tasks, expected = EXAMPLES[name]
+    found = merged(row_factors(*tasks), "pcb", {"pcb": {"ratio": ratio}}, "full")
+    assert found[0].tolist() == pytest.approx(expected, rel=1e-15)

@@ -1,0 +1,31 @@
+"""SCE, entry by entry."""
+
+from typing import Any
+
+import pytest
+from examples import row_factors
+
+from coremerge_ref.conformance.definition import merged
+
+# parameters, entries of the tasks, merged entries
+EXAMPLES: dict[str, tuple[dict[str, Any], list[list[float]], list[float]]] = {
+    # squares sum to 35 and 27; the second entry's sum is 0, so the positive one has it
+    "weighed by energy": ({}, [[3, 1, 5], [1, -1, 5]], [(35 * 3 + 27 * 1) / 62, 1, 5]),
+    # variances 1, 1, 0: one of the two that vary, the first; squares then sum to 9 and 1
+    "selected by variance": ({"density": 0.5}, [[3, 1, 5], [1, -1, 5]], [(9 * 3 + 1 * 1) / 10, 0, 0]),
+    "the minority is erased": ({}, [[-4, 2], [1, 2], [1, 2]], [-4, 2]),
+    "of one task nothing varies": ({"density": 0.9}, [[3, 1, 5]], [0, 0, 0]),
+    "one task is itself": ({}, [[3, -1, 5]], [3, -1, 5]),
+    # mean squares sum to 1.8e-7 in all: equal shares
+    "too small to be weighed": ({"floor": 1e-6}, [[1e-4, 5e-4], [3e-4, -1e-4]], [2e-4, 5e-4]),
+    # squares sum to 1e8 and 2; where the second task alone has the sign, its share, 2e-8, is divided by 1e-6
+    "a share below the floor": ({"floor": 1e-6}, [[1e4, 0], [1, 1]], [(1e12 + 2) / (1e8 + 2), 2e6 / (1e8 + 2)]),
+    "zeros": ({}, [[0, 0], [0, 0]], [0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_definition(name: str) -> None:
+    parameters, tasks, expected = EXAMPLES[name]
+    found = merged(row_factors(*tasks), "sce", {"sce": parameters}, "full")
+    assert found[0].tolist() == pytest.approx(expected, rel=1e-15)
