@@ -108,7 +108,7 @@ class LivePlace(Place):
     """An adapter of a PeftModel, in the place of the folder that peft would save it to."""
 
     def __init__(self, model: Any, name: str) -> None:
-        self.path = Path(name)
+        self.path = self.given = Path(name)
         self._model = model
         # cached_property's cache: what the folder's config would say
         self.__dict__["fields"] = json.loads(json.dumps(model.peft_config[name].to_dict(), default=_as_json))
@@ -143,8 +143,9 @@ class LiveShapes(BaseShapes):
     def __init__(self, model: Any) -> None:
         self.path = Path()
         base = model.get_base_model()
-        self.shapes = {
-            name.replace(".base_layer.", "."): tuple(weight.shape) for name, weight in base.named_parameters()
+        self.entries = {
+            name.replace(".base_layer.", "."): Entry(_code(weight), tuple(weight.shape))
+            for name, weight in base.named_parameters()
         }
 
 

@@ -21,10 +21,11 @@ class Place:
     given: the path as it was given. initial: for TRAINED@INITIAL, where INITIAL is; path is then TRAINED's.
     """
 
+    initial: "Place | None" = None
+
     def __init__(self, path: str | Path) -> None:
         """AdapterError if nothing readable is there."""
         self.given = Path(path)
-        self.initial: Place | None = None
         trained, mark, initial = str(path).rpartition("@")
         if mark and os.path.isdir(trained) and os.path.isdir(initial) and not os.path.exists(path):
             self.path, self.initial = folder_at(Path(trained)), Place(initial)
