@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import reported
+from coremerge_ref.cli.reporting import reported, say
+from coremerge_ref.cli.streams import guard_streams
 
 # each a module of this package with a function of the same name
 COMMANDS = ("merge", "inspect", "verify", "explain", "compare", "vectors", "conformance", "demo")
@@ -19,7 +20,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from coremerge_ref.adapters.record import package_version
 
-        typer.echo(f"coremerge {package_version()}")
+        say(f"coremerge {package_version()}")
         raise typer.Exit
 
 
@@ -56,7 +57,12 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 refused with one line on stderr and nothing written, 130 interrupted."""
+    """Entry point.
+
+    Exit codes: 0 done, 1 done but stdout takes no report, 2 refused with one line on stderr and nothing written, 130
+    interrupted.
+    """
+    guard_streams()
     build()(prog_name="coremerge")
 
 

@@ -74,16 +74,16 @@ def compare(
 
 def show(found: "Identification", merged: str) -> None:
     """The verdict in a line, and a table of what reproduces the update or comes closest."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    # a pipe has no width to fit
-    console = Console(soft_wrap=not Console().is_terminal, width=None if Console().is_terminal else 400)
+    from coremerge_ref.cli.tables import console
+
+    shown = console(width=400)
     said = f"{merged} {'is' if found.reproduced else 'is none of what was tried; closest is'} {found.best.describe()}"
     if found.doubt:
         said = f"{merged}: cannot tell: {found.doubt}"
-    console.print(escape(visible(said)), highlight=False)
+    shown.print(escape(visible(said)), highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("", "method and parameters", "relative distance", f"in eps of {found.dtype}", "farthest layer"):
         table.add_column(column, justify="right" if "eps" in column or "distance" in column else "left")
@@ -91,8 +91,8 @@ def show(found: "Identification", merged: str) -> None:
         for match in group:
             one = (mark, match.describe(), f"{match.distance:.3g}", f"{match.distance / found.eps:.3g}")
             table.add_row(*(escape(visible(text)) for text in (*one, f"{match.worst[0]} {match.worst[1]:.2g}")))
-    console.print(table)
-    console.print(
+    shown.print(table)
+    shown.print(
         f"= reproduces {found.layers} layers within {found.limit:.2g}, what storing in {found.dtype} and computing "
         "explain",
         highlight=False,

@@ -25,12 +25,11 @@ def demo(
     coremerge demo
     coremerge demo -o somewhere --force --json
     """
-    from rich.console import Console
-
     from coremerge_ref.cli.methods import find_methods
+    from coremerge_ref.cli.tables import console
     from coremerge_ref.demo.run import METHODS, run
 
     find_methods()
-    result = run(output, None if json else Console(), force, method or METHODS)
+    result = run(output, None if json else console(), force, method or METHODS)
     if json:
         emit(result)

@@ -80,10 +80,9 @@ def explain(
     if json:
         emit(result.to_dict())
         return
-    from rich.console import Console
+    from coremerge_ref.cli.tables import console
 
-    wide = None if Console().is_terminal else 200  # a pipe has no width to fit
-    Console(width=wide).print(next(iter(result.values())) if len(result) == 1 else result)
+    console(width=200).print(next(iter(result.values())) if len(result) == 1 else result)
 
 
 def _number(text: str) -> float:

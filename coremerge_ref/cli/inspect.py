@@ -35,11 +35,10 @@ def inspect(
     if json:
         emit({"adapters": [described(adapter) for adapter in opened]})
         return
-    from rich.console import Console
+    from coremerge_ref.cli.tables import console
 
-    console = Console(soft_wrap=not Console().is_terminal)  # a pipe has no width to fit
     for adapter in opened:
-        show(adapter, console, each)
+        show(adapter, console(), each)
 
 
 def described(adapter: "Adapter") -> dict[str, Any]:

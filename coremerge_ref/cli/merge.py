@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import counted, emit, note, progress, size
+from coremerge_ref.cli.reporting import counted, emit, note, progress, say, size
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -156,11 +156,11 @@ def merge(
     counts = f"{counted(result.adapters, 'adapter')}, {counted(result.layers, 'layer')}"
     what = f"{counts}, {result.method} in {result.space} space"
     if not result.written:
-        typer.echo(f"would merge {what} into {result.output}; nothing was written")
+        say(f"would merge {what} into {result.output}; nothing was written")
         return
     low, high = result.ranks or (0, 0)
     rank_text = "full matrices" if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
-    typer.echo(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
+    say(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
 
 
 def arguments(chosen: "MergeSettings") -> "tuple[Any, Space, dict[str, Any]]":

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.cli.reporting import note
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
@@ -71,10 +72,12 @@ def _converted(owner: type, label: str, name: str, value: Any) -> Any:
         raise ParameterError(f"--set {label}.{name}: takes an array, which only the Python interface can give")
     given = scalar(value) if isinstance(value, str) else value
     try:  # as JSON: strict about types, but a list is a tuple and 1 is a float
+        if isinstance(given, int) and not -(2**63) <= given < 2**63:
+            raise ValueError("no number of something is as large")
         return TypeAdapter(hint).validate_json(json.dumps(given), strict=True)
     except (ValidationError, TypeError, ValueError) as error:
         what = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
-        raise ParameterError(f"--set {label}.{name}: expected {what}, got {value!r}") from error
+        raise ParameterError(f"--set {label}.{name}: expected {what}, got {shown(repr(value))[1:-1]}") from error
 
 
 def catalogue() -> str:

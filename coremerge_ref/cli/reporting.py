@@ -1,55 +1,103 @@
-"""How commands speak: results on stdout, everything else on stderr, errors as one line and an exit code."""
+"""How commands speak: results on stdout, everything else on stderr, errors as one line and an exit code.
+
+What is said holds names that strangers wrote. Lines go through `say` and `note`, tables through tables.console; all
+write control characters out, and so do the streams of the process (streams.py), whoever uses them.
+"""
 
 import functools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
 
+from coremerge_ref.adapters.files import reason
 from coremerge_ref.errors import CoreMergeError
 
-REFUSED, INTERRUPTED = 2, 130
+UNSAID, REFUSED, INTERRUPTED = 1, 2, 130
+_LONGEST = 1500  # characters of a line that nobody asked for
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
-    """`command` with this package's errors as one line on stderr and exit code 2, and Ctrl-C as exit code 130."""
+    """`command` with this package's errors as one line on stderr and exit code 2, and Ctrl-C as exit code 130.
+
+    Where stdout takes no more, the exit code is 0 if its reader left, such as head, and else 1 with a line that says
+    so: commands speak when their work is done.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
         except CoreMergeError as error:
-            typer.echo(f"coremerge: error: {visible(str(error))}", err=True)
+            _say_error(str(error))
             raise typer.Exit(REFUSED) from error
         except KeyboardInterrupt:
             typer.echo("coremerge: interrupted", err=True)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(INTERRUPTED)  # all is cleaned up; leaving politely would wait for threads that still compute
-        except BrokenPipeError as error:  # the reader of our stdout, such as head, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError as error:
+            _forget_stdout()
             raise typer.Exit(0) from error
+        except OSError as error:  # those of files are errors of this package long before
+            _forget_stdout()
+            _say_error(f"cannot write to standard output: {reason(error)}; all else is done")
+            raise typer.Exit(UNSAID) from error
 
     return run
 
 
+def _say_error(text: str) -> None:
+    with suppress(OSError):  # a full disk may be where stderr goes, too
+        typer.echo(f"coremerge: error: {visible(text, _LONGEST)}", err=True)
+
+
+def _forget_stdout() -> None:
+    """What could not be written is not tried again when Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def emit(value: dict[str, Any]) -> None:
-    """One JSON object on stdout, for machines."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    """One JSON object on stdout, for machines; null for numbers that are not finite, which JSON has not."""
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=True, allow_nan=False))
 
 
-def visible(text: str) -> str:
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def visible(text: str, longest: int | None = None) -> str:
     """`text` on one line with control characters written out: names in files must not draw on a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    line = written_out(" ".join(text.split()))
+    return line if longest is None or len(line) <= longest else f"{line[:longest]}…"
+
+
+def written_out(text: str) -> str:
+    """`text` with all that is not printable written out, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def say(text: str) -> None:
+    """A line on stdout."""
+    typer.echo(visible(text))
 
 
 def note(text: str) -> None:
     """Something worth knowing, on stderr."""
-    typer.echo(f"note: {visible(text)}", err=True)
+    typer.echo(f"note: {visible(text, _LONGEST)}", err=True)
 
 
 @contextmanager
@@ -58,10 +106,11 @@ def progress(what: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
     if not (shown and sys.stderr.isatty()):
         yield lambda done, total: None
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    from coremerge_ref.cli.tables import console
+
+    with Progress(console=console(sys.stderr), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coremerge_ref.adapters.files import read_json, reason, shown
+from coremerge_ref.cli.methods import scalar
+from coremerge_ref.cli.yaml_file import read_yaml
 from coremerge_ref.errors import ParameterError
-
-_LIMIT = 2**20  # bytes of a YAML file
 
 
 class MethodRule(BaseModel):
     """The method of modules that match."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     match: str
     value: str
 
@@ -23,7 +22,7 @@ class MethodRule(BaseModel):
 class WeightsRule(BaseModel):
     """The weights of modules that match."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     match: str
     values: list[float]
 
@@ -31,7 +30,7 @@ class WeightsRule(BaseModel):
 class MergeSettings(BaseModel):
     """Every setting of a merge. Paths are relative to where the command runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     adapters: list[str] = []
     output: str | None = None
@@ -61,8 +60,10 @@ def merged_settings(config: Path | None, options: dict[str, Any]) -> MergeSettin
 
     ParameterError naming the file and the key for an unknown key or a value of the wrong type.
     """
-    values = {} if config is None else _recorded(config) if config.suffix == ".json" else _read(config)
+    values = {} if config is None else _recorded(config) if config.suffix == ".json" else read_yaml(config)
     given = {key: value for key, value in options.items() if value not in (None, [], {})}
+    if "weights" in given:  # as texts on the command line, where a file has numbers
+        given["weights"] = [scalar(text) for text in given["weights"]]
     source = "options" if config is None else f"{shown(config)} and options"
     if isinstance(values.get("set"), dict) and "set" in given:
         stages = {**values["set"], **given["set"]}
@@ -84,29 +85,11 @@ def _recorded(path: Path) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if value is not None}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_LIMIT + 1)
-        if len(text) > _LIMIT:
-            raise ParameterError(f"{shown(path)}: expected at most {_LIMIT} bytes of YAML")
-        values = yaml.safe_load(text.decode("utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, ParameterError):
-            raise
-        raise ParameterError(f"{shown(path)}: cannot be read as YAML: {reason(error)}; correct the file") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ParameterError(
-            f"{shown(path)}: expected a YAML mapping such as 'method: tsv', got {type(values).__name__}"
-        )
-    return values
-
-
 def _first(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return reason(error)
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"expected keys among {', '.join(MergeSettings.model_fields)}, got {key!r}"
-    return f"{key}: {first['msg']}, got {shown(repr(first['input']))}"
+        return f"expected keys among {', '.join(MergeSettings.model_fields)}, got {shown(key)}"
+    return f"{shown(key)[1:-1]}: {first['msg']}, got {shown(repr(first['input']))}"

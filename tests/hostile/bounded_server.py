@@ -1,0 +1,91 @@
+"""Runs `coremerge` in a process of its own, again and again: a fork of this one, which has imported everything.
+
+Reads one JSON object a line, {"words", "folder", "seconds", "user"}, and answers with one a line. The system ends a
+child that takes more than `seconds` of processor time or HANG seconds in all, and says what memory it took at most.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+HANG = 60  # seconds of waiting, for a pipe that nobody writes to: nothing here waits at all
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What one command did."""
+    place = Path(request["folder"])
+    said = [open(place / name, "w+b") for name in (".stdout", ".stderr")]  # noqa: SIM115 (closed below)
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            code = command(request, [file.fileno() for file in said])
+        except BaseException:
+            os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        finally:
+            os._exit(code)
+    _, status, usage = os.wait4(child, 0)
+    texts = []
+    for file in said:
+        file.seek(0)
+        texts.append(file.read().decode("utf-8", "backslashreplace"))
+        file.close()
+        os.unlink(file.name)
+    return {
+        "code": os.waitstatus_to_exitcode(status),
+        "stdout": texts[0],
+        "stderr": texts[1],
+        "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+
+
+def command(request: dict[str, Any], outputs: list[int]) -> int:
+    """The exit code of a command run here, under limits."""
+    from coremerge_ref import cli
+
+    os.chdir(request["folder"])
+    for handle, target in zip(outputs, (1, 2), strict=True):
+        os.dup2(handle, target)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (2**31, 2**31))  # the machine is to live through a failure
+    signal.alarm(HANG)
+    if request.get("user"):
+        os.setgroups([])
+        os.setgid(request["user"])
+        os.setuid(request["user"])
+    sys.argv = ["coremerge", *request["words"]]
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code if isinstance(code, int) else 0 if code is None else 1
+
+
+def main() -> None:
+    """Answers until nobody asks."""
+    from coremerge_ref.adapters import merge_folders  # noqa: F401
+    from coremerge_ref.cli import COMMANDS, build, compare, explain, inspect, merge, settings  # noqa: F401
+    from coremerge_ref.compare import reading  # noqa: F401
+
+    warm = json.loads(sys.argv[1])
+    for words in warm["commands"]:
+        done = answer({"words": words, "folder": warm["folder"], "seconds": 60})
+        assert done["code"] == 0, done
+    gc.freeze()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Every kind of file × every lie: refused in one line or read right, in a second and 200 MB."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import adapter_folders
+import lies
+import numpy as np
+import pytest
+from bounded import MORE, Outcome
+from safetensors.numpy import save_file
+
+CONFIG, WEIGHTS, SHIPPED = "adapter_config.json", "adapter_model.safetensors", "coremerge.json"
+Ask = Callable[..., Outcome]
+# kind of file → (its path, commands that read it)
+KINDS: dict[str, tuple[str, list[list[str]]]] = {
+    "config": ("a/" + CONFIG, [["inspect", "a"]]),
+    "weights": ("a/" + WEIGHTS, [["merge", "a", "b", "-o", "out"]]),
+    "settings": ("merge.yaml", [["merge", "a", "b", "-o", "out", "--config", "merge.yaml", "--dry-run"]]),
+    "base model": ("model.safetensors", [["merge", "vera", "-o", "out", "--base", "model.safetensors"]]),
+    "full-size update": ("delta.safetensors", [["compare", "a", "delta.safetensors", "--method", "ta"]]),
+    "record": ("merged/" + SHIPPED, [["inspect", "merged"]]),
+    "expected failures": (
+        "failures.txt",
+        [["conformance", "os:getpid", "--only", "no such case", "--expected-failures", "failures.txt"]],
+    ),
+}
+SPECIAL = {
+    "weights": lies.SAFETENSORS,
+    "base model": lies.SAFETENSORS,
+    "full-size update": lies.SAFETENSORS,
+    "settings": lies.YAML,
+    "config": {
+        f"{field}: {name}": lies.field(field, value)
+        for field in (*adapter_folders.CONFIG, "init_lora_weights", "modules_to_save", "auto_mapping", "odd\x1b[2J")
+        for name, value in lies.VALUES.items()
+    },
+}
+RANDOM = 12 * MORE
+
+
+@pytest.fixture
+def files(folder: Path, coremerge: Ask) -> Path:
+    """The folder with a file of each kind, as it should be."""
+    rng = np.random.default_rng(0)
+    (folder / "merge.yaml").write_text("method: ties\nset: {ties: {density: 0.5}}\nweights: [1, -2]\nscale: 0.5\n")
+    save_file({f"{name}.weight": rng.normal(size=(4, 5)) for name in "qk"}, folder / "model.safetensors")
+    save_file({"layers.0.q.weight": rng.normal(size=(4, 5)).astype(np.float32)}, folder / "delta.safetensors")
+    (folder / "failures.txt").write_text("# none\nties=because\n")
+    adapter_folders.write(folder / "merged")
+    (folder / "merged" / SHIPPED).write_text('{"coremerge_ref": "0.1.0"}')
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def check(kind: str, lie: lies.Lie, folder: Path, coremerge: Ask) -> None:
+    """The lie is told, the commands are run, and nothing but a merge's output is new."""
+    path, commands = KINDS[kind]
+    try:
+        lie(folder / path)
+    except OSError as error:
+        pytest.skip(f"cannot be made here: {error}")
+    before = names(folder)
+    for words in commands:
+        refused = coremerge(*words).code == 2
+        new = names(folder) - before
+        assert not new or not refused, new
+        assert all(name.partition("/")[0] == "out" for name in new), new
+
+
+def test_whole_files_are_read(files: Path, coremerge: Ask) -> None:
+    for kind, (_, commands) in KINDS.items():
+        for words in commands:
+            outcome = coremerge(*words)
+            assert outcome.code == 0 or kind == "expected failures", (kind, outcome)
+
+
+@pytest.mark.parametrize("lie", lies.ANY)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any(kind: str, lie: str, files: Path, coremerge: Ask) -> None:
+    check(kind, lies.ANY[lie], files, coremerge)
+
+
+@pytest.mark.parametrize(("kind", "lie"), [(kind, lie) for kind, table in SPECIAL.items() for lie in table])
+def test_special(kind: str, lie: str, files: Path, coremerge: Ask) -> None:
+    check(kind, SPECIAL[kind][lie], files, coremerge)
+
+
+@pytest.mark.parametrize("seed", range(RANDOM))
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_damage(kind: str, seed: int, files: Path, coremerge: Ask) -> None:
+    check(kind, lies.damaged(seed), files, coremerge)
