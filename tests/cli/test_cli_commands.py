@@ -95,7 +95,7 @@ def test_demo_calls_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen = []
 
-    def fake(output: Path, console: Any, force: bool) -> dict[str, Any]:
+    def fake(output: Path, console: Any, force: bool, methods: object) -> dict[str, Any]:
         seen.append((output, console is None, force))
         return {"accuracy": 1}
 
