@@ -1,33 +1,53 @@
-"""coremerge conformance: ask an implementation the cases."""
+"""coremerge conformance: ask an implementation the cases, or hold it to the properties."""
 
-import importlib
-import os
 import sys
-from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import note
+from coremerge_ref.cli.reporting import progress
 from coremerge_ref.errors import ParameterError
 
 FAILED = 1
 
 
 def conformance(
-    function: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="Such as my_pkg.my_module:merge.")],
-    only: Annotated[str | None, typer.Option(help="Ask the cases whose name contains this.")] = None,
-    skip: Annotated[str | None, typer.Option(help="Leave out the cases whose name contains this.")] = None,
+    function: Annotated[
+        str | None,
+        typer.Argument(metavar="MODULE:FUNCTION", help="Such as my_pkg.my_module:merge, or path/to/file.py:merge."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Ask the cases whose name contains this, or matches this glob; repeatable.")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave out such cases; repeatable.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the cases chosen and ask none.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic to judge by: float64, float32, or auto, what the answers show.")
+    ] = "float64",
+    generated: Annotated[int, typer.Option(min=0, help="Ask so many cases more, drawn at random.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of what is drawn; a new one each time if left out.")
+    ] = None,
+    properties: Annotated[
+        bool, typer.Option("--properties", help="Hold the function to the theorems on random updates instead.")
+    ] = False,
     expected_failure: Annotated[
         list[str] | None,
-        typer.Option(metavar="CASE=REASON", help="Cases (a part of their names) that may fail; repeatable."),
+        typer.Option(metavar="CASE=REASON", help="Cases (part of a name, or a glob) that may fail; repeatable."),
     ] = None,
     expected_failures: Annotated[
         Path | None, typer.Option(help="File of such lines, CASE=REASON; empty lines and # comments are skipped.")
     ] = None,
+    isolate: Annotated[bool, typer.Option(help="Ask in a process of its own; --no-isolate is for debuggers.")] = True,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds that a case may take, where isolated: 60.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="List passing cases, too.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the JSON report to this file.")] = None,
+    badge: Annotated[Path | None, typer.Option(help="Write the JSON of a badge to this file.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List every case, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Run the conformance kit on a function of a case: verdicts, error ratios, and which mistake it makes.
@@ -37,60 +57,74 @@ def conformance(
 
     \b
     coremerge conformance my_pkg.my_module:merge
-    coremerge conformance my_pkg:merge --only ties --skip bfloat16 --junit report.xml
+    coremerge conformance merge.py:merge --only "ties/*" --skip bfloat16 --junit report.xml
     coremerge conformance my_pkg:merge --expected-failure "iso_cts=not implemented yet"
+    coremerge conformance my_pkg:merge --generated 200
+    coremerge conformance my_pkg:merge --properties
     """
-    from coremerge_ref.conformance.asking import run
-    from coremerge_ref.conformance.junit import to_junit
+    from coremerge_ref.conformance.asking import AUTO, run
+    from coremerge_ref.conformance.loading import parsed
     from coremerge_ref.conformance.questions import cases
 
-    known = _reasons(expected_failure or [], "--expected-failure")
-    if expected_failures is not None:
-        known |= _reasons(_lines(expected_failures), str(expected_failures))
-    chosen = cases(only, skip)
-    if not chosen:
-        raise ParameterError(f"expected cases whose name contains {only!r} and not {skip!r}, but there are none")
-    report = run(imported(function), cases=chosen, expected_failures=known)
+    only, skip = only or [], skip or []
+    try:
+        if properties and not listing:
+            return hold(function, isolate, timeout, seed, json, report)
+        chosen = cases(only, skip, "float64" if precision == AUTO else precision)
+        if not chosen:
+            raise ParameterError(f"expected cases that --only {only} chooses and --skip {skip} leaves, but none are")
+        if listing:
+            typer.echo("\n".join(case.name for case in chosen))
+            return None
+        parsed(_given(function))
+        known = _reasons(expected_failure or [], "--expected-failure")
+        if expected_failures is not None:
+            known |= _reasons(_lines(expected_failures), str(expected_failures))
+        with progress("asking", not json) as step, redirect_stdout(sys.stderr):  # what the function prints
+            result = run(
+                _given(function), only=only, skip=skip, expected_failures=known, precision=precision,
+                generated=generated, seed=seed, isolate=isolate, timeout=timeout, progress=step,
+            )  # fmt: skip
+    except (ImportError, ValueError) as error:
+        raise error if isinstance(error, ParameterError) else ParameterError(str(error)) from error
     if junit is not None:
-        _write(junit, to_junit(report))
-    show(report, every, json)
+        from coremerge_ref.conformance.junit import to_junit
+
+        _write(junit, to_junit(result))
+    if badge is not None:
+        _write(badge, result.badge())
+    return show(result, every, json, report)
 
 
-def show(report: Any, every: bool, json: bool) -> None:
-    """The report as JSON or as a table with counts; ends with exit code 1 where something failed."""
+def hold(
+    function: str | None, isolate: bool, timeout: float | None, seed: int | None, json: bool, file: Path | None
+) -> None:
+    """The properties in place of the cases."""
+    from coremerge_ref.conformance.properties import check_properties
+
+    with progress("drawing", not json) as step:
+        result = check_properties(_given(function), isolate=isolate, timeout=timeout, seed=seed, progress=step)
+    show(result, False, json, file)
+
+
+def show(report: Any, every: bool, json: bool, file: Path | None = None) -> None:
+    """The report as JSON or as text; ends with exit code 1 where something failed."""
+    if file is not None:
+        _write(file, report.to_json())
     if json:
         typer.echo(report.to_json())
     else:
-        from rich.console import Console
-
-        # a pipe has no width to fit
-        console = Console(soft_wrap=not Console().is_terminal, width=None if Console().is_terminal else 200)
-        if every or report.failures:
-            console.print(report.table(every))
+        if every:
+            typer.echo(report.table(every))
         typer.echo(report.summary())
-        if all(result.verdict == "unsupported" for result in report.results):
-            note("no case was answered: an implementation that supports nothing is not conformant")
     if not report.ok:
         raise typer.Exit(FAILED)
 
 
-def imported(text: str) -> Callable[[Any], Any]:
-    """The function that "my_pkg.my_module:fn" names, looked for in the current folder first, as Python does."""
-    name, colon, attribute = text.partition(":")
-    if not (name and colon and attribute):
-        raise ParameterError(f"expected MODULE:FUNCTION such as my_pkg.my_module:merge, got {text!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # whatever the module does when it is imported is its own affair
-        raise ParameterError(f"{text}: cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise ParameterError(f"{text}: expected a function of a case, got {type(found).__name__}")
-    result: Callable[[Any], Any] = found
-    return result
+def _given(function: str | None) -> str:
+    if function is None:
+        raise ParameterError("expected MODULE:FUNCTION such as my_pkg.my_module:merge or merge.py:merge, got nothing")
+    return function
 
 
 def _reasons(lines: list[str], source: str) -> dict[str, str]:

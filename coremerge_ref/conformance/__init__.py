@@ -17,17 +17,39 @@ from .questions import Case, cases
 
 if TYPE_CHECKING:
     from .asking import run
-    from .checks import parametrize_with_checks
+    from .checks import parametrize_with_checks, parametrize_with_properties
+    from .claims import question
+    from .generated import generate
     from .junit import to_junit
+    from .loading import load
+    from .outcomes import PropertyReport
+    from .properties import check_properties
     from .report import Report, Result
     from .vectors import check, export
 
 _WHERE = {
     "run": "asking", "Report": "report", "Result": "report", "parametrize_with_checks": "checks", "export": "vectors",
-    "check": "vectors", "to_junit": "junit",
+    "check": "vectors", "to_junit": "junit", "check_properties": "properties", "PropertyReport": "outcomes",
+    "parametrize_with_properties": "checks", "generate": "generated", "question": "claims", "load": "loading",
 }  # fmt: skip
 
-__all__ = ["Case", "Report", "Result", "cases", "check", "export", "parametrize_with_checks", "run", "to_junit"]
+__all__ = [
+    "Case",
+    "PropertyReport",
+    "Report",
+    "Result",
+    "cases",
+    "check",
+    "check_properties",
+    "export",
+    "generate",
+    "load",
+    "parametrize_with_checks",
+    "parametrize_with_properties",
+    "question",
+    "run",
+    "to_junit",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,148 @@
+"""What an answer may be: any library's array, factors, an update; what is none is that case's error."""
+
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref import conformance
+from coremerge_ref.conformance.answers import host
+
+NAME = "ta/core/generic"
+CASE = next(c for c in conformance.cases() if c.name == NAME)
+
+
+def merged(case, kind=cm.LowRankUpdate):
+    weights = case.params["ta"]["weights"]
+    B = np.hstack([w * s * B for w, (B, _, s) in zip(weights, case.updates, strict=True)])
+    return kind(B, np.vstack([A for _, A, _ in case.updates]))
+
+
+def torch_tensor(x):
+    return pytest.importorskip("torch").from_numpy(x)
+
+
+def torch_with_gradient(x):
+    return torch_tensor(x).requires_grad_()
+
+
+def torch_sparse(x):
+    return torch_tensor(x).to_sparse()
+
+
+def strict_array(x):
+    return pytest.importorskip("array_api_strict").asarray(x)
+
+
+def jax_array(x):
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        return jax.numpy.asarray(x)
+
+
+class Cupy:
+    """As much of CuPy's interface as a host needs: no implicit conversion."""
+
+    __cuda_array_interface__ = None
+
+    def __init__(self, x):
+        self.x = x
+
+    def __array__(self, *_):
+        raise TypeError("implicit conversion to NumPy is not allowed")
+
+    def get(self):
+        return self.x
+
+
+class Plain:
+    def __init__(self, B, A):
+        self.B, self.A, self.scale = B / 2, A, 2.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda case: merged(case),
+        lambda case: merged(case, lambda B, A: (B, A)),
+        lambda case: merged(case, lambda B, A: (B / 2, A, 2.0)),
+        lambda case: merged(case, Plain),
+        lambda case: merged(case, lambda B, A: (torch_tensor(B), torch_tensor(A), 1)),
+        lambda case: (merged(case).to_dense()).tolist(),
+        lambda case: np.asfortranarray(merged(case).to_dense()),
+        lambda case: merged(case).to_dense().astype(np.longdouble),
+        *(
+            lambda case, kind=kind: kind(merged(case).to_dense())
+            for kind in (torch_tensor, torch_with_gradient, torch_sparse, strict_array, jax_array, Cupy)
+        ),
+    ],
+)
+def test_arrays_factors_and_updates(answer):
+    report = conformance.run(answer, only=NAME)
+    assert report.ok, report.summary()
+    assert report.counts == {"pass": 1}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_answers_to_half_precision_inputs(dtype):
+    def answer(case):
+        x = case_of(dtype).expected
+        if dtype == "float16":
+            return x.astype(np.float16)
+        return pytest.importorskip("torch").from_numpy(x.copy()).bfloat16()
+
+    report = conformance.run(answer, only=f"ta/core/{dtype}", repeat=False)
+    assert report.counts == {"pass": 1}, report.summary()
+
+
+def case_of(family):
+    return next(c for c in conformance.cases() if c.name == f"ta/core/{family}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("right", "got str"),
+        (None, "got NoneType"),
+        ([[1.0], [2.0, 3.0]], "inhomogeneous"),
+        (np.array([["x"]]), "dtype <U1"),
+        (np.array([[1, None]]), "dtype object"),
+        (np.zeros((10, 8), dtype="datetime64[s]"), "dtype datetime64"),
+        ((np.zeros((10, 2)), np.zeros((3, 8))), "shapes (10, 2) and (3, 8)"),
+        ((1.0, 2.0), "shapes () and ()"),
+        ({"B": 1}, "got dict"),
+        (lambda: None, "got function"),
+    ],
+)
+def test_what_is_no_array_is_the_error_of_its_case_alone(answer, said):
+    report = conformance.run(lambda case: answer if case.name == NAME else case_of("hetero").expected,
+                             only=[NAME, "ta/core/hetero"])  # fmt: skip
+    assert [r.verdict for r in report.results] == ["error", "pass"]
+    assert said in report.results[0].diagnosis
+
+
+def test_a_list_of_layers_is_a_batch_and_a_tuple_factors():
+    x = np.arange(12.0).reshape(2, 2, 3)
+    assert host(list(x)).shape == (2, 2, 3)
+    assert np.array_equal(host((np.ones((2, 1)), np.ones((1, 3)), 2)), np.full((2, 3), 2.0))
+
+
+def test_the_entries_of_the_transpose_are_named():
+    report = conformance.run(
+        lambda case: np.ravel(case_of("generic").expected, order="F").reshape(case.shape), only=NAME
+    )
+    assert report.results[0].verdict == "fail"
+    assert report.results[0].diagnosis.startswith("column-major")
+
+
+def test_the_function_gets_copies_without_what_is_expected():
+    def curious(case):
+        assert case.expected is None
+        assert case.undecided is None
+        assert case.bound == case.scale == 0
+        for b, a, _ in case.updates:
+            b[:], a[:] = 0, 0
+        return np.zeros(case.shape)
+
+    report = conformance.run(curious, only=NAME)
+    assert report.results[0].diagnosis == "the inputs were changed in place"
+    assert CASE.updates[0][0].any()
