@@ -9,8 +9,10 @@ from typing import Any
 from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS
 from coremerge_ref.adapters.orientation import stored_transposed
+from coremerge_ref.adapters.others import REFUSE, Accepting, Others, check_choice, unread
 from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.report import MergeReport, zero_notes
@@ -40,6 +42,7 @@ def merge_folders(
     exclude: Sequence[str] = (),
     rename: Sequence[str] = (),
     allow_missing: bool = False,
+    others: str = REFUSE,
     backend: str = "numpy",
     device: str | None = None,
     base: str | Path | None = None,
@@ -73,6 +76,9 @@ def merge_folders(
         modules that match some of `include`, and none that match some of `exclude`.
     rename : "OLD=NEW" with a regular expression OLD, applied to all module paths before adapters are compared.
     allow_missing : merge adapters that share no module.
+    others : what to do about what was trained beside the update (modules_to_save such as heads, biases, token
+        embeddings, resized embeddings): "refuse" such adapters, take it from the "first" that has it, write the "mean"
+        over those that have it, or "drop" it; a note says what was done to what.
     backend, device : the array library that merges ("numpy", "torch", "cupy", "jax"), and where.
     base : the base model's safetensors, a folder or a file. Needed where VeRA adapters adapt layers of several sizes,
         since their files do not say how wide a layer is; only headers are read.
@@ -89,10 +95,14 @@ def merge_folders(
         method, space, weights, scale, rank, dense, dtype, backend, device, include, exclude, rename, allow_missing
     )
     options.check(len(paths))
-    adapters = [Adapter(path) for path in paths]
+    check_choice(others, dense)
+    places = [] if others == REFUSE else [Accepting(path) for path in paths]
+    adapters = [Adapter(place) for place in places or paths]
     check_output(target, force, [adapter.path for adapter in adapters])
     shapes = None if base is None else BaseShapes(base)
     job, plan, notes = ready(adapters, options, shapes, progress or _silent)
+    beside = Others(places, adapters, plan.renamings, others) if places else None
+    notes += (beside.notes if beside else []) + unread(adapters)
     form = FORMS[adapters[0].reader.family](adapters, plan)
     turned = stored_transposed(adapters, plan.layers, shapes) if dense else {}
     ranks: dict[str, int] = {}
@@ -103,9 +113,9 @@ def merge_folders(
             if dense:
                 outcome = write_dense(job, file, lambda layer: turned[layer.name])
             else:
-                outcome = write_factors(job, form, file, ragged)
+                outcome = write_factors(job, form, file, ragged, beside)
                 for name, content in form.companions(outcome.ranks).items():
-                    _write_json(folder / name, content)
+                    _write_json(folder / name, content | (beside.fields if beside and name == CONFIG else {}))
             notes += zero_notes(outcome.zeros, len(plan.layers))
             ranks, size = outcome.ranks, file.stat().st_size
             digests = hashes.results()
@@ -115,7 +125,8 @@ def merge_folders(
                 "backend": backend,
                 "device": device,
                 "ragged": ragged,
-                "recipe": recipe or recipes.recipe(paths, output, options, ragged, base),
+                "others": others,
+                "recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base),
             }
             written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
             made = records.record(adapters, how, outcome, notes, plan.renamings, digests, written)

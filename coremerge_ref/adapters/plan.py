@@ -103,7 +103,7 @@ def planned(
     """
     rule = parse_renames(rename)
     plain = [_by_path(adapter) for adapter in adapters]
-    by_hand = [Renaming("as --rename says", {path: rule(path) for path in modules}) for modules in plain]
+    by_hand = [Renaming("as --rename says", {path: rule(path) for path in modules}, rule) for modules in plain]
     held = [renamed(modules, rule) for modules in plain]
     found = aligned(held)
     held = [

@@ -11,7 +11,12 @@ from coremerge_ref.adapters.selection import PerModule
 
 
 def recipe(
-    paths: Sequence[str | Path], output: str | Path, options: Options, ragged: bool, base: str | Path | None
+    paths: Sequence[str | Path],
+    output: str | Path,
+    options: Options,
+    ragged: bool,
+    others: str,
+    base: str | Path | None,
 ) -> dict[str, Any] | None:
     """Settings under the names of the command line; None where a method is no text: a Python function, or masks."""
     pipelines, weights = options.pipelines, options.task_weights
@@ -45,6 +50,7 @@ def recipe(
         "exclude": list(options.exclude),
         "rename": list(options.rename),
         "allow_missing": options.allow_missing,
+        "others": others,
         "backend": options.backend,
         "device": options.device,
         "base": None if base is None else os.fspath(base),

@@ -26,17 +26,22 @@ Rename = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Renaming:
-    """How one adapter's modules are called in the merge. how: in words. names: path of its file → path in the merge."""
+    """How one adapter's modules are called in the merge.
+
+    how: in words. names: path in its file → path in the merge. rename: the same as a function, of other modules too.
+    """
 
     how: str
     names: dict[str, str]
+    rename: Rename
 
     def then(self, later: "Renaming | None") -> "Renaming | None":
         """This and then `later`; None if nothing gets another name."""
         names = {path: later.names[new] if later else new for path, new in self.names.items()}
         by_hand = any(old != new for old, new in self.names.items())
         how = ", then ".join([self.how] * by_hand + ([later.how] if later else []))
-        return Renaming(how, names) if any(old != new for old, new in names.items()) else None
+        rename = partial(_one_after_another, self.rename, later.rename) if later else self.rename
+        return Renaming(how, names, rename) if any(old != new for old, new in names.items()) else None
 
     def example(self) -> str:
         """One of the renamed modules."""
@@ -99,7 +104,11 @@ def aligned(adapters: Sequence[Modules]) -> list[Renaming | None]:
             before = result[t]
             names = before.names if before else {path: path for path in adapters[t]}
             words = how if before is None else f"{before.how}, then {how}"
-            result[t] = Renaming(words, {old: rename(new) for old, new in names.items()})
+            result[t] = Renaming(
+                words,
+                {old: rename(new) for old, new in names.items()},
+                partial(_one_after_another, before.rename, rename) if before else rename,
+            )
         into = groups[j - (i < j)]
         into[0].extend(tasks)
         into[1].update({rename(path): module for path, module in modules.items() if rename(path) not in into[1]})
@@ -174,11 +183,11 @@ def _ways(mine: Modules, theirs: Modules) -> Iterator[tuple[int, str, Rename]]:
         for table in tables():
             there = [table.rename(before(path)) for path in samples]
             if not theirs.keys().isdisjoint(there):
-                yield order, f"{words}as transformers renames {table.name}", partial(_tabled, before, table, "")
+                yield order + 2, f"{words}as transformers renames {table.name}", partial(_tabled, before, table, "")
             elif there != samples:
                 for prefix in _prefixes(there, theirs):
                     how = f"{words}as transformers renames {table.name}, with the prefix {prefix!r}"
-                    yield order + 2, how, partial(_tabled, before, table, prefix)
+                    yield order + 4, how, partial(_tabled, before, table, prefix)
 
 
 def _prefixes(paths: Sequence[str], theirs: Modules) -> set[str]:
@@ -197,6 +206,10 @@ def _same(path: str) -> str:
 
 def _unwrapped(path: str) -> str:
     return ".".join(part for part in path.removeprefix(_DISTRIBUTED).split(".") if part not in _WRAPPERS)
+
+
+def _one_after_another(first: Rename, second: Rename, path: str) -> str:
+    return second(first(path))
 
 
 def _prefixed(before: Rename, prefix: str, path: str) -> str:

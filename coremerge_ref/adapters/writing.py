@@ -15,6 +15,7 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.modules import CONV, LINEAR
 from coremerge_ref.adapters.names import BASE
+from coremerge_ref.adapters.others import Others
 from coremerge_ref.adapters.plan import Layer, stacked_with, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.tensors import TensorFile
@@ -88,14 +89,18 @@ def final_ranks(ranks: dict[str, int], layers: Sequence[Layer], ragged: bool) ->
     return {name: most[together[name]] for name in ranks}
 
 
-def write_factors(job: Job, form: Form, path: Path, ragged: bool) -> Outcome:
+def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others | None = None) -> Outcome:
     """Writes the merged adapter's tensors; at one rank, the largest, unless `ragged`. The ranks are those written."""
+    beside = others.names if others else []
     kept = dict(weights for layer in job.all_layers if (weights := base_weights(job.adapters, layer)) is not None)
-    names = [*kept, *form.names()]
+    names = [*kept, *beside, *form.names()]
     writer = TensorWriter(path, names, _DIMENSIONS)
     try:
         for name, array in kept.items():
             writer.add(name, array)
+        for name in beside:
+            assert others
+            writer.add(name, others.read(name))
         outcome = send_factors(job, form, writer)
         writer.close()
     finally:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from coremerge_ref.core.spaces import Space
 
 PASSED_ON = (
-    "weights", "scale", "rank", "ragged", "dense", "dtype", "include", "exclude", "rename", "allow_missing", "backend",
-    "device", "base", "force", "dry_run",
+    "weights", "scale", "rank", "ragged", "dense", "dtype", "include", "exclude", "rename", "allow_missing", "others",
+    "backend", "device", "base", "force", "dry_run",
 )  # fmt: skip
 
 
@@ -60,6 +60,13 @@ def merge(
     ] = None,
     allow_missing: Annotated[
         bool | None, typer.Option("--allow-missing", help="Merge adapters that share no module.")
+    ] = None,
+    others: Annotated[
+        str | None,
+        typer.Option(
+            metavar="refuse|first|mean|drop",
+            help="What to do about heads, biases and embeddings trained beside the update. [refuse]",
+        ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float16, bfloat16, float32 or float64. [the inputs']")] = None,
     backend: Annotated[str | None, typer.Option(help="numpy, torch, cupy or jax. [numpy]")] = None,
@@ -132,6 +139,7 @@ def merge(
         "exclude": exclude,
         "rename": rename,
         "allow_missing": allow_missing,
+        "others": others,
         "dtype": dtype,
         "backend": backend,
         "device": device,

@@ -46,6 +46,7 @@ class MergeSettings(BaseModel):
     exclude: list[str] = []
     rename: list[str] = []
     allow_missing: bool = False
+    others: str = "refuse"
     dtype: str | None = None
     backend: str = "numpy"
     device: str | None = None
