@@ -52,8 +52,19 @@ def model_card(base_models: Sequence[str | None], record: Mapping[str, Any]) -> 
     return "\n\n".join(parts) + "\n"
 
 
+class _OneLine(yaml.SafeDumper):
+    """Text with line breaks or control characters as one quoted line, so that it cannot end a block."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """A scalar."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _OneLine.represent_str)
+
+
 def _yaml(value: Any) -> str:
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=100))
+    return str(yaml.dump(value, Dumper=_OneLine, sort_keys=False, allow_unicode=False, width=_LIMIT))
 
 
 def _fenced(text: str) -> str:

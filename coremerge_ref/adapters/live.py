@@ -109,7 +109,7 @@ class LivePlace(Place):
 
     def __init__(self, model: Any, name: str) -> None:
         self.path = self.given = Path(name)
-        self._model = model
+        self._model, self._name = model, name
         # cached_property's cache: what the folder's config would say
         self.__dict__["fields"] = json.loads(json.dumps(model.peft_config[name].to_dict(), default=_as_json))
 
@@ -117,7 +117,9 @@ class LivePlace(Place):
         """The tensors that peft would save."""
         from peft import get_peft_model_state_dict
 
-        return LiveTensors(self.path / WEIGHTS, get_peft_model_state_dict(self._model, adapter_name=self.path.name))
+        # the embeddings' own weights are in the model already
+        tensors = get_peft_model_state_dict(self._model, adapter_name=self._name, save_embedding_layers=False)
+        return LiveTensors(self.path / WEIGHTS, tensors)
 
 
 class LiveTensors(TensorFile):

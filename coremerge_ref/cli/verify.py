@@ -9,6 +9,12 @@ import typer
 from coremerge_ref.cli.reporting import counted, emit, note, progress
 
 _NOT_AS_RECORDED = 1
+_AGAIN = {
+    "identical": "gives the recorded result, bit for bit",
+    "equal to rounding": "gives the same to rounding ({:.2g} eps)",
+    "different": "gives another result ({:.2g} eps from this one)",
+    None: "was not done, since inputs are not as recorded",
+}
 
 
 def verify(
@@ -40,7 +46,7 @@ def verify(
     places = [found_at(each["path"], root, folder) for each in record["inputs"]]
     inputs: dict[str, str] = {}
     for place, each in zip(places, record["inputs"], strict=True):
-        inputs |= checked_files(place if place.is_dir() else place.parent, each["sha256"])
+        inputs |= checked_files(place.parent if place.is_file() else place, each["sha256"])
     again, ratio = None, None
     if set(inputs.values()) == {SAME}:
         pipeline, where, given = arguments(settings)
@@ -56,9 +62,7 @@ def verify(
         for path, state in {**outputs, **inputs}.items():
             if state != SAME:
                 note(f"{path}: {state}, not what was recorded")
-        done = "was not done, since inputs are not as recorded" if again is None else f"gives a result that is {again}"
-        if ratio:
-            done += f" ({ratio:.2g} eps)"
+        done = _AGAIN[again].format(ratio)
         verdict = "as recorded" if found.ok else "NOT as recorded"
         typer.echo(f"{merged}: {verdict}; {counted(len(places), 'input')}; merging again {done}")
     if not found.ok:

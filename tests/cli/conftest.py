@@ -28,6 +28,12 @@ def write_adapter(folder: Path, seed: int, **fields: Any) -> Path:
 
 
 @pytest.fixture
+def write() -> Callable[..., Path]:
+    """write(folder, seed, **config fields) → the folder, now an adapter."""
+    return write_adapter
+
+
+@pytest.fixture
 def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three adapters, a, b and c, in the folder that commands run in."""
     monkeypatch.chdir(tmp_path)
