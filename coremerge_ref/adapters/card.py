@@ -1,7 +1,6 @@
 """README.md beside a merged adapter: a model card, as the Hugging Face hub shows it."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,10 @@ def is_ours(path: Path) -> bool:
 
 
 def write_card(folder: Path, replaced: Path, text: str) -> None:
-    """README.md in `folder`, which takes the place of `replaced`: what is there if it is not ours, else `text`."""
+    """README.md in `folder`, unless what it takes the place of, `replaced`, has one that is not ours and is kept."""
     there = replaced / NAME
     if not os.path.lexists(there) or is_ours(there):
         (folder / NAME).write_text(text, encoding="utf-8")
-    elif not os.path.islink(there) and is_regular_file(there):
-        shutil.copy2(there, folder / NAME)
 
 
 def model_card(base_models: Sequence[str | None], record: Mapping[str, Any]) -> str:

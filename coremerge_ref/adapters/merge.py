@@ -98,7 +98,7 @@ def merge_folders(
     check_choice(others, dense)
     places = [] if others == REFUSE else [Accepting(path) for path in paths]
     adapters = [Adapter(place) for place in places or paths]
-    check_output(target, force, [adapter.path for adapter in adapters])
+    place = check_output(target, force, [file for adapter in adapters for file in adapter.files])
     shapes = None if base is None else BaseShapes(base)
     job, plan, notes = ready(adapters, options, shapes, progress or _silent)
     beside = Others(places, adapters, plan.renamings, others) if places else None
@@ -108,7 +108,7 @@ def merge_folders(
     ranks: dict[str, int] = {}
     size = 0
     if not dry_run:
-        with records.Hashes(adapters) as hashes, replaced(target, force) as folder:
+        with records.Hashes(adapters) as hashes, replaced(place) as folder:
             file = folder / (DENSE if dense else form.weights)
             if dense:
                 outcome = write_dense(job, file, lambda layer: turned[layer.name])
@@ -143,7 +143,7 @@ def merge_folders(
         ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
         bytes=size,
         seconds=round(time.monotonic() - started, 3),
-        notes=notes,
+        notes=notes + place.notes,
     )
 
 

@@ -1,57 +1,60 @@
-"""A folder that appears whole or not at all.
+"""A folder that appears whole or not at all, and takes the place of nothing that it should not.
 
-Everything is written to a hidden sibling folder, synced to disk, and put in place by one rename. An existing output is
-*exchanged* with the new folder in one system call (renameat2 with RENAME_EXCHANGE on Linux, renamex_np with RENAME_SWAP
-on macOS), so that a kill or a power cut at any moment leaves the old output or the whole new one under its name, never
-a mixture and never nothing. Where the system or the file system has no such call, two renames are used: a kill between
-them leaves the name absent, with both folders whole beside it.
+Everything is written to a hidden folder beside the output, synced to disk, and put in place by one system call. An
+existing output is *exchanged* with the new one, so that a kill or a power cut at any moment leaves the old output or
+the whole new one under its name, never a mixture and never nothing. Where the system or the file system has no such
+call, two renames are used: a kill between them leaves the name absent, with both folders whole beside it.
 
-What a killed run leaves behind is removed by the next run that writes to the same place: each hidden folder is locked
-while its writer lives.
+Of an existing output, what a merge writes is replaced. Everything else in it is somebody else's: it gets a second name
+(a hard link) in the new folder before the exchange. What is there is looked at three times: before the merge, just
+before the exchange, and when it came back; where it is not what it was, the exchange is undone. What killed runs left
+is removed by the next that writes to the same place (leftovers.py).
 """
 
-import ctypes
-import errno
-import fcntl
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from coremerge_ref.adapters.contents import Contents, contents, link_others, remove
+from coremerge_ref.adapters.exchange import exchange, rename_new, sync
 from coremerge_ref.adapters.files import reason, shown
+from coremerge_ref.adapters.leftovers import Hidden, discard, hidden_folder, sweep
 from coremerge_ref.errors import AdapterError
 
-_AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
-_MARKS = ("adapter_config.json", "coremerge.json")  # a folder with one of these is an adapter and may be replaced
+
+@dataclass
+class Output:
+    """A folder that may be written. there: what it holds now, None where it is absent.
+
+    notes: after it was written, what is worth knowing: files that were kept, and what could not be tidied.
+    """
+
+    path: Path
+    there: Contents | None
+    notes: list[str] = field(default_factory=list)
 
 
-def check_output(output: Path, force: bool, inputs: list[Path]) -> None:
-    """AdapterError unless `output` may be written: it is absent, or with force an adapter folder and no input."""
+def check_output(output: Path, force: bool, inputs: Iterable[Path]) -> Output:
+    """What is at `output`. AdapterError unless it may be written: it is absent, or with force an adapter folder and
+    holds none of the files `inputs`.
+    """
     try:
         if not output.parent.is_dir():
             raise AdapterError(f"{shown(output)}: expected its parent folder to exist; create it first")
         if not os.path.lexists(output):
-            return
+            os.fsencode(output)
+            return Output(output, None)
         if output.is_symlink() or not output.is_dir():
             raise AdapterError(f"{shown(output)}: expected a new folder, got a file or link; choose another output")
         if not force:
             raise AdapterError(f"{shown(output)}: already exists; choose another output, or replace it with --force")
         for given in inputs:
-            if os.path.realpath(given) == os.path.realpath(output) or output.resolve() in given.resolve().parents:
+            if output.resolve() in (given.resolve(), *given.resolve().parents, given.parent.resolve()):
                 raise AdapterError(f"{shown(output)}: is an input ({shown(given)}), or holds it; choose another output")
-        inside = sorted(os.scandir(output), key=lambda entry: entry.name)
-        if inside and not any(entry.name in _MARKS for entry in inside):
-            raise AdapterError(
-                f"{shown(output)}: --force replaces adapter folders alone, this is none; remove it yourself"
-            )
-        for entry in inside:
-            if entry.is_dir(follow_symlinks=False):
-                raise AdapterError(
-                    f"{shown(output)}: holds the folder {shown(entry.name)}, which --force would remove; move it"
-                )
+        return Output(output, contents(output))
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, AdapterError):
             raise
@@ -59,102 +62,107 @@ def check_output(output: Path, force: bool, inputs: list[Path]) -> None:
 
 
 @contextmanager
-def replaced(output: Path, force: bool) -> Iterator[Path]:
-    """A hidden folder to fill; on leaving, it becomes `output`. On any failure nothing is left of it.
+def replaced(output: Output) -> Iterator[Path]:
+    """A hidden folder to fill; on leaving, it becomes `output.path`. On any failure nothing is left of it.
 
-    AdapterError where the disk is full or refuses to write. A folder that appeared meanwhile is
-    replaced with force alone.
+    AdapterError where the disk is full or refuses to write, and where what is at the output is not what was checked;
+    then nothing was changed. What goes wrong after that is in `output.notes`.
     """
+    path = output.path
+    sweep(path)
+    known: Contents | None = None
     try:
-        _sweep(output)
-        hidden = Path(tempfile.mkdtemp(prefix=_prefix(output), dir=output.parent))
+        with hidden_folder(path) as hidden:
+            ours = os.lstat(hidden.new).st_ino
+            try:
+                yield hidden.new
+                known = _prepare(hidden, output)
+                _put(hidden, path, known)
+            finally:
+                _tidy(hidden, ours, known, output)
     except OSError as error:
-        raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}") from error
+        raise AdapterError(f"{shown(path)}: cannot be written: {reason(error)}; nothing was changed") from error
     try:
-        with _locked(hidden):
-            yield hidden
-            os.chmod(hidden, 0o777 & ~_umask())  # mkdtemp's are private
-            for entry in os.scandir(hidden):
-                _sync(entry.path)
-            _sync(hidden)
-            _put(hidden, output, force)
-            _sync(output.parent)
+        sync(path.parent)
     except OSError as error:
-        raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}; nothing was changed") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)  # the unfinished folder, or the old output after an exchange
+        output.notes.append(
+            f"{path}: is written, but its parent folder cannot be synced to disk ({reason(error)}): a power cut in the "
+            "next seconds could undo it"
+        )
 
 
-def _put(hidden: Path, output: Path, force: bool) -> None:
-    if not os.path.lexists(output):
-        os.rename(hidden, output)
-    elif not force:
-        raise FileExistsError(errno.EEXIST, "a folder appeared there meanwhile")
-    elif not _exchange(hidden, output):
-        aside = Path(tempfile.mkdtemp(prefix=_prefix(output), dir=output.parent)) / "old"
-        os.rename(output, aside)
+def _prepare(hidden: Hidden, output: Output) -> Contents | None:
+    """All that is in the new folder synced, with the modes of what it replaces, and the files of others beside it.
+
+    Returns what is at the output now; AdapterError if that is not what was there before the merge.
+    """
+    path, known, mode = output.path, None, hidden.mode
+    if os.path.lexists(path):
+        known, mode = _contents(path), stat.S_IMODE(os.lstat(path).st_mode)
+    if (known and (known.folder, known.replaced)) != (output.there and (output.there.folder, output.there.replaced)):
+        raise _changed(path)
+    for entry in list(os.scandir(hidden.new)):
+        _finish(Path(entry.path), path / entry.name)
+    if known:
+        link_others(known, path, hidden.new)
+    sync(hidden.new)
+    os.chmod(hidden.new, mode)
+    return known
+
+
+def _finish(made: Path, old: Path) -> None:
+    """A file synced, with the mode of the one that it replaces."""
+    mode = os.stat(old if old.is_file() else made).st_mode
+    os.chmod(made, 0o600)  # also where the umask leaves nothing
+    sync(made)
+    os.chmod(made, stat.S_IMODE(mode))
+
+
+def _put(hidden: Hidden, path: Path, known: Contents | None) -> None:
+    """The new folder in place; what was there in the hidden folder, if it is what is known, else where it was."""
+    if known is None:
         try:
-            os.rename(hidden, output)
-        except OSError:
-            os.rename(aside, output)
-            raise
-        shutil.rmtree(aside.parent, ignore_errors=True)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Exchanges two folders in one step; False where that is not possible."""
-    library = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "darwin" and hasattr(library, "renamex_np"):
-        failed = library.renamex_np(os.fsencode(a), os.fsencode(b), _RENAME_SWAP)
-    elif hasattr(library, "renameat2"):
-        failed = library.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE)
+            rename_new(hidden.new, path)
+        except FileExistsError:
+            raise _changed(path) from None
+    elif exchange(hidden.new, path):
+        if _contents(hidden.new) != known:
+            exchange(hidden.new, path)
+            raise _changed(path)
     else:
-        return False
-    code = ctypes.get_errno()
-    if failed and code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
-        raise OSError(code, os.strerror(code))
-    return not failed
-
-
-def _prefix(output: Path) -> str:
-    return f".{output.name[:100]}.coremerge-"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sweep(output: Path) -> None:
-    """Removes what killed runs left beside `output`: hidden folders that nobody holds the lock of."""
-    for left in output.parent.glob(f"{_escaped(_prefix(output))}*"):
-        if (left / "old").exists() and not output.exists():
-            continue  # killed between two renames, where no exchange was possible: the old output is in there
+        os.rename(path, hidden.old)
         try:
-            with _locked(left):
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue  # its writer lives, or it is not ours to remove
+            if _contents(hidden.old) != known:
+                raise _changed(path)
+            rename_new(hidden.new, path)
+        except BaseException:
+            rename_new(hidden.old, path)
+            raise
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+def _tidy(hidden: Hidden, ours: int, known: Contents | None, output: Output) -> None:
+    """Removes the hidden folder: what was written and is not in place, and what was replaced if it is what is known."""
+    for folder in (hidden.new, hidden.old):
+        try:
+            if os.path.lexists(folder) and os.lstat(folder).st_ino != ours:
+                assert known, "nothing is exchanged with what was not looked at"
+                remove(folder, known)
+                output.notes += [f"kept in {output.path}: {', '.join(known.others)}"] if known.others else []
+        except (OSError, AdapterError) as error:
+            output.notes.append(f"{folder}: what was replaced is left there: it cannot be removed ({reason(error)})")
+            return
+    discard(hidden.path)
 
 
-def _sync(path: str | Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _contents(folder: Path) -> Contents | None:
+    """What is in the folder; None where it is none that may be replaced."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return contents(folder)
+    except (OSError, AdapterError):
+        return None
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _changed(path: Path) -> AdapterError:
+    return AdapterError(
+        f"{shown(path)}: what is there changed while the merge ran; nothing was replaced: look at it and merge again"
+    )

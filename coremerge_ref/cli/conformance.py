@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coremerge_ref.adapters.files import read_text, reason, shown
 from coremerge_ref.cli.reporting import progress
 from coremerge_ref.errors import ParameterError
 
@@ -129,17 +130,17 @@ def _given(function: str | None) -> str:
 
 def _reasons(lines: list[str], source: str) -> dict[str, str]:
     split = [line.partition("=") for line in lines]
-    for case, _, reason in split:
-        if not (case.strip() and reason.strip()):
+    for case, _, why in split:
+        if not (case.strip() and why.strip()):
             raise ParameterError(f"{source}: expected CASE=REASON, got {case!r}; a failure is expected for a reason")
-    return {case.strip(): reason.strip() for case, _, reason in split}
+    return {case.strip(): why.strip() for case, _, why in split}
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, 2**20).splitlines()
     except (OSError, ValueError) as error:
-        raise ParameterError(f"{path}: cannot be read: {error}") from error
+        raise ParameterError(f"{shown(path)}: cannot be read: {reason(error)}") from error
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

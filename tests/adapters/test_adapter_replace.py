@@ -5,17 +5,21 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import adapter_folders as folders
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from coremerge_ref.adapters import merge_folders, replace, writer
+from coremerge_ref.adapters import contents, leftovers, merge_folders, replace, writer
+from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.errors import AdapterError
 
 RUN = """
@@ -73,14 +77,49 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_whole_new_output(two: tuple[
     assert names(tmp_path) == ["one", "out", "two"]
 
 
+def left_behind(output: Path, **files: str) -> Path:
+    """A hidden folder as a killed run leaves it, with those files in its new folder."""
+    with leftovers.hidden_folder(output) as hidden:
+        for name, text in files.items():
+            (hidden.new / name).write_text(text)
+    return hidden.path
+
+
 def test_only_what_the_dead_left_is_swept(tmp_path: Path) -> None:
-    left = tmp_path / ".out.coremerge-dead"
-    left.mkdir()
-    with replace.replaced(tmp_path / "out", False) as hidden:
-        assert not left.exists()
-        replace._sweep(tmp_path / "out")
-        assert hidden.exists()
+    output = tmp_path / "out"
+    dead = left_behind(output, **{"coremerge.json": "{}", "adapter_config.json": "{"})
+    with replaced(check_output(output, False, [])) as hidden:
+        assert not dead.exists()
+        leftovers.sweep(output)
+        assert hidden.exists()  # its writer lives
     assert names(tmp_path) == ["out"]
+
+
+def test_what_is_not_ours_is_not_swept(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    (tmp_path / ".out.coremerge-backup").mkdir()  # a user's
+    (tmp_path / ".out.coremerge-backup" / "adapter_config.json").write_text("{}")
+    (tmp_path / ".out.coremerge-file").write_text("")
+    os.mkfifo(tmp_path / ".out.coremerge-pipe")  # to open it would wait for ever
+    elsewhere = left_behind(tmp_path / "other")
+    (tmp_path / ".out.coremerge-link").symlink_to(elsewhere)
+    left_behind(output, **{"thesis.tex": "years of work"})
+    marked = tmp_path / ".out.coremerge-linked-mark"
+    marked.mkdir()
+    (marked / leftovers.MARK).symlink_to(elsewhere / leftovers.MARK)
+    before = names(tmp_path)
+    with replaced(check_output(output, False, [])):
+        pass
+    assert names(tmp_path) == sorted([*before, "out"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_what_another_user_left_is_not_swept(tmp_path: Path) -> None:
+    for path in (left_behind(tmp_path / "out"), left_behind(tmp_path / "out") / leftovers.MARK):
+        os.chown(path, 12345, 12345)
+    before = names(tmp_path)
+    leftovers.sweep(tmp_path / "out")
+    assert names(tmp_path) == before
 
 
 def test_existing_output(two: tuple[Path, Path], tmp_path: Path) -> None:
@@ -164,15 +203,220 @@ def test_a_dry_run_writes_nothing(two: tuple[Path, Path], tmp_path: Path) -> Non
     assert names(tmp_path) == ["one", "two"]
 
 
-def test_without_an_exchange_call_two_renames_do(
+OTHERS = {"tokenizer.json": "{}", "README.md": "by hand", "optimizer.pt": "\x80", "notes\x1b[2J": ""}
+
+
+def with_others(folder: Path) -> dict[str, int]:
+    """Puts files of others into a folder; which files they are, by name."""
+    for name, text in OTHERS.items():
+        (folder / name).write_text(text)
+    (folder / "latest").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe")
+    return {name: (folder / name).stat().st_ino for name in (*OTHERS, "pipe")}
+
+
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_files_of_others_stay(
+    exchanging: bool, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanging:
+        monkeypatch.setattr(replace, "exchange", lambda a, b: False)
+    merge_folders([two[0]], tmp_path / "out", "ta", dense=True)
+    others = with_others(tmp_path / "out")
+    report = merge_folders([two[1]], tmp_path / "out", "ta", force=True)
+    state(tmp_path / "out")
+    assert {name: (tmp_path / "out" / name).stat().st_ino for name in others} == others
+    assert os.readlink(tmp_path / "out" / "latest") == "nowhere"
+    assert not (tmp_path / "out" / "delta_weights.safetensors").exists()  # it was of the merge before
+    assert "tokenizer.json" in report.notes[-1]
+    assert names(tmp_path) == ["one", "out", "two"]
+
+
+def test_where_a_file_cannot_be_kept_nothing_is_changed(
     two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replace, "_exchange", lambda a, b: False)
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
     merge_folders([two[0]], tmp_path / "out", "ta")
     before = state(tmp_path / "out")
-    merge_folders([two[1]], tmp_path / "out", "ta", force=True)
-    assert state(tmp_path / "out") != before
+    (tmp_path / "out" / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(AdapterError, match=r"tokenizer\.json.*cannot be kept"):
+        merge_folders([two[1]], tmp_path / "out", "ta", force=True)
+    assert state(tmp_path / "out") == before
     assert names(tmp_path) == ["one", "out", "two"]
+
+
+# what can happen to an output that a merge was told to replace, or to find absent
+def trained_in_place(output: Path) -> None:
+    (output / "adapter_model.safetensors").write_bytes(b"a night of training")
+
+
+def renamed_over(output: Path) -> None:
+    (output / "new").write_bytes(b"a night of training")
+    os.replace(output / "new", output / "adapter_model.safetensors")
+
+
+def exchanged(output: Path) -> None:
+    output.rename(output.parent / "aside")
+    folders.write(output, folders.lora_tensors(2))
+
+
+def gone(output: Path) -> None:
+    output.rename(output.parent / "aside")
+
+
+def a_file(output: Path) -> None:
+    gone(output)
+    output.write_text("a file")
+
+
+def a_link(output: Path) -> None:
+    gone(output)
+    output.symlink_to(output.parent / "aside")
+
+
+def a_folder_in_it(output: Path) -> None:
+    (output / "checkpoint-1").mkdir()
+
+
+CHANGES = [trained_in_place, renamed_over, exchanged, gone, a_file, a_link, a_folder_in_it]
+
+
+def everything(folder: Path) -> dict[str, object]:
+    """Every file below `folder`, but for hidden ones, with what it is."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if (path.is_symlink() or path.is_file()) and not path.relative_to(folder).parts[0].startswith(".")
+    }
+
+
+@pytest.mark.parametrize("exchanging", [True, False])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_output_that_changed_meanwhile_is_not_replaced(
+    change: Callable[[Path], None],
+    late: bool,
+    exchanging: bool,
+    two: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the merge ran, or at the last moment, after it was looked at again."""
+    output, after = tmp_path / "out", {}
+    merge_folders([two[0]], output, "ta")
+
+    def changed() -> None:
+        if not after:
+            change(output)
+            after.update(everything(tmp_path))
+
+    def at_last(*arguments: Any) -> Any:
+        monkeypatch.setattr(*place, real)
+        changed()
+        return real(*arguments)
+
+    place: tuple[Any, str] = (replace, "exchange") if exchanging else (os, "rename")
+    real = getattr(*place)
+    if not exchanging:
+        monkeypatch.setattr(replace, "exchange", lambda a, b: False)
+    if late:
+        monkeypatch.setattr(*place, at_last)
+    with pytest.raises(AdapterError, match=r"changed while|cannot be written"):
+        merge_folders([two[1]], output, "ta", force=True, progress=lambda *_: None if late else changed())
+    assert everything(tmp_path) == after
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("make", [folders.write, Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_appears_where_nothing_was_is_not_replaced(
+    make: Callable[[Path], object],
+    late: bool,
+    force: bool,
+    two: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, after = tmp_path / "out", {}
+
+    def appear() -> None:
+        if not after:
+            make(output)
+            after.update(everything(tmp_path))
+
+    def at_last(*arguments: Any) -> Any:
+        appear()
+        return real(*arguments)
+
+    real = replace.rename_new
+    if late:
+        monkeypatch.setattr(replace, "rename_new", at_last)
+    with pytest.raises(AdapterError, match="changed while"):
+        merge_folders([two[0]], output, "ta", force=force, progress=lambda *_: None if late else appear())
+    assert everything(tmp_path) == after
+    assert names(tmp_path) == ["one", "out", "two"]
+
+
+def test_a_file_of_others_that_appears_meanwhile_is_kept(two: tuple[Path, Path], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    merge_folders([two[0]], output, "ta")
+    merge_folders([two[1]], output, "ta", force=True, progress=lambda *_: (output / "notes").touch())
+    assert (output / "notes").exists()
+
+
+def test_modes_survive(two: tuple[Path, Path], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    merge_folders([two[0]], output, "ta")
+    modes = {output: 0o700, output / "adapter_model.safetensors": 0o600, output / "coremerge.json": 0o640}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    merge_folders([two[1]], output, "ta", force=True)
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in modes} == modes
+
+
+def test_what_fails_after_the_exchange_is_a_note(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(path: Path | str) -> None:
+        if Path(path) == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    merge_folders([two[0]], tmp_path / "out", "ta")
+    before = state(tmp_path / "out")
+    monkeypatch.setattr(replace, "sync", sync)
+    report = merge_folders([two[1]], tmp_path / "out", "ta", force=True)
+    assert report.written
+    assert state(tmp_path / "out") != before
+    assert "cannot be synced to disk (Permission denied)" in report.notes[-1]
+
+
+def test_what_cannot_be_removed_is_said(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    merge_folders([two[0]], tmp_path / "out", "ta")
+    before = state(tmp_path / "out")
+    monkeypatch.setattr(replace, "remove", fail)
+    report = merge_folders([two[1]], tmp_path / "out", "ta", force=True)
+    assert state(tmp_path / "out") != before
+    assert "left there" in report.notes[-1]
+    (left,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
+    assert state(left / "new") == before
+    monkeypatch.undo()
+    merge_folders([two[1]], tmp_path / "out", "ta", force=True)
+    assert names(tmp_path) == ["one", "out", "two"]
+
+
+def test_everything_that_merges_write_may_be_replaced(two: tuple[Path, Path], tmp_path: Path) -> None:
+    for dense in (False, True):
+        merge_folders([two[0]], tmp_path / "out", "ta", dense=dense, force=True)
+        assert not contents.contents(tmp_path / "out").others
 
 
 def test_the_output_has_the_permissions_of_any_new_folder(two: tuple[Path, Path], tmp_path: Path) -> None:
