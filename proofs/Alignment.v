@@ -8,7 +8,7 @@ From CoreMerge Require Import Frame Frobenius.
 Set Implicit Arguments.
 Unset Strict Implicit.
 Unset Printing Implicit Defensive.
-Import GRing.Theory Num.Theory.
+Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
 Section Identity.
@@ -61,3 +61,36 @@ by move=> UU /eqmxP E; rewrite alignment_zero_iff // /cols_in E.
 Qed.
 
 End ZeroIff.
+
+(* The alignment R_t = U^T U_t is the least-squares one, and the only one. *)
+Section LeastSquares.
+Variables (F : realFieldType) (m p r : nat).
+Variables (U : 'M[F]_(m, p)) (Ut : 'M[F]_(m, r)).
+Hypothesis UU : orthonormal U.
+
+Lemma alignment_pythagoras (R : 'M[F]_(p, r)) :
+  norm2 (U *m R - Ut) =
+  norm2 (U *m (U^T *m Ut) - Ut) + norm2 (R - U^T *m Ut).
+Proof.
+set E := U *m (U^T *m Ut) - Ut; pose H := R - U^T *m Ut.
+have UE : U^T *m E = 0 by rewrite mulmxBr mulmxA UU mul1mx subrr.
+have -> : U *m R - Ut = U *m H + E.
+  by rewrite /E /H mulmxBr addrA subrK.
+rewrite norm2_orthogonal; last by rewrite trmx_mul -mulmxA UE mulmx0.
+rewrite addrC; congr (_ + _).
+by rewrite /norm2 /frob trmx_mul -mulmxA (mulmxA U^T) UU mul1mx.
+Qed.
+
+Theorem alignment_least_squares (R : 'M[F]_(p, r)) :
+  norm2 (U *m (U^T *m Ut) - Ut) <= norm2 (U *m R - Ut).
+Proof. by rewrite (alignment_pythagoras R) ler_addl norm2_ge0. Qed.
+
+Theorem alignment_least_squares_uniq (R : 'M[F]_(p, r)) :
+  norm2 (U *m R - Ut) <= norm2 (U *m (U^T *m Ut) - Ut) -> R = U^T *m Ut.
+Proof.
+rewrite alignment_pythagoras -[X in _ <= X]addr0 ler_add2l => le0.
+apply/eqP; rewrite -subr_eq0; apply/eqP/norm2_eq0/eqP.
+by rewrite eq_le le0 norm2_ge0.
+Qed.
+
+End LeastSquares.

@@ -24,6 +24,16 @@ Qed.
 Lemma norm2_tr m n (M : 'M[F]_(m, n)) : norm2 M^T = norm2 M.
 Proof. by rewrite /norm2 /frob trmxK mxtrace_mulC. Qed.
 
+Lemma norm2_orthogonal m n (M N : 'M[F]_(m, n)) :
+  M^T *m N = 0 -> norm2 (M + N) = norm2 M + norm2 N.
+Proof.
+move=> MN; have NM : N^T *m M = 0.
+  by apply: trmx_inj; rewrite trmx_mul trmxK MN trmx0.
+have sum_tr : (M + N)^T = M^T + N^T by apply/matrixP => i j; rewrite !mxE.
+rewrite /norm2 /frob sum_tr mulmxDl !mulmxDr MN NM addr0 add0r.
+exact: mxtraceD.
+Qed.
+
 End AnyField.
 
 Section Ordered.

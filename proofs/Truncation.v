@@ -119,15 +119,15 @@ apply: (big_ind (fun x => ord x (s1 0 i))) => // x y ox oy.
 by rewrite /Num.max; case: ifP.
 Qed.
 
-(* Another frame R with k columns collects no more than the leading one, and
-   its shortfall bounds its distance from it. *)
-Lemma kyfan (c : F) (R Z : 'M[F]_(n, k)) :
-  orthonormal R -> 0 <= c -> (forall j, s2 0 j <= c) ->
+(* Another frame R with at most k columns collects no more than the leading
+   one, and its shortfall bounds its distance from it. *)
+Lemma kyfan (c : F) h (R : 'M[F]_(n, h)) (Z : 'M[F]_(n, k)) :
+  (h <= k)%N -> orthonormal R -> 0 <= c -> (forall j, s2 0 j <= c) ->
   Z = Q1 - R *m R^T *m Q1 ->
   \sum_i (s1 0 i - c) * (Z^T *m Z) i i <=
   \sum_i s1 0 i - \tr (R^T *m H *m R).
 Proof.
-move=> RR c0 s2c ZE; pose Y1 := R^T *m Q1; pose Y2 := R^T *m Q2.
+move=> hk RR c0 s2c ZE; pose Y1 := R^T *m Q1; pose Y2 := R^T *m Q2.
 have [QQ1 _ _ _] := split_right.
 have ZZ i : (Z^T *m Z) i i = 1 - (Y1^T *m Y1) i i.
   have -> : Z^T *m Z = 1%:M - Y1^T *m Y1.
@@ -142,8 +142,8 @@ have -> : \tr (R^T *m H *m R) =
   by rewrite /H /psd mul_split mulmxDr mulmxDl /Y1 /Y2 !trmx_mul !trmxK
      !mulmxA.
 have bessel : \sum_i (Y1^T *m Y1) i i + \sum_j (Y2^T *m Y2) j j <= k%:R.
-  have [_ QQ _ _] := svd; have := norm2_ge0 
-    (row_mx Q1 Q2 *m (row_mx Q1 Q2)^T *m R - R).
+  have [_ QQ _ _] := svd; apply: (@le_trans _ _ h%:R); last by rewrite ler_nat.
+  have := norm2_ge0 (row_mx Q1 Q2 *m (row_mx Q1 Q2)^T *m R - R).
   rewrite (alignment_error (orthonormal_pisom QQ) RR) subr_ge0.
   rewrite /norm2 /frob mul_mx_row tr_row_mx mul_col_row.
   by rewrite (mxtrace_block (Y1^T *m Y1)).
@@ -181,8 +181,8 @@ have s10 := split_pos1 svd; have s10' := split_pos1 svd'.
 have [c [c0 s2c cs1]] := split_level (ord := <%O) s10 gap12.
 have le10' i : 0 <= s1' 0 i by exact: ltW.
 have [c' [c0' s2c' cs1']] := split_level (ord := <=%O) le10' s21'.
-have le1 := kyfan svd QQ1' c0 s2c erefl.
-have le2 := kyfan svd' QQ1 c0' s2c' erefl.
+have le1 := kyfan svd (leqnn k) QQ1' c0 s2c erefl.
+have le2 := kyfan svd' (leqnn k) QQ1 c0' s2c' erefl.
 have Heq := csvd_root svd svd'.
 rewrite Heq (split_trace svd') in le1; rewrite -Heq (split_trace svd) in le2.
 have ge2 : 0 <= \sum_i s1' 0 i - \sum_i s1 0 i.
