@@ -82,8 +82,8 @@ class AdapterConfig(BaseModel):
         found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in REFUSED.items() if extra.get(field)]
         if self.bias not in (None, "none"):
             found.append(
-                f"bias: trained biases ({shown(self.bias)}) are refused; retrain with bias='none', "
-                "or set it to 'none' if the file holds no bias"
+                f"bias: trained biases ({shown(self.bias)}) are refused; say what to do about them with --others "
+                "first, mean or drop (others=)"
             )
         for field in sorted(extra.keys() - HARMLESS - harmless - REFUSED.keys()):
             if extra[field]:
@@ -103,9 +103,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     "lora_bias": ("trained biases of lora_B", "retrain with lora_bias=false"),
     "modules_to_save": (
         "whole modules trained beside the LoRA",
-        "retrain without modules_to_save, or merge those apart",
+        "say what to do about them with --others first, mean or drop (others=)",
     ),
-    "trainable_token_indices": ("trained token embeddings", "retrain without trainable_token_indices"),
+    "trainable_token_indices": ("trained token embeddings", "say what to do about them with --others (others=)"),
     "layer_replication": ("replicated layers: the base model has another shape", _RETRAIN),
     "use_qalora": ("QALoRA pools its input", _RETRAIN),
     "alora_invocation_tokens": ("Activated LoRA acts on some tokens alone", _RETRAIN),

@@ -8,11 +8,12 @@ from typing import Any
 
 from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
+from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS
 from coremerge_ref.adapters.orientation import stored_transposed
-from coremerge_ref.adapters.others import REFUSE, Accepting, Others, check_choice, unread
+from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.report import MergeReport, zero_notes
@@ -96,26 +97,27 @@ def merge_folders(
     )
     options.check(len(paths))
     check_choice(others, dense)
-    places = [] if others == REFUSE else [Accepting(path) for path in paths]
-    adapters = [Adapter(place) for place in places or paths]
-    place = check_output(target, force, [file for adapter in adapters for file in adapter.files])
+    places = [Accepting(path, others != REFUSE, exclude) for path in paths]
+    adapters = [Adapter(place) for place in places]
+    there = check_output(target, force, [file for adapter in adapters for file in adapter.files])
     shapes = None if base is None else BaseShapes(base)
-    job, plan, notes = ready(adapters, options, shapes, progress or _silent)
-    beside = Others(places, adapters, plan.renamings, others) if places else None
-    notes += (beside.notes if beside else []) + unread(adapters)
+    left_out = set().union(*(place.left_out for place in places))
+    job, plan, notes = ready(adapters, options, shapes, progress or _silent, left_out)
+    beside = Others(places, adapters, plan.renamings, others)
+    notes += beside.notes + unread(adapters)
     form = FORMS[adapters[0].reader.family](adapters, plan)
     turned = stored_transposed(adapters, plan.layers, shapes) if dense else {}
     ranks: dict[str, int] = {}
     size = 0
     if not dry_run:
-        with records.Hashes(adapters) as hashes, replaced(place) as folder:
+        with records.Hashes(adapters) as hashes, replaced(there) as folder:
             file = folder / (DENSE if dense else form.weights)
             if dense:
                 outcome = write_dense(job, file, lambda layer: turned[layer.name])
             else:
                 outcome = write_factors(job, form, file, ragged, beside)
                 for name, content in form.companions(outcome.ranks).items():
-                    _write_json(folder / name, content | (beside.fields if beside and name == CONFIG else {}))
+                    _write_json(folder / name, content | (beside.fields if name == CONFIG else {}))
             notes += zero_notes(outcome.zeros, len(plan.layers))
             ranks, size = outcome.ranks, file.stat().st_size
             digests = hashes.results()
@@ -143,7 +145,7 @@ def merge_folders(
         ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
         bytes=size,
         seconds=round(time.monotonic() - started, 3),
-        notes=notes + place.notes,
+        notes=notes + there.notes,
     )
 
 

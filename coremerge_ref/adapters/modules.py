@@ -77,7 +77,8 @@ def factor_module(name: str, A: Entry, B: Entry, scale: float) -> Module:
     """A module of factors A (r, in) and B (out, r), or A (r, c_in, k…) and B (out, r, 1…) of a convolution."""
     if A.shape[2:] and B.shape[1] != A.shape[0] and A.shape[0] % B.shape[1] == 0:
         raise AdapterError(
-            f"module {shown(name)}: refused: a grouped convolution, which PEFT cannot merge either; leave it out"
+            f"module {shown(name)}: refused: a grouped convolution, which PEFT cannot merge either; leave it out with "
+            "--exclude"
         )
     rank = A.shape[0]
     if B.shape[1] != rank or B.shape[2:] != (1,) * (len(A.shape) - 2):

@@ -21,14 +21,14 @@ _OTHERS = (
     (r"\.lora_velora_", "VeLoRA's training state; remove it and set velora_config to null"),
     (r"\.lora_diag", "KaSA's diagonal; retrain without it"),
     (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; the peft_type is another: correct the config"),
-    (r"trainable_tokens", "trained token embeddings; retrain without trainable_token_indices"),
-    (r"modules_to_save", "a whole module trained beside the LoRA; retrain without modules_to_save"),
+    (r"trainable_tokens", "trained token embeddings; see --others"),
+    (r"modules_to_save", "a whole module trained beside the LoRA (modules_to_save); see --others"),
     (r"\.lora_[AB]\.weight$", "LoRA, in an adapter whose peft_type is another; correct the config"),
     (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
     (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),
     (r"\.(hada|lokr|ia3|oft|boft|ln_tuning|hra)_", "another PEFT type than the config says; correct the config"),
-    (r"(^|\.)bias$|bias", "a trained bias; retrain with bias='none'"),
-    (r"\.weight$", "whole weights (modules_to_save, or embeddings resized in training); retrain without them"),
+    (r"(^|\.)bias$|bias", "a trained bias; see --others"),
+    (r"\.weight$", "whole weights (modules_to_save, or embeddings resized in training); see --others"),
 )
 
 

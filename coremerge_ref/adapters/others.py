@@ -7,30 +7,20 @@ are taken from the first adapter that has them, averaged over those that have th
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from coremerge_ref.adapters.accepting import TOKENS, Accepting
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.formats.place import Place
-from coremerge_ref.adapters.formats.shards import ShardedFile
 from coremerge_ref.adapters.modules import checked, widest
-from coremerge_ref.adapters.names import BASE
 from coremerge_ref.adapters.patterns import PREFIX
 from coremerge_ref.adapters.renaming import Renaming, plain_path
-from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import numpy_dtype
 from coremerge_ref.errors import AdapterError, ParameterError
 
 REFUSE, FIRST, MEAN, DROP = CHOICES = ("refuse", "first", "mean", "drop")
-FIELDS = ("modules_to_save", "trainable_token_indices", "bias")
-TOKENS = "trainable_tokens_delta"
-# What PEFT's own tensors have in their names: none of these is a whole weight or a bias of the model.
-_ADAPTER = re.compile(
-    r"\.(lora|vera|hada|lokr|miss|delora|vblora|oft|boft|hra|ia3|ln_tuning|gralora|ranknum|fourierft)_?"
-)
 # Tasks whose heads PEFT adds to modules_to_save itself, on loading too: without the head nothing would load.
 _WITH_HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 _WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
@@ -57,43 +47,6 @@ def unread(adapters: Sequence[Adapter]) -> list[str]:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             notes.append(f"{adapter.path}: {', '.join(names[:3])}{more} beside the adapter: not read and not merged")
     return notes
-
-
-class Accepting(Place):
-    """A place whose adapter is read without what was trained beside the update, which is remembered here.
-
-    fields: the config without that. set_aside: those fields. others: names of those tensors.
-    """
-
-    set_aside: dict[str, Any]
-
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
-        self.others: list[str] = []
-        self.set_aside = {}
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """adapter_config.json without what concerns the others."""
-        fields = dict(super().fields)
-        self.set_aside = {name: fields.pop(name) for name in FIELDS if fields.get(name) not in (None, "none", [], {})}
-        return fields
-
-    def weights(self) -> TensorFile | ShardedFile:
-        """The tensors of the update."""
-        self.file = super().weights()
-        entries = self.file.entries
-        modules = {name.rpartition(".lora_")[0] for name in entries if ".lora_" in name}
-        self.others = [name for name in entries if _is_other(name, modules)]
-        self.file.entries = {name: entry for name, entry in entries.items() if name not in self.others}
-        self.entries = entries
-        return self.file
-
-
-def _is_other(name: str, modules: set[str]) -> bool:
-    if not name.isprintable() or _ADAPTER.search(name) or name.removesuffix(BASE) in modules:
-        return False
-    return name.endswith((".weight", ".bias", TOKENS))
 
 
 class Others:

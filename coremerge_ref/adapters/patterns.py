@@ -49,7 +49,9 @@ def scaling(name: str, config: "AdapterConfig") -> tuple[int, float]:
     rank = int(matched(config.rank_pattern, path, config.rank))
     alpha = float(matched(config.alpha_pattern, path, config.lora_alpha))
     if rank == 0:
-        raise AdapterError(f"module {shown(name)}: expected a rank of at least 1, as PEFT does; leave the module out")
+        raise AdapterError(
+            f"module {shown(name)}: expected a rank of at least 1, as PEFT does; leave it out with --exclude"
+        )
     return rank, alpha / (math.sqrt(rank) if config.use_rslora else rank)
 
 

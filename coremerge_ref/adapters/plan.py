@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from coremerge_ref.adapters.files import shown
@@ -93,10 +93,12 @@ def planned(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     allow_missing: bool = False,
+    left_out: Collection[str] = (),
 ) -> Plan:
     """One Layer for each module that any adapter has, in the order of their first appearance.
 
     rename: "OLD=NEW", regular expressions on module paths. include, exclude: patterns as in selection.matcher.
+    left_out: paths that were excluded before adapters were read.
 
     AdapterError naming module and adapters where shapes or kinds differ, where one adapter holds a module twice, and,
     unless allow_missing, where adapters share no module with the others, whatever known renaming is tried.
@@ -138,10 +140,11 @@ def planned(
         _check(layer, adapters)
     if not allow_missing:
         _check_connected(adapters, held)
-    if len(taken) < len(firsts):
-        notes.append(f"{len(firsts) - len(taken)} of {len(firsts)} modules were left out (--include, --exclude)")
+    out = (firsts.keys() | set(left_out)) - set(taken)
+    if out:
+        notes.append(f"{len(out)} of {len(out) + len(taken)} modules were left out (--include, --exclude)")
     notes += _missing(adapters, layers) + _unprefixed(adapters)
-    return Plan(layers, notes, renamings, len(taken) == len(firsts))
+    return Plan(layers, notes, renamings, not out)
 
 
 def _by_path(adapter: Adapter) -> dict[str, Module]:

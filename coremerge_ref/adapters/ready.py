@@ -1,6 +1,6 @@
 """From arguments and opened adapters to a job that is ready to run: everything that can be refused is refused here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -93,9 +93,16 @@ class Options:
 
 
 def ready(
-    adapters: Sequence[Adapter], options: Options, shapes: BaseShapes | None, progress: Progress
+    adapters: Sequence[Adapter],
+    options: Options,
+    shapes: BaseShapes | None,
+    progress: Progress,
+    left_out: Collection[str] = (),
 ) -> tuple[Job, Plan, list[str]]:
-    """(the job, what it merges, notes). AdapterError and ParameterError for what does not fit together."""
+    """(the job, what it merges, notes). AdapterError and ParameterError for what does not fit together.
+
+    left_out: paths of modules that were excluded before adapters were read.
+    """
     notes = resolve_widths(adapters, shapes) + outputs.model_notes(adapters)
     plan = planned(
         adapters,
@@ -103,6 +110,7 @@ def ready(
         include=options.include,
         exclude=options.exclude,
         allow_missing=options.allow_missing,
+        left_out=left_out,
     )
     tied = twins(adapters, plan.layers)
     followers = {layer.path for same in tied.values() for layer in same}

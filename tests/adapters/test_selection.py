@@ -139,3 +139,14 @@ def test_the_record_has_the_rules(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out" / "coremerge.json").read_text())
     assert (record["weights_by_module"], record["include"], record["recipe"]["weights"]) == (rules, ["q", "emb"], rules)
     assert re.fullmatch("[0-9a-f]{64}", record["outputs"]["adapter_model.safetensors"])
+
+
+def test_what_cannot_be_read_can_be_left_out(tmp_path: Path) -> None:
+    grouped = {**folders.lora_tensors(), f"{folders.PREFIX}conv.lora_B.weight": np.ones((4, 1, 1, 1), np.float32)}
+    paths = [folders.write(tmp_path / str(i), grouped) for i in range(2)]
+    with pytest.raises(cm.AdapterError, match=r"grouped.*--exclude"):
+        merge_folders(paths, tmp_path / "out", "ta")
+    (note,) = merge_folders(paths, tmp_path / "out", "ta", exclude=["conv"]).notes
+    assert note == "1 of 3 modules were left out (--include, --exclude)"
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert config["target_modules"] == r"emb|layers\.0\.q"
