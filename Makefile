@@ -49,11 +49,11 @@ $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 # torch by itself and first, so that nothing else chooses its build
 $(VENV)/.test: pyproject.toml .ci/constraints.txt benchmarks/accuracy/requirements.txt | $(VENV)/bin/python
 	$(PIP) torch
-	$(PIP) --editable '.[test]' --requirement benchmarks/accuracy/requirements.txt
+	$(PIP) --editable '.[test,formats]' --requirement benchmarks/accuracy/requirements.txt
 	touch $@ $(VENV)/.package
 
 $(VENV)/.peers: $(VENV)/.test
-	$(PIP) --editable '.[test,peers]'
+	$(PIP) --editable '.[test,formats,peers]'
 	touch $@
 
 $(VENV)/.docs: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python

@@ -16,6 +16,7 @@ from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import check_output, replaced
+from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.adapters.report import MergeReport, zero_notes
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.streaming import Progress
@@ -99,19 +100,23 @@ def merge_folders(
     check_choice(others, dense)
     places = [Accepting(path, others != REFUSE, exclude) for path in paths]
     adapters = [Adapter(place) for place in places]
-    there = check_output(target, force, [file for adapter in adapters for file in adapter.files])
+    kind = FORMS[adapters[0].reader.family]
+    one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
+    check = check_output_file if one_file else check_output
+    there = check(target, force, [file for adapter in adapters for file in adapter.files])
     shapes = None if base is None else BaseShapes(base)
     left_out = set().union(*(place.left_out for place in places))
     job, plan, notes = ready(adapters, options, shapes, progress or _silent, left_out)
     beside = Others(places, adapters, plan.renamings, others)
     notes += beside.notes + unread(adapters)
-    form = FORMS[adapters[0].reader.family](adapters, plan)
+    form = kind(adapters, plan)
     turned = stored_transposed(adapters, plan.layers, shapes) if dense else {}
     ranks: dict[str, int] = {}
     size = 0
     if not dry_run:
-        with records.Hashes(adapters) as hashes, replaced(there) as folder:
-            file = folder / (DENSE if dense else form.weights)
+        place = replaced_file(there, records.NAME) if one_file else replaced(there)
+        with records.Hashes(adapters) as hashes, place as folder:
+            file = folder / (target.name if one_file else DENSE if dense else form.weights)
             if dense:
                 outcome = write_dense(job, file, lambda layer: turned[layer.name])
             else:

@@ -1,6 +1,7 @@
 """coremerge.json: how an output was merged, for whoever finds it later."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from typing import Any
 from coremerge_ref.adapters.files import is_regular_file, read_json, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.renaming import Renaming
+from coremerge_ref.adapters.replace_file import record_beside
 from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
@@ -25,7 +27,7 @@ class Hashes:
     def __init__(self, adapters: Sequence[Adapter]) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._made: list[dict[str, Future[str]]] = [
-            {path.name: self._pool.submit(sha256, path) for path in adapter.files} for adapter in adapters
+            {_called(path, adapter): self._pool.submit(sha256, path) for path in adapter.files} for adapter in adapters
         ]
 
     def results(self) -> list[dict[str, str]]:
@@ -39,12 +41,19 @@ class Hashes:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _called(path: Path, adapter: Adapter) -> str:
+    """The file's name; with the way to it where it is not beside the adapter's first file."""
+    first = adapter.files[0].parent
+    return path.name if path.parent == first else os.path.relpath(path, first)
+
+
 def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:
     """AdapterError if the folder has a coremerge.json that says its files are others than those that were read.
 
     It was replaced while it was read, so that config and weights may be of two merges, or somebody edited it.
     """
-    path = adapter.path / NAME
+    first = adapter.files[0]
+    path = record_beside(first, NAME) if adapter.path == first else first.parent / NAME
     if not is_regular_file(path):
         return
     outputs = read_json(path).get("outputs")
@@ -52,8 +61,8 @@ def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:
     for name, digest in digests.items():
         if recorded.get(name, digest) != digest:
             raise AdapterError(
-                f"{shown(adapter.path / name)}: is not the file that {NAME} beside it describes: it changed while it "
-                f"was read, or was edited since; try again, or remove {NAME} if the change was meant"
+                f"{shown(first.parent / name)}: is not the file that {path.name} beside it describes: it changed while "
+                f"it was read, or was edited since; try again, or remove {NAME} if the change was meant"
             )
 
 

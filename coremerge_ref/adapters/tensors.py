@@ -67,6 +67,11 @@ class TensorFile:
                     f"{shown(path)}: tensor {shown(name)}: no adapter has shape {entry.shape}; download it again"
                 )
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The header's __metadata__."""
+        return dict(self._file.metadata() or {})
+
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Those tensors as NumPy arrays in the dtype they are stored in (bfloat16 is ml_dtypes').
 

@@ -8,15 +8,13 @@ as the widest of them. The headers also say which flattened LoHa and LoKr produc
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.formats.loha import LohaReader
-from coremerge_ref.adapters.formats.lokr import LokrReader
 from coremerge_ref.adapters.formats.together import check_together
-from coremerge_ref.adapters.modules import CONV, LINEAR, Module
+from coremerge_ref.adapters.modules import LINEAR, Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.errors import AdapterError
@@ -50,6 +48,17 @@ class BaseShapes:
             )
         return entry.shape
 
+    def of_underscored(self, name: str) -> tuple[int, ...] | None:
+        """Shape of the weight of a module that single files call "lora_unet_" and its path with _ for every dot."""
+        words = name.split("_")
+        ends = ("_".join(words[i:]) for i in range(len(words)))  # the longest first
+        return next((self._underscored[end] for end in ends if end in self._underscored), None)
+
+    @cached_property
+    def _underscored(self) -> dict[str, tuple[int, ...]]:
+        weights = [name for name in self.entries if name.endswith(".weight")]
+        return {name.removesuffix(".weight").replace(".", "_"): self.entries[name].shape for name in weights}
+
     def near(self, wanted: str) -> list[str]:
         """Names that end in `wanted`, or that it ends in, at a dot."""
         return [name for name in self.entries if name.endswith("." + wanted) or wanted.endswith("." + name)]
@@ -81,22 +90,23 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
             )
         if open_ended:
             reader.resolve({name: width or int(fallback or 0) for name, width in widths.items()})
-        if isinstance(reader, LohaReader | LokrReader):
-            notes += _unflatten(adapter, base)
+        notes += _unflatten(adapter, base)
     return notes
 
 
 def _unflatten(adapter: Adapter, base: BaseShapes | None) -> list[str]:
-    """Gives flattened convolutions their kernels, as the base model has them."""
-    if base is None and any(module.kind == LINEAR for module in adapter.modules.values()):
+    """Gives convolutions the kernels that the base model has, where the file does not show them."""
+    unsure = [adapter.modules[name] for name in adapter.reader.unsure_kernels]
+    flat = sum(module.kind == LINEAR for module in unsure)
+    if base is None and flat:
         return [
-            f"{adapter.path}: took all modules without a Tucker core as linear layers, since LoHa and LoKr files do "
+            f"{adapter.path}: took {flat} modules without a Tucker core as linear layers, since LoHa and LoKr files do "
             "not tell convolutions from them; if there are some, give the base model with --base"
         ]
-    for name, module in adapter.modules.items():
-        shape = base.of(module.path) if base else None
+    for module in unsure:
+        shape = base and (base.of(module.path) or base.of_underscored(module.name))
         if shape and len(shape) > 2 and (shape[0], math.prod(shape[1:])) == module.shape:
-            adapter.modules[name] = replace(module, kind=CONV, kernel=shape[1:])
+            adapter.reader.set_kernel(module.name, shape[1:])
     return []
 
 

@@ -5,8 +5,10 @@ a JSON header, the tensors' bytes. The header is written last, into room kept fo
 format allows.
 """
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,30 +27,43 @@ def numpy_dtype(name: str) -> np.dtype:
 class TensorWriter:
     """Writes tensors to a new file in the order they come; `close` completes it."""
 
-    def __init__(self, path: Path, names: list[str], dimensions: int) -> None:
-        """names: of all tensors to come, of at most `dimensions` dimensions; both only bound the header's size."""
+    def __init__(self, path: Path, names: list[str], dimensions: int, metadata: Mapping[str, str] = _METADATA) -> None:
+        """names: of all tensors to come, of at most `dimensions` dimensions. metadata: as long as it will be.
+
+        They bound the header's size, no more.
+        """
         digits = len(str(2**63))
         entry = len('"":{"dtype":"BF16","shape":[],"data_offsets":[,]},') + digits * (dimensions + 2) + dimensions
-        room = len(json.dumps({"__metadata__": _METADATA})) + sum(len(json.dumps(name)) + entry for name in names)
+        room = len(json.dumps({"__metadata__": {**metadata}})) + sum(len(json.dumps(name)) + entry for name in names)
         self._room = 8 * math.ceil(room / 8)  # so that the data is aligned
-        self._header: dict[str, object] = {"__metadata__": _METADATA}
+        self._header: dict[str, object] = {"__metadata__": {**metadata}}
+        self._hash = hashlib.sha256()
         self._end = 0
         self._file = open(path, "xb")  # noqa: SIM115 (closed by close or abandon)
         self._file.seek(8 + self._room)
 
     def add(self, name: str, array: np.ndarray) -> None:
         """Appends one tensor."""
-        data = np.ascontiguousarray(array)
+        data = np.asarray(array, order="C")  # ascontiguousarray would give numbers an axis
         begin, self._end = self._end, self._end + data.nbytes
         self._header[name] = {
             "dtype": _CODES[data.dtype.name],
             "shape": list(data.shape),
             "data_offsets": [begin, self._end],
         }
-        self._file.write(data.reshape(-1).view(np.uint8).data)
+        content = data.reshape(-1).view(np.uint8).data
+        self._hash.update(content)
+        self._file.write(content)
 
-    def close(self) -> None:
-        """Writes the header and hands everything to the disk."""
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the tensors' bytes, all that follows the header, as hex."""
+        return self._hash.hexdigest()
+
+    def close(self, metadata: Mapping[str, str] | None = None) -> None:
+        """Writes the header, with `metadata` in place of what was announced, and hands everything to the disk."""
+        if metadata is not None:
+            self._header["__metadata__"] = {**metadata}
         header = json.dumps(self._header, separators=(",", ":")).encode().ljust(self._room)
         self._file.seek(0)
         self._file.write(len(header).to_bytes(8, "little") + header)

@@ -94,7 +94,7 @@ def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others
     beside = others.names if others else []
     kept = dict(weights for layer in job.all_layers if (weights := base_weights(job.adapters, layer)) is not None)
     names = [*kept, *beside, *form.names()]
-    writer = TensorWriter(path, names, _DIMENSIONS)
+    writer = TensorWriter(path, names, _DIMENSIONS, _longest_metadata(form))
     try:
         for name, array in kept.items():
             writer.add(name, array)
@@ -102,7 +102,7 @@ def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others
             assert others
             writer.add(name, others.read(name))
         outcome = send_factors(job, form, writer)
-        writer.close()
+        writer.close(form.metadata(outcome.ranks, writer.digest))
     finally:
         writer.abandon()
     final = final_ranks(outcome.ranks, job.all_layers, ragged and not form.one_rank)
@@ -112,16 +112,22 @@ def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others
     return outcome
 
 
+def _longest_metadata(form: Form) -> dict[str, str]:
+    """The metadata before ranks are known, at least as long as it will be."""
+    ranks = {layer.name: 10**9 + t for t, layer in enumerate(form.layers)}  # all unlike: some say more of such
+    return form.metadata(ranks, "0" * 64)
+
+
 def _pad(path: Path, names: Sequence[str], form: Form, ranks: dict[str, int]) -> None:
     """Writes the adapter file at `path` anew with zero directions up to `ranks`, by module; a tensor at a time."""
     unpadded = path.with_suffix(".unpadded")
     os.rename(path, unpadded)
     file = TensorFile(unpadded)
-    writer = TensorWriter(path, list(names), _DIMENSIONS)
+    writer = TensorWriter(path, list(names), _DIMENSIONS, _longest_metadata(form))
     try:
         for name in names:
             writer.add(name, form.padded(name, file.read([name])[name], ranks))
-        writer.close()
+        writer.close(form.metadata(ranks, writer.digest))
     finally:
         writer.abandon()
     os.unlink(unpadded)

@@ -221,7 +221,7 @@ def test_hostile_configs(content: bytes, tmp_path: Path) -> None:
 def test_paths_that_are_no_adapter_folder(tmp_path: Path) -> None:
     refused(tmp_path / "missing", "nothing is there")
     (tmp_path / "file").write_text("x")
-    refused(tmp_path / "file", "got a file")
+    refused(tmp_path / "file", "safetensors")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "adapter_config.json")
     os.symlink(tmp_path / "loop", tmp_path / "loop")

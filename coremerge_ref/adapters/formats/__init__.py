@@ -17,6 +17,7 @@ from coremerge_ref.adapters.formats.lora import LoraReader
 from coremerge_ref.adapters.formats.miss import MissReader
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.refused import why_refused
+from coremerge_ref.adapters.formats.single_file import SingleFileReader
 from coremerge_ref.adapters.formats.vblora import VbloraReader
 from coremerge_ref.adapters.formats.vera import VeraReader
 from coremerge_ref.errors import AdapterError
@@ -32,6 +33,7 @@ READERS: tuple[type[Reader], ...] = (
     GraloraReader,
     VbloraReader,
     InitialReader,
+    SingleFileReader,
 )
 
 
@@ -40,4 +42,6 @@ def open_reader(place: Place) -> Reader:
     for reader in READERS:
         if reader.recognise(place):
             return reader(place)
-    raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place.peft_type)}")
+    if place.fields is not None:
+        raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place.peft_type)}")
+    raise AdapterError(place.nothing())

@@ -10,7 +10,7 @@ from coremerge_ref.adapters.config import AdapterConfig
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.shards import ShardedFile
-from coremerge_ref.adapters.modules import Module
+from coremerge_ref.adapters.modules import CONV, Module
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
@@ -21,7 +21,7 @@ class Reader(ABC):
 
     title: what it is, in the words of the table of what is read. family: adapters of one family name modules alike and
     can be merged; the key of the table of forms. config: what is known of the adapter, as PEFT would say it.
-    modules: {name: Module}, from headers alone. base_weights: {module: tensor} where PEFT saved a module's own weights.
+    modules: {name: Module}, from headers alone; base_weights: {module: tensor} where PEFT saved a module's own weights.
     """
 
     title: ClassVar[str]
@@ -30,6 +30,7 @@ class Reader(ABC):
     modules: dict[str, Module]
     file: TensorFile | ShardedFile
     base_weights: dict[str, str]
+    unsure_kernels: frozenset[str] = frozenset()  # modules that may be convolutions, whose kernels the file hides
 
     @classmethod
     @abstractmethod
@@ -54,6 +55,10 @@ class Reader(ABC):
         for name, n in sizes.items():
             self.modules[name] = replace(self.modules[name], shape=(self.modules[name].shape[0], n))
 
+    def set_kernel(self, name: str, kernel: tuple[int, ...]) -> None:
+        """Says that a module is a convolution, with kernel (c_in, k…) as the base model has it."""
+        self.modules[name] = replace(self.modules[name], kind=CONV, kernel=kernel)
+
 
 class PeftReader(Reader):
     """A PEFT folder of one peft_type.
@@ -73,7 +78,7 @@ class PeftReader(Reader):
 
     def __init__(self, place: Place) -> None:
         self.path = place.path
-        self.config = self.Config.checked(place.path / CONFIG, place.fields, self.harmless)
+        self.config = self.Config.checked(place.path / CONFIG, place.fields or {}, self.harmless)
         self.file = place.weights()
         self.base_weights = {}
         try:

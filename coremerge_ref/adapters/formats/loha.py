@@ -35,6 +35,11 @@ class LohaReader(ProductReader):
         expect(r == rank, name, f"factors of the config's rank r = {rank}", entries)
         return module
 
+    @property
+    def unsure_kernels(self) -> frozenset[str]:  # type: ignore[override]
+        """All: flattened ones hide their kernels, and a core of (k, 1) is one of Conv1d too."""
+        return frozenset(self.modules)
+
     def product(self, module: Module, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """As hadamard_product says."""
         return hadamard_product(arrays)

@@ -5,14 +5,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters.files import folder_at, is_regular_file, read_json, shown
+from coremerge_ref.adapters.files import folder_at, is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.shards import INDEX, ShardedFile
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.errors import AdapterError
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+DIFFUSERS_WEIGHTS = "pytorch_lora_weights.safetensors"
+GGUF = b"GGUF"
 
 
 class Place:
@@ -27,29 +29,82 @@ class Place:
         """AdapterError if nothing readable is there."""
         self.given = Path(path)
         trained, mark, initial = str(path).rpartition("@")
-        if mark and os.path.isdir(trained) and os.path.isdir(initial) and not os.path.exists(path):
+        if mark and _is_folder(trained) and _is_folder(initial) and not is_regular_file(self.given):
             self.path, self.initial = folder_at(Path(trained)), Place(initial)
         else:
-            self.path = folder_at(self.given)
+            self.path = self.given if is_regular_file(self.given) else folder_at(self.given)
 
     @cached_property
-    def fields(self) -> dict[str, Any]:
-        """adapter_config.json. AdapterError if it is none, naming the folders below that have one."""
+    def fields(self) -> dict[str, Any] | None:
+        """adapter_config.json; None where there is none."""
         path = self.path / CONFIG
-        if not is_regular_file(path):
-            below = sorted(child.parent.name for child in self.path.glob(f"*/{CONFIG}"))[:5]
-            if below:
-                raise AdapterError(
-                    f"{shown(self.path)}: expected one adapter, got a folder of adapters: give one of those in it, "
-                    f"such as {', '.join(shown(name) for name in below)}"
-                )
+        if is_regular_file(self.path) or not is_regular_file(path):
+            return None
         refuse_pointer(path)
         return read_json(path)
+
+    @cached_property
+    def single(self) -> TensorFile | None:
+        """The one safetensors file that is given, or that lies in a folder without a config; None if there is none."""
+        path = (
+            self.path if is_regular_file(self.path) else None if self.fields is not None else self._alone("safetensors")
+        )
+        if path is None or path.suffix.lower() in (*PICKLES, ".json") or first_bytes(path, 4) == GGUF:
+            return None
+        refuse_pointer(path)
+        return TensorFile(path)
+
+    @cached_property
+    def gguf(self) -> Path | None:
+        """The one GGUF file that is given, or that lies in the folder; None if there is none."""
+        path = self._alone("gguf")
+        return path if path is not None and first_bytes(path, 4) == GGUF else None
+
+    def _alone(self, suffix: str) -> Path | None:
+        """The file that is given, or the one file with that suffix in a folder without a config."""
+        if is_regular_file(self.path):
+            return self.path
+        if self.fields is not None:
+            return None
+        preferred = self.path / DIFFUSERS_WEIGHTS
+        if suffix == "safetensors" and is_regular_file(preferred):
+            return preferred
+        files = sorted(path for path in self.path.glob(f"*.{suffix}") if is_regular_file(path))
+        return files[0] if len(files) == 1 else None
+
+    def nothing(self) -> str:
+        """Why no reader knows what lies here, and what to do."""
+        if is_regular_file(self.path):
+            if self.path.name == CONFIG:
+                return f"{shown(self.path)}: expected an adapter, got its config alone; give the folder that holds it"
+            if self.path.suffix.lower() in PICKLES:
+                return pickled(self.path)
+            some = next(iter(self.single.entries), "nothing") if self.single else "nothing"
+            return (
+                f"{shown(self.path)}: expected factors of a LoRA, such as 'x.lora_down.weight' or 'x.lora_A.weight', "
+                f"got {shown(some)}; is this an adapter?"
+            )
+        below = sorted(child.parent.name for child in self.path.glob(f"*/{CONFIG}"))[:5]
+        if below:
+            return (
+                f"{shown(self.path)}: expected one adapter, got a folder of adapters: give one of those in it, "
+                f"such as {', '.join(shown(name) for name in below)}"
+            )
+        several = sorted(path.name for path in self.path.glob("*.safetensors"))[:5]
+        if len(several) > 1:
+            return (
+                f"{shown(self.path)}: expected one adapter, got several files: give one of those in it, "
+                f"such as {', '.join(shown(name) for name in several)}"
+            )
+        pickles = sorted(path for path in self.path.iterdir() if path.suffix.lower() in PICKLES)
+        if pickles:
+            return pickled(pickles[0])
+        return f"{shown(self.path)}: expected {CONFIG} or one .safetensors or .gguf file in it; is this an adapter?"
 
     @property
     def peft_type(self) -> Any:
         """What the config says, None where it says nothing."""
-        return self.fields.get("peft_type")
+        return None if self.fields is None else self.fields.get("peft_type")
 
     def weights(self) -> TensorFile | ShardedFile:
         """The tensors of a PEFT folder, in one file or in shards. AdapterError if there are none."""
@@ -64,15 +119,28 @@ class Place:
         raise AdapterError(f"{shown(self.path)}: expected {WEIGHTS} in it; is this a PEFT adapter folder?")
 
 
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(count)
+    except (OSError, ValueError):
+        return b""
+
+
 def refuse_pointer(path: Path) -> None:
     """AdapterError if `path` is what git leaves in place of a large file that was not downloaded."""
-    if not is_regular_file(path):
-        return
-    with open(path, "rb") as file:
-        if file.read(len(_POINTER)) == _POINTER:
-            raise AdapterError(
-                f"{shown(path)}: a git-lfs pointer, not the file itself; download it with git lfs pull, or from the hub"
-            )
+    if first_bytes(path, len(_POINTER)) == _POINTER:
+        raise AdapterError(
+            f"{shown(path)}: a git-lfs pointer, not the file itself; download it with git lfs pull, or from the hub"
+        )
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return os.path.isdir(path)
+    except ValueError:  # a null character
+        return False
 
 
 def pickled(path: Path) -> str:

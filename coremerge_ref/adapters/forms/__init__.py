@@ -2,5 +2,6 @@
 
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.forms.peft import PeftForm
+from coremerge_ref.adapters.forms.single_file import SingleFileForm
 
-FORMS: dict[str, type[Form]] = {"peft": PeftForm}
+FORMS: dict[str, type[Form]] = {"peft": PeftForm, "single file": SingleFileForm}

@@ -16,12 +16,13 @@ Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its u
 class Form(ABC):
     """What a merge of `adapters`, planned as `plan` says, writes.
 
-    weights: the name of the file of tensors in the output folder. one_rank: whether every reader of this form knows one
-    rank for the whole file, so that factors must be padded to it.
+    weights: the name of the file of tensors in the output folder. suffix: of an output that is one file, "" where only
+    folders are written. one_rank: whether readers know one rank for the whole file, so that factors are padded to it.
     """
 
     weights: ClassVar[str]
-    one_rank: ClassVar[bool] = False
+    suffix: ClassVar[str] = ""
+    one_rank: bool = False
 
     def __init__(self, adapters: "Sequence[Adapter]", plan: "Plan") -> None:
         self.adapters = adapters
@@ -40,9 +41,9 @@ class Form(ABC):
     def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:
         """The tensor called `name` with zero directions up to the rank of its module, in ranks by module name."""
 
-    def metadata(self, ranks: Mapping[str, int]) -> dict[str, str]:
-        """The header's __metadata__; ranks by module name, empty before they are known."""
-        return {"format": "pt"}
+    def metadata(self, ranks: Mapping[str, int], digest: str) -> dict[str, str]:
+        """The header's __metadata__; ranks by module name, digest: SHA-256 of the tensors' bytes, as hex."""
+        return {"format": "pt"}  # transformers and PEFT ask for it
 
     def companions(self, ranks: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         """{name: JSON content} of the files that go beside the tensors; ranks by module name."""
