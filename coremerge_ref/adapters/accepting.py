@@ -40,9 +40,12 @@ class Accepting(Place):
         self.entries: dict[str, Entry] = {}
 
     @property
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any] | None:
         """adapter_config.json without what concerns the others."""
-        fields = dict(super().fields)
+        read = super().fields
+        if read is None:
+            return None
+        fields = dict(read)
         if self._with_others:
             aside = [name for name in FIELDS if fields.get(name) not in (None, "none", [], {})]
             self.set_aside = {name: fields.pop(name) for name in aside}

@@ -12,7 +12,17 @@ from coremerge_ref.adapters.files import shown
 from coremerge_ref.errors import AdapterError
 
 # What any merge writes, and a later one may remove. README.md is ours where it says so.
-WRITTEN = frozenset({"adapter_config.json", "adapter_model.safetensors", "delta_weights.safetensors", "coremerge.json"})
+WRITTEN = frozenset(
+    {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "adapters.safetensors",
+        "adapter.gguf",
+        "coremerge.json",
+        "delta_weights.safetensors",
+        "pytorch_lora_weights.safetensors",
+    }
+)
 MARKS = ("adapter_config.json", "coremerge.json")  # a folder with one of these is an adapter
 
 Identity: TypeAlias = tuple[int, ...]

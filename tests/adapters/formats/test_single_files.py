@@ -309,3 +309,10 @@ def test_an_existing_file_is_replaced_with_force_alone_and_never_an_input(tmp_pa
         merge_folders(paths, paths[0], "ta", force=True)
     merge_folders(paths, tmp_path / "out.safetensors", "ta", force=True)
     check_sum(paths, tmp_path / "out.safetensors")
+
+
+def test_what_any_form_writes_may_be_replaced_by_a_later_merge() -> None:
+    from coremerge_ref.adapters.contents import WRITTEN
+    from coremerge_ref.adapters.forms import FORMS
+
+    assert {form.weights for form in FORMS.values()} <= WRITTEN
