@@ -91,9 +91,9 @@ def conformance(
     if junit is not None:
         from coremerge_ref.conformance.junit import to_junit
 
-        _write(junit, to_junit(result))
+        write(junit, to_junit(result))
     if badge is not None:
-        _write(badge, result.badge())
+        write(badge, result.badge())
     return show(result, every, json, report)
 
 
@@ -111,7 +111,7 @@ def hold(
 def show(report: Any, every: bool, json: bool, file: Path | None = None) -> None:
     """The report as JSON or as text; ends with exit code 1 where something failed."""
     if file is not None:
-        _write(file, report.to_json())
+        write(file, report.to_json())
     if json:
         typer.echo(report.to_json())
     else:
@@ -144,7 +144,8 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """A report's file; ParameterError where it cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from .checks import parametrize_with_checks, parametrize_with_properties
     from .claims import question
     from .generated import generate
+    from .judging_files import check
     from .junit import to_junit
     from .loading import load
     from .outcomes import PropertyReport
     from .properties import check_properties
     from .report import Report, Result
-    from .vectors import check, export
+    from .vectors import export
 
 _WHERE = {
     "run": "asking", "Report": "report", "Result": "report", "parametrize_with_checks": "checks", "export": "vectors",
-    "check": "vectors", "to_junit": "junit", "check_properties": "properties", "PropertyReport": "outcomes",
+    "check": "judging_files", "to_junit": "junit", "check_properties": "properties", "PropertyReport": "outcomes",
     "parametrize_with_properties": "checks", "generate": "generated", "question": "claims", "load": "loading",
 }  # fmt: skip
 

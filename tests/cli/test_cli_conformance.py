@@ -171,14 +171,20 @@ def test_vectors_there_and_back(run: Run, refused: Refused, tmp_path: Path, monk
     }
     right = {f"output/{name}": x for name, x in expected.items() if name.startswith("ta")}
     save_file(right, "right.safetensors")
-    result = run("vectors", "check", "cases", "right.safetensors", "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["counts"]["pass"] == len(right)
+    for words, code in (((), 1), (("--allow-partial",), 0), (("--only", "ta*/full/generic"), 0)):
+        result = run("vectors", "check", "cases", "right.safetensors", "--json", *words)
+        assert result.exit_code == code, result.output
+        report = json.loads(result.stdout)
+        assert report["counts"]["pass"] == len(right)
+        assert bool(report["missing"]) is (words != ("--only", "ta*/full/generic"))
+    assert "no output" in run("vectors", "check", "cases", "right.safetensors").stdout
     save_file({name: np.ascontiguousarray(-x) for name, x in right.items()}, "wrong.safetensors")
-    result = run("vectors", "check", "cases", "wrong.safetensors")
+    result = run("vectors", "check", "cases", "wrong.safetensors", "--junit", "report.xml")
     assert result.exit_code == 1
     assert "result negated" in result.stdout
+    assert ET.parse("report.xml").getroot().attrib["failures"] == str(len(right) + 1)  # and the outputs missing
     assert "not empty" in refused("vectors", "export", "cases")
+    assert "no case" in refused("vectors", "export", "others", "--only", "no_such")
     assert "outputs" in refused("vectors", "check", "cases")
     assert "gone" in refused("vectors", "check", "cases", "gone.safetensors")
     assert "manifest" in refused("vectors", "check", "nowhere", "right.safetensors")
@@ -186,3 +192,14 @@ def test_vectors_there_and_back(run: Run, refused: Refused, tmp_path: Path, monk
     refused("vectors", "check", "cases", "junk.safetensors")
     save_file({"output/no_such": np.zeros((2, 2))}, "strange.safetensors")
     assert "no_such" in refused("vectors", "check", "cases", "strange.safetensors")
+
+
+def test_vectors_in_single_precision(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("vectors", "export", "cases", "--only", "ta/", "--precision", "float32").exit_code == 0
+    tensors = load_file("cases/vectors.safetensors")
+    single = {n.replace("expected", "output"): x.astype("f4") for n, x in tensors.items() if n.startswith("expected")}
+    save_file(single, "outputs.safetensors")
+    result = run("vectors", "check", "cases", "outputs.safetensors", "--only", "ta/", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["provenance"]["precision"] == "float32"

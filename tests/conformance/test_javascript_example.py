@@ -27,7 +27,7 @@ def outputs_of(example, cases, folder):
 
 
 def test_the_example_is_right_in_every_case_that_it_answers(exported, tmp_path):
-    report = check(exported, outputs_of(EXAMPLE, exported, tmp_path))
+    report = check(exported, outputs_of(EXAMPLE, exported, tmp_path), allow_partial=True)
     assert report.ok, report.summary()
     assert not report.failures
     right = Counter(r.case.method for r in report.results if r.verdict in ("pass", "ambiguous"))
