@@ -23,6 +23,7 @@ _OTHERS = (
     (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; the peft_type is another: correct the config"),
     (r"trainable_tokens", "trained token embeddings; see --others"),
     (r"modules_to_save", "a whole module trained beside the LoRA (modules_to_save); see --others"),
+    (r"\.m$", "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA"),
     (r"\.lora_[AB]\.weight$", "LoRA, in an adapter whose peft_type is another; correct the config"),
     (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
     (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),

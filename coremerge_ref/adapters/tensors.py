@@ -116,6 +116,8 @@ def _entries(text: str) -> Iterator[tuple[str, Entry]]:
     scanner = _Scanner(text)
     for name in scanner.keys():  # noqa: SIM118 (not a dict)
         if name == "__metadata__":
+            if scanner.null():  # as mlx writes it
+                continue
             for _ in scanner.keys():  # noqa: SIM118
                 scanner.string()
             continue
@@ -158,6 +160,12 @@ class _Scanner:
             raise ValueError(f"expected a string at character {self._at} of the header")
         text, self._at = _JSON.raw_decode(self._text, self._at)
         return str(text)
+
+    def null(self) -> bool:
+        """Whether null begins here, which is read then."""
+        found = self._next("null")
+        self._at += len("null") if found else 0
+        return found
 
     def entry(self) -> object:
         """The short value that begins here."""

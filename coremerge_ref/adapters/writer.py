@@ -64,6 +64,8 @@ class TensorWriter:
         """Writes the header, with `metadata` in place of what was announced, and hands everything to the disk."""
         if metadata is not None:
             self._header["__metadata__"] = {**metadata}
+        if not self._header["__metadata__"]:
+            del self._header["__metadata__"]
         header = json.dumps(self._header, separators=(",", ":")).encode().ljust(self._room)
         self._file.seek(0)
         self._file.write(len(header).to_bytes(8, "little") + header)

@@ -109,6 +109,7 @@ def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others
     if final != outcome.ranks:
         _pad(path, names, form, final)
         outcome.ranks = final
+    form.finish(path, final)
     return outcome
 
 

@@ -9,12 +9,14 @@ from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.adalora import AdaLoraReader
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.delora import DeloraReader
+from coremerge_ref.adapters.formats.gguf import GgufReader
 from coremerge_ref.adapters.formats.gralora import GraloraReader
 from coremerge_ref.adapters.formats.initial import InitialReader
 from coremerge_ref.adapters.formats.loha import LohaReader
 from coremerge_ref.adapters.formats.lokr import LokrReader
 from coremerge_ref.adapters.formats.lora import LoraReader
 from coremerge_ref.adapters.formats.miss import MissReader
+from coremerge_ref.adapters.formats.mlx import MlxReader
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.refused import why_refused
 from coremerge_ref.adapters.formats.single_file import SingleFileReader
@@ -34,6 +36,8 @@ READERS: tuple[type[Reader], ...] = (
     VbloraReader,
     InitialReader,
     SingleFileReader,
+    MlxReader,
+    GgufReader,
 )
 
 

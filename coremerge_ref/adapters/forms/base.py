@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from coremerge_ref.adapters.folder import Adapter
     from coremerge_ref.adapters.plan import Layer, Plan
 
@@ -45,6 +47,23 @@ class Form(ABC):
         """The header's __metadata__; ranks by module name, digest: SHA-256 of the tensors' bytes, as hex."""
         return {"format": "pt"}  # transformers and PEFT ask for it
 
+    def finish(self, path: "Path", ranks: Mapping[str, int]) -> None:  # noqa: B027 (most have nothing to do)
+        """Called when the safetensors file at `path` is complete, with ranks by module name."""
+
     def companions(self, ranks: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         """{name: JSON content} of the files that go beside the tensors; ranks by module name."""
         return {}
+
+
+def with_experts(group: Sequence[Merged]) -> dict[str, tuple[bool, np.ndarray, np.ndarray]]:
+    """{stem: (whether it is a stack of experts, B, A)}: experts' B (E, m, r) and A (E, r, n), zero where left out."""
+    made: dict[str, tuple[bool, np.ndarray, np.ndarray]] = {}
+    for layer, B, A in group:
+        if not layer.first.stack:
+            made[layer.name] = False, B, A
+            continue
+        stem, index, count = layer.first.stack
+        if stem not in made:
+            made[stem] = True, np.zeros((count, *B.shape), B.dtype), np.zeros((count, *A.shape), A.dtype)
+        made[stem][1][index], made[stem][2][index] = B, A
+    return made
