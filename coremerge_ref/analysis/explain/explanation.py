@@ -153,7 +153,8 @@ def judged(trace: Trace, bound: float, size: float) -> Bound:
         weakest = max(trace.margins, key=lambda margin: margin.amplifies, default=None)
         cause = f"; the weakest point is {weakest}" if weakest is not None and weakest.amplifies > 0 else ""
         how = "may move" if verdict == SENSITIVE else "moves"
-        reason = f"rounding to {level.dtype} {how} the result by at most {relative:.1e} of its size{cause}"
+        most, unknown = ("at most", "") if not trace.estimated else ("about", "; no bound is known for this method")
+        reason = f"rounding to {level.dtype} {how} the result by {most} {relative:.1e} of its size{cause}{unknown}"
     return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason)
 
 

@@ -22,7 +22,7 @@ def described(e: "Explanation") -> Group:
     what = f"  {name}{e.method} in {e.space} space, {sizes}"
     parts: list[Any] = [Text.assemble((e.verdict, f"bold {COLOURS[e.verdict]}"), what), Text(e.reason), _bounds(e)]
     if e.estimated:
-        parts.append(Text("The bounds are estimates: a stage without error theory was probed."))
+        parts.append(Text("No bound is known for this method: a stage was probed, and the numbers are estimates."))
     if e.undecided is not None and e.undecided.any():
         parts.append(Text(f"{int(e.undecided.sum())} of {e.undecided.size} entries are undecided."))
     if e.margins:

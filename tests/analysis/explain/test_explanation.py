@@ -132,7 +132,10 @@ class First(Stage):
 
 def test_a_new_stage_brings_its_own_rule() -> None:
     pairs = pairs_of(m=7, n=6, ranks=(2, 3))
-    assert cm.explain(pairs, First()).estimated
+    e = cm.explain(pairs, First())
+    assert e.estimated
+    assert "moves the result by about" in e.reason
+    assert e.reason.endswith("; no bound is known for this method")
 
     @per_layer(First)
     def rule(stage: First, trace: Trace, before: Stack, after: Merged) -> Trace:
