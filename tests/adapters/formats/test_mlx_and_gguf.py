@@ -282,9 +282,7 @@ def test_gguf_does_not_mix_with_others(tmp_path: Path) -> None:
     save_file({"a.lora_down.weight": draw(0, 2, 5), "a.lora_up.weight": draw(1, 4, 2)}, tmp_path / "x.safetensors")
     path = gguf_file(tmp_path / "x.gguf", gguf_tensors(0, 2))
     with pytest.raises(AdapterError, match="name modules differently"):
-        merge_folders(
-            [gguf_file(tmp_path / "x.gguf", gguf_tensors(0, 2)), tmp_path / "x.safetensors"], tmp_path / "out"
-        )
+        merge_folders([path, tmp_path / "x.safetensors"], tmp_path / "out")
 
 
 def test_a_header_without_metadata_as_mlx_writes_it(tmp_path: Path) -> None:
