@@ -43,6 +43,16 @@ def folder_at(path: Path) -> Path:
     raise AdapterError(f"{shown(path)}: expected an adapter folder, got a file; give the folder that holds it")
 
 
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Which file or folder is at `path`, None if there is none; of a file also how it is: size and time of change."""
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    same = (about.st_dev, about.st_ino)
+    return same if stat.S_ISDIR(about.st_mode) else (*same, about.st_size, about.st_mtime_ns)
+
+
 def is_regular_file(path: Path) -> bool:
     """Whether `path` leads to a regular file: never a device or a pipe, which would hang or never end."""
     try:

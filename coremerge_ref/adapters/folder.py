@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.files import identity, shown
 from coremerge_ref.adapters.formats import open_reader
+from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
+
+_TRIES = 10  # a merge replaces a folder in a moment; it takes a second to come again
 
 
 class Adapter:
@@ -26,7 +29,8 @@ class Adapter:
     def __init__(self, path: str | Path | Place) -> None:
         place = path if isinstance(path, Place) else Place(path)
         self.path = place.given
-        self.reader = open_reader(place)
+        self.reader = _opened(place)
+        self._read = {file: identity(file) for file in self.files}
         if not self.modules:
             raise AdapterError(
                 f"{shown(self.reader.file.path)}: expected tensors of at least one module, got none; save it again"
@@ -47,6 +51,12 @@ class Adapter:
         """Every file that was read: the config and the weights, or one file alone."""
         return self.reader.files
 
+    def check_unchanged(self) -> None:
+        """AdapterError naming the file if one is not the one, or not as, it was when the adapter was opened."""
+        for file, read in self._read.items():
+            if identity(file) != read:
+                raise AdapterError(f"{shown(file)}: changed or was replaced while it was read; try again")
+
     def load(self, names: Iterable[str]) -> dict[str, LowRankUpdate]:
         """The updates of those modules as NumPy arrays, read now; names it lacks are left out.
 
@@ -65,6 +75,20 @@ class Adapter:
         """The module's own weights, where PEFT saved them beside the factors (targeted embeddings); else None."""
         tensor = self.reader.base_weights.get(name)
         return None if tensor is None else self.reader.file.read([tensor])[tensor]
+
+
+def _opened(place: Place) -> Reader:
+    """The reader of one folder, never of the config of one and the weights of the next that takes its place."""
+    for _ in range(_TRIES):
+        try:
+            reader = open_reader(place)
+            if place.is_there:
+                return reader
+        except AdapterError:
+            if place.is_there:
+                raise
+        place.look()
+    raise AdapterError(f"{shown(place.given)}: is replaced again and again while it is read; try again")
 
 
 def bound(update: LowRankUpdate) -> float:

@@ -113,6 +113,11 @@ class LivePlace(Place):
         # cached_property's cache: what the folder's config would say
         self.__dict__["fields"] = json.loads(json.dumps(model.peft_config[name].to_dict(), default=_as_json))
 
+    @property
+    def is_there(self) -> bool:
+        """It is in memory."""
+        return True
+
     def weights(self) -> TensorFile:
         """The tensors that peft would save."""
         from peft import get_peft_model_state_dict

@@ -48,10 +48,11 @@ def _called(path: Path, adapter: Adapter) -> str:
 
 
 def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:
-    """AdapterError if the folder has a coremerge.json that says its files are others than those that were read.
+    """AdapterError if the adapter is not the one that was opened, or its coremerge.json says that it has other files.
 
-    It was replaced while it was read, so that config and weights may be of two merges, or somebody edited it.
+    Then it was replaced while it was read, so that config and weights may be of two merges, or somebody edited it.
     """
+    adapter.check_unchanged()
     first = adapter.files[0]
     path = record_beside(first, NAME) if adapter.path == first else first.parent / NAME
     if not is_regular_file(path):

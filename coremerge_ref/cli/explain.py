@@ -47,6 +47,7 @@ def explain(
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
     from coremerge_ref.analysis.explain import Explanation, Explanations
     from coremerge_ref.analysis.explain import explain as explained
+    from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.cli.methods import build, parse_sets
     from coremerge_ref.errors import ParameterError
 
@@ -54,6 +55,8 @@ def explain(
     if basis is not None:
         settings["core"] = {**settings.get("core", {}), "basis": basis}
     pipeline, where = build(method, space, settings)
+    if plot is not None:
+        check_place(plot)
     opened = [Adapter(path) for path in adapters]
     for text in resolve_widths(opened, None if base is None else BaseShapes(base)):
         note(text)

@@ -25,8 +25,8 @@ _LONGEST = 1500  # characters of a line that nobody asked for
 def reported(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with this package's errors as one line on stderr and exit code 2, and Ctrl-C as exit code 130.
 
-    Where stdout takes no more, the exit code is 0 if its reader left, such as head, and else 1 with a line that says
-    so: commands speak when their work is done.
+    Where stdout takes no more, such as a full disk, the exit code is 1, with a line that says so: commands speak when
+    their work is done.
     """
 
     @functools.wraps(command)
@@ -42,9 +42,6 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(INTERRUPTED)  # all is cleaned up; leaving politely would wait for threads that still compute
-        except BrokenPipeError as error:
-            _forget_stdout()
-            raise typer.Exit(0) from error
         except OSError as error:  # those of files are errors of this package long before
             _forget_stdout()
             _say_error(f"cannot write to standard output: {reason(error)}; all else is done")

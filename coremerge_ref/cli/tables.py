@@ -14,6 +14,10 @@ from coremerge_ref.cli.streams import styled
 class PlainConsole(Console):
     """A console whose colours are its own: control characters in texts are written out."""
 
+    def on_broken_pipe(self) -> None:
+        """The stream knows what to do."""
+        raise
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As Console's."""
         for text, style, control in super().render(renderable, options):

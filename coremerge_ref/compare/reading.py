@@ -10,7 +10,7 @@ import numpy as np
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.merge import DENSE
-from coremerge_ref.adapters.modules import LINEAR
+from coremerge_ref.adapters.modules import LINEAR, checked
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
 from coremerge_ref.adapters.record import NAME as RECORD
 from coremerge_ref.adapters.streaming import load_layers
@@ -84,6 +84,7 @@ def _matrices(layers: Sequence[Layer], file: TensorFile, adapters: Sequence[Adap
         name = _named(weight_name(layer), file.entries)
         if name is None:
             continue
+        checked(name, file.entries[name], (2, 3, 4, 5))
         matrix = file.read([name])[name]
         matrix = matrix.reshape(matrix.shape[0], -1)
         m, n = layer.shape

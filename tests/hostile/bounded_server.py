@@ -1,6 +1,6 @@
 """Runs `coremerge` in a process of its own, again and again: a fork of this one, which has imported everything.
 
-Reads one JSON object a line, {"words", "folder", "seconds", "user"}, and answers with one a line. The system ends a
+Reads one JSON object a line, {"words", "folder", "seconds", …}, and answers with one a line. The system ends a
 child that takes more than `seconds` of processor time or HANG seconds in all, and says what memory it took at most.
 """
 
@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def command(request: dict[str, Any], outputs: list[int]) -> int:
     os.chdir(request["folder"])
     for handle, target in zip(outputs, (1, 2), strict=True):
         os.dup2(handle, target)
+    if request.get("stdout") == "a pipe that nobody reads":
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        os.close(reader)
+    elif "stdout" in request:
+        os.dup2(os.open(request["stdout"], os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -61,7 +68,11 @@ def command(request: dict[str, Any], outputs: list[int]) -> int:
         os.setgroups([])
         os.setgid(request["user"])
         os.setuid(request["user"])
+    if "umask" in request:
+        os.umask(request["umask"])
     sys.argv = ["coremerge", *request["words"]]
+    if "kill" in request:
+        kill_before(request["kill"], request["exchange"])
     try:
         cli.main()
     except SystemExit as end:
@@ -69,6 +80,33 @@ def command(request: dict[str, Any], outputs: list[int]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else 0 if code is None else 1
+
+
+def kill_before(number: int, exchanging: bool) -> None:
+    """Kills this process before its `number`-th call to the file system, as Python's audit events tell of them."""
+    from coremerge_ref.adapters import exchange, replace
+
+    count = 0
+
+    def hook(event: str, _: object) -> None:
+        nonlocal count
+        if event.startswith(("os.", "fcntl.", "open", "ctypes.dlsym", "test.")) and not event.startswith("os.putenv"):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def audited(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            sys.audit(name)
+            return call(*arguments)
+
+        return run
+
+    if not exchanging:
+        replace.exchange = lambda a, b: False
+        exchange._NEW = 1 << 20  # unknown to any system
+    os.fsync = audited("test.fsync", os.fsync)
+    sys.addaudithook(hook)
 
 
 def main() -> None:

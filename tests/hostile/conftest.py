@@ -55,10 +55,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[
 def coremerge(server: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> Ask:
     """coremerge("inspect", "a") → Outcome, run in `folder`, within the ceilings."""
 
-    def run(*words: object, seconds: int = SECONDS, ceiling: float = CEILING, user: int = 0) -> Outcome:
-        request = {"words": [str(word) for word in words], "folder": str(folder), "seconds": seconds, "user": user}
+    def run(
+        *words: object, seconds: int = SECONDS, ceiling: float = CEILING, place: Path = folder, **more: Any
+    ) -> Outcome:
+        """more: "user" id, "umask", "stdout", "kill" before which call to the file system; then nothing is checked."""
+        request = {"words": [str(word) for word in words], "folder": str(place), "seconds": seconds, **more}
         outcome = Outcome(**server(request))
-        outcome.check(ceiling)
+        if "kill" not in more:
+            outcome.check(CEILING)
         return outcome
 
     return run

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters.files import folder_at, is_regular_file, open_regular, read_json, shown
+from coremerge_ref.adapters.files import folder_at, identity, is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.shards import INDEX, ShardedFile
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.errors import AdapterError
@@ -28,11 +28,23 @@ class Place:
     def __init__(self, path: str | Path) -> None:
         """AdapterError if nothing readable is there."""
         self.given = Path(path)
-        trained, mark, initial = str(path).rpartition("@")
+        self.look()
+
+    def look(self) -> None:
+        """Sees what is there now; what was read before is forgotten. AdapterError if nothing readable is there."""
+        for read in ("fields", "single", "gguf"):
+            self.__dict__.pop(read, None)
+        trained, mark, initial = str(self.given).rpartition("@")
         if mark and _is_folder(trained) and _is_folder(initial) and not is_regular_file(self.given):
             self.path, self.initial = folder_at(Path(trained)), Place(initial)
         else:
             self.path = self.given if is_regular_file(self.given) else folder_at(self.given)
+        self._seen = identity(self.path)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what was seen is still there: merges replace folders as a whole."""
+        return identity(self.path) == self._seen and (self.initial is None or self.initial.is_there)
 
     @cached_property
     def fields(self) -> dict[str, Any] | None:

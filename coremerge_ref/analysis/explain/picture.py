@@ -1,5 +1,6 @@
 """The spectra with their cuts, drawn with matplotlib (the extra "plot")."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from coremerge_ref.analysis.explain.trace import Spectrum
 
 MOST = 12  # layers in one picture
+_PICTURES = (b"\x89PNG", b"%PDF", b"%!PS", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"\x1f\x8b")  # what matplotlib writes
 KEPT, DROPPED, CUT = "#1f5fa8", "#b9b9b9", "#c43c2c"
 
 
@@ -36,13 +38,37 @@ def drawn(explanations: Sequence["Explanation"], path: str | Path | None) -> Any
             _panel(place, title, spectra)
         places[0].set_ylabel(f"{e.layer or e.method}\n{e.verdict}", fontsize=8)
     if path is not None:
+        check_place(path)
         try:
             figure.savefig(path)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ParameterError(
-                f"plot: cannot write {str(path)!r}: {error}; choose a name ending in .png or .svg"
+                f"plot: cannot write the picture {str(path)!r}: {error}; choose a name ending in .png or .svg"
             ) from error
     return figure
+
+
+def check_place(path: str | Path) -> None:
+    """ParameterError if something other than a picture is at `path`, or the folder it lies in is not there."""
+    try:
+        if not os.path.lexists(path):
+            if not Path(path).absolute().parent.is_dir():
+                raise ParameterError(
+                    f"plot: cannot write the picture {str(path)!r}: its folder is not there; create it"
+                )
+            return
+        head = b""
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                head = file.read(1000)
+    except (ValueError, OSError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"plot: cannot write the picture {str(path)!r}: {error}; choose another name") from error
+    if not head.startswith(_PICTURES) and b"<svg" not in head:
+        raise ParameterError(
+            f"plot: expected nothing or a picture at {str(path)!r}, got something else; choose another name"
+        )
 
 
 def _panels(spectra: Sequence["Spectrum"]) -> list[tuple[str, list["Spectrum"]]]:

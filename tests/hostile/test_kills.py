@@ -1,0 +1,83 @@
+"""A merge killed before any call to the file system leaves the old output or the new one, and the rest alone."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import adapter_folders
+import pytest
+from bounded import MORE, Outcome
+from safetensors.numpy import load_file
+
+OTHERS = ("tokenizer.json", "latest")
+STEP = max(1, 12 // MORE)  # every call with `make hostile`, every twelfth in CI
+SCENARIOS = {"nothing there": (False, True), "exchanged": (True, True), "renamed twice": (True, False)}
+
+
+def state(folder: Path) -> dict[str, object]:
+    """What tells two outputs apart; fails unless the folder is whole."""
+    json.loads((folder / "adapter_config.json").read_text())
+    json.loads((folder / "coremerge.json").read_text())
+    return {name: tensor.tobytes() for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
+
+
+def hidden(folder: Path) -> list[Path]:
+    """Hidden folders with anything in them: one that was killed before it had its mark is empty, and stays."""
+    return [path for path in folder.iterdir() if path.name.startswith(".out.coremerge-") and os.listdir(path)]
+
+
+def with_others(output: Path) -> None:
+    (output / "tokenizer.json").write_text("by hand")
+    (output / "latest").symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_kills(scenario: str, folder: Path, coremerge: Callable[..., Outcome]) -> None:
+    there, exchanging = SCENARIOS[scenario]
+    merge = ["merge", "b", "-o", "out", "--method", "ta", *(["--force"] if there else [])]
+    coremerge("merge", "a", "-o", "before", "--method", "ta")
+    with_others(folder / "before")
+    coremerge("merge", "b", "-o", "after", "--method", "ta")
+    old, new = state(folder / "before"), state(folder / "after")
+    assert old != new
+    kills = 0
+    for number in range(1 + list(SCENARIOS).index(scenario), 100_000, STEP):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        if there:
+            shutil.copytree(folder / "before", folder / "out", symlinks=True)
+        outcome = coremerge(*merge, kill=number, exchange=exchanging)
+        if outcome.code == 0:
+            break
+        assert outcome.code == -signal.SIGKILL, outcome
+        kills += 1
+        check_after_kill(folder, there, exchanging, old, new)
+        for path in hidden(folder) if not (folder / "out").exists() else []:
+            shutil.rmtree(path)  # between two renames: the old output is in there, and stays
+    assert kills > 50 // STEP
+    assert state(folder / "out") == new
+    assert hidden(folder) == []
+
+
+def check_after_kill(folder: Path, there: bool, exchanging: bool, old: object, new: object) -> None:
+    """What is there is whole and has the files of others; merging again works, and tidies."""
+    output = folder / "out"
+    if output.exists():
+        assert state(output) in ((old, new) if there else (new,))
+        places = [output]
+    else:
+        assert not there or not exchanging
+        places = [path for left in hidden(folder) for path in left.iterdir() if path.is_dir()] if there else []
+        assert not there or old in [state(path) for path in places]
+    for place in places:
+        assert not there or (place / "tokenizer.json").read_text() == "by hand"
+        assert not there or os.readlink(place / "latest") == "nowhere"
+    adapter_folders.write(folder / "c", adapter_folders.lora_tensors(2))
+    if output.exists() or not there:
+        from coremerge_ref.adapters import merge_folders
+
+        merge_folders([folder / "c"], output, "ta", force=True)
+        assert hidden(folder) == []
+        assert not there or (output / "tokenizer.json").read_text() == "by hand"

@@ -1,0 +1,32 @@
+"""Several at once: no reader sees the config of one merge with the weights of another; one wins, others are told."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import adapter_folders
+from bounded import MORE
+
+
+def test_readers_see_whole_outputs(tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two")):
+        adapter_folders.write(tmp_path / name, adapter_folders.lora_tensors(seed), base_model_name_or_path=name)
+    ran = subprocess.run(
+        [sys.executable, str(Path(__file__).parent / "racing.py"), str(tmp_path), str(40 * MORE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr[-3000:]
+    assert sorted(os.listdir(tmp_path)) == ["one", "out", "two"]
+
+
+def test_one_of_many_wins(tmp_path: Path) -> None:
+    adapter_folders.write(tmp_path / "a")
+    words = [sys.executable, "-m", "coremerge_ref", "merge", str(tmp_path / "a"), "-o", str(tmp_path / "out")]
+    jobs = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4 * MORE)]
+    said = [job.communicate()[1] for job in jobs]
+    assert sorted(job.returncode for job in jobs) == [0] + [2] * (len(jobs) - 1), said
+    assert all("already exists" in text or "changed while" in text for text in said if text)
+    assert sorted(os.listdir(tmp_path)) == ["a", "out"]
