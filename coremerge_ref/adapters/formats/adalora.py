@@ -27,6 +27,7 @@ class AdaLoraReader(ProductReader):
     peft_type = "ADALORA"
     Config = AdaLoraConfig
     harmless = HARMLESS | {"beta1", "beta2", "deltaT", "orth_reg_weight", "target_r", "tfinal", "tinit", "total_step"}
+    required = frozenset("ABE")
     suffixes = {"A": ".lora_A", "B": ".lora_B", "E": ".lora_E"}  # noqa: RUF012 (a table)
 
     def describe(self, name: str, entries: Mapping[str, Entry]) -> Module:

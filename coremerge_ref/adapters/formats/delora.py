@@ -18,6 +18,7 @@ class DeloraReader(ProductReader):
     title = "PEFT DeLoRA"
     peft_type = "DELORA"
     harmless = frozenset({"delora_lambda", "lambda_pattern"})
+    required = frozenset({"A", "B", "lambda", "w_norm"})
     suffixes = {  # noqa: RUF012 (a table)
         "A": ".delora_A",
         "B": ".delora_B",

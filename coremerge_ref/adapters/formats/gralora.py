@@ -27,6 +27,7 @@ class GraloraReader(ProductReader):
     peft_type = "GRALORA"
     Config = GraloraConfig
     harmless = frozenset({"gralora_dropout"})
+    required = frozenset("AB")
     suffixes = {  # noqa: RUF012 (a table)
         "A": ".gralora_A",
         "B": ".gralora_B",

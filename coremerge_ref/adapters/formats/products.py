@@ -18,10 +18,12 @@ from coremerge_ref.errors import AdapterError
 class ProductReader(PeftReader):
     """A type that says how its tensors are called, what module they are, and which product.
 
-    suffixes: role → the end of a tensor's name. shared: tensors of the whole adapter.
+    suffixes: role → the end of a tensor's name. required: roles that every module has. shared: tensors of the whole
+    adapter.
     """
 
     suffixes: ClassVar[Mapping[str, str]]
+    required: ClassVar[frozenset[str]] = frozenset()
     shared: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -40,10 +42,15 @@ class ProductReader(PeftReader):
                 raise AdapterError(f"expected the shared tensor {shown(tensor)}; save the adapter again with PEFT")
         own = [name for name in entries if name not in self.shared]
         self.roles = names.by_role(own, self.suffixes, self.peft_type)
-        return {
-            name: self.describe(name, {role: entries[tensor] for role, tensor in roles.items()})
-            for name, roles in self.roles.items()
-        }
+        modules = {}
+        for name, roles in self.roles.items():
+            if missing := [self.suffixes[role] for role in self.suffixes if role in self.required - roles.keys()]:
+                raise AdapterError(
+                    f"module {shown(name)}: expected a tensor {shown(name + missing[0])}, got none; "
+                    "the file is incomplete: save the adapter again"
+                )
+            modules[name] = self.describe(name, {role: entries[tensor] for role, tensor in roles.items()})
+        return modules
 
     def load(self, modules: Sequence[Module]) -> dict[str, LowRankUpdate]:
         """In float64, where products of float32 numbers are exact."""
