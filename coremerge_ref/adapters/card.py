@@ -22,13 +22,6 @@ def is_ours(path: Path) -> bool:
         return MARK.encode() in file.read(_LIMIT)
 
 
-def write_card(folder: Path, replaced: Path, text: str) -> None:
-    """README.md in `folder`, unless what it takes the place of, `replaced`, has one that is not ours and is kept."""
-    there = replaced / NAME
-    if not os.path.lexists(there) or is_ours(there):
-        (folder / NAME).write_text(text, encoding="utf-8")
-
-
 def model_card(base_models: Sequence[str | None], record: Mapping[str, Any]) -> str:
     """The card: YAML front matter, what was merged and how, and what the merge said about it."""
     names = sorted({name for name in base_models if name and not name.startswith((".", "/", "~", "\\"))})

@@ -139,7 +139,7 @@ def merge_folders(
             made = records.record(adapters, how, outcome, notes, plan.renamings, digests, written)
             _write_json(folder / records.NAME, made)
             bases = [adapter.config.base_model_name_or_path for adapter in adapters]
-            card.write_card(folder, target, card.model_card(bases, made))
+            (folder / card.NAME).write_text(card.model_card(bases, made), encoding="utf-8")
     return MergeReport(
         output=str(target),
         written=not dry_run,
