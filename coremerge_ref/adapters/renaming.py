@@ -94,25 +94,27 @@ def renamed(modules: Modules, rename: Rename) -> dict[str, Module]:
 
 def aligned(adapters: Sequence[Modules]) -> list[Renaming | None]:
     """For each adapter how its modules are renamed so that adapters share them; None where nothing is."""
-    groups = [([t], dict(modules)) for t, modules in enumerate(adapters)]
     result: list[Renaming | None] = [None] * len(adapters)
-    groups = _joined(groups)
+
+    def rename_group(group: Group, how: str, rename: Rename) -> Group:
+        for t in group[0]:
+            first = result[t] or Renaming("", {path: path for path in adapters[t]}, _same)
+            words = ", then ".join(filter(None, (first.how, how)))
+            names = {old: rename(new) for old, new in first.names.items()}
+            result[t] = Renaming(words, names, partial(_one_after_another, first.rename, rename))
+        return group[0], {rename(path): module for path, module in group[1].items()}
+
+    groups = _joined([([t], dict(modules)) for t, modules in enumerate(adapters)])
+    wrapped = _wrapped(groups)
+    groups = _joined(
+        [
+            rename_group(group, "without what wrappers put into names", _unwrapped) if i in wrapped else group
+            for i, group in enumerate(groups)
+        ]
+    )
     while len(groups) > 1 and (step := _best(groups)):
-        i, j, how, rename = step
-        tasks, modules = groups.pop(i)
-        for t in tasks:
-            before = result[t]
-            names = before.names if before else {path: path for path in adapters[t]}
-            words = how if before is None else f"{before.how}, then {how}"
-            result[t] = Renaming(
-                words,
-                {old: rename(new) for old, new in names.items()},
-                partial(_one_after_another, before.rename, rename) if before else rename,
-            )
-        into = groups[j - (i < j)]
-        into[0].extend(tasks)
-        into[1].update({rename(path): module for path, module in modules.items() if rename(path) not in into[1]})
-        groups = _joined(groups)
+        i, how, rename = step
+        groups = _joined([rename_group(group, how, rename) if g == i else group for g, group in enumerate(groups)])
     return result
 
 
@@ -136,13 +138,25 @@ def _joined(groups: list[Group]) -> list[Group]:
     return sorted(joined, key=lambda group: min(group[0]))
 
 
-def _best(groups: Sequence[Group]) -> tuple[int, int, str, Rename] | None:
-    """(i, j, in words, rename): how the modules of group i get the names of group j; the one that fits most modules.
+def _wrapped(groups: Sequence[Group]) -> set[int]:
+    """The groups that share modules with others once all names are without what wrappers put in, and change by that."""
+    bare = [{_unwrapped(path): module for path, module in modules.items()} for _, modules in groups]
+    met = {
+        i
+        for i, mine in enumerate(bare)
+        for j, theirs in enumerate(bare)
+        if i != j and _fit(mine, theirs, _same) and len(mine) == len(groups[i][1])
+    }
+    return {i for i in met if bare[i].keys() != groups[i][1].keys()}
+
+
+def _best(groups: Sequence[Group]) -> tuple[int, str, Rename] | None:
+    """(i, in words, rename): how the modules of group i get the names of another; the way that fits most modules.
 
     Where two ways fit as many modules and disagree on their names, none is taken.
     """
     ways = [
-        (score, -order, i, j, how, rename)
+        (score, -order, i, how, rename)
         for i, (_, mine) in enumerate(groups)
         for j, (_, theirs) in enumerate(groups)
         if i != j
@@ -152,12 +166,12 @@ def _best(groups: Sequence[Group]) -> tuple[int, int, str, Rename] | None:
     if not ways:
         return None
     ways.sort(key=lambda way: way[:2], reverse=True)
-    score, order, i, j, how, rename = ways[0]
+    score, order, i, how, rename = ways[0]
     for other in ways[1:]:
-        same = other[:2] == (score, order)
-        if same and other[2] == i and any(other[5](path) != rename(path) for path in groups[i][1]):
+        same = other[:3] == (score, order, i)
+        if same and any(other[4](path) != rename(path) for path in groups[i][1]):
             return None
-    return i, j, how, rename
+    return i, how, rename
 
 
 def _fit(mine: Modules, theirs: Modules, rename: Rename) -> int:
@@ -176,7 +190,6 @@ def _alike(a: Module, b: Module) -> bool:
 def _ways(mine: Modules, theirs: Modules) -> Iterator[tuple[int, str, Rename]]:
     """Renamings worth trying, (order, in words, function), those that change least first."""
     samples = _stems(mine)
-    yield 0, "without what wrappers put into names", _unwrapped
     for order, before, words in ((1, _same, ""), (2, _unwrapped, "without what wrappers put into names, ")):
         for prefix in _prefixes([before(path) for path in samples], theirs):
             yield order, f"{words}with the prefix {prefix!r}", partial(_prefixed, before, prefix)
