@@ -61,6 +61,8 @@ def read_sources(folder):
     listed = [line for line in lines if line.endswith(".v")]
     if strange := [line for line in lines if line and line not in [*PROJECT, *listed]]:
         raise Refused(f"_CoqProject may hold {PROJECT} and names of sources, not {strange}")
+    if strange := [name for name in listed if not re.fullmatch(r"\w+\.v", name)]:
+        raise Refused(f"sources lie in the folder itself, under plain names, not {strange}")
     present = [str(path.relative_to(folder)) for path in folder.rglob("*.v") if ".build" not in path.parts]
     if unlisted := set(present) ^ set(listed):
         raise Refused(f"sources and _CoqProject differ: {sorted(unlisted)}")

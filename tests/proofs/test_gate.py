@@ -122,6 +122,11 @@ def unlisted_source_in_a_subfolder(folder):
     (folder / "more" / "Cheat.v").write_text("Axiom cheat : False.\n")
 
 
+def library_of_the_same_name(folder):
+    (folder / "mathcomp").mkdir()
+    write(folder, **{"mathcomp/all_ssreflect": "Axiom cheat : False.\n"})
+
+
 def compiled_without_source(folder):
     (folder / "Cheat.v").write_text("Axiom cheat : False.\n")
     subprocess.run(["coqc", "-Q", ".", "CoreMerge", "Cheat.v"], cwd=folder, check=True)
@@ -178,6 +183,7 @@ CHEATS = {
     type_in_type_flag: "not ['-arg -type-in-type']",
     unlisted_source: "differ: ['Cheat.v']",
     unlisted_source_in_a_subfolder: "differ: ['more/Cheat.v']",
+    library_of_the_same_name: "not ['mathcomp/all_ssreflect.v']",
     compiled_without_source: "Cannot find a physical path",
     loaded_text: "`Load` hides",
     another_theorem_under_the_headline: "Statements.full_space",
