@@ -1,4 +1,4 @@
-"""The page of the proofs names what is proved: every theorem in its tables exists, every source and headline is named."""
+"""The page of the proofs: every theorem in its tables exists, every source and every headline is named."""
 
 import re
 from pathlib import Path
