@@ -34,8 +34,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "kept), or by 1 (`none`)",
     },
     "tsv": {
-        "k": "singular triplets kept of each task, of those above its rounding; none given: ⌊min(p, q) / T⌋, at least "
-        "1, of the live size p × q. The two polar factors are over the singular values above rtol times the largest: "
+        "k": "singular triplets kept of each task, of those above its rounding; none given: ⌊min(p, q) / T⌋ "
+        "of the live size p × q. The two polar factors are over the singular values above rtol times the largest: "
         "none below counts, however many columns there are"
     },
     "cart": {
