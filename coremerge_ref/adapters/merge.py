@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS
+from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.ready import Options, ready
@@ -50,7 +51,9 @@ def merge_folders(
     base: str | Path | None = None,
     force: bool = False,
     dry_run: bool = False,
+    ignore_memory: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> MergeReport:
     """Merge PEFT adapter folders into one PEFT LoRA folder, a batch of layers at a time.
@@ -85,7 +88,10 @@ def merge_folders(
     base : the base model's safetensors, a folder or a file. Needed where VeRA adapters adapt layers of several sizes,
         since their files do not say how wide a layer is; only headers are read.
     force : replace an existing adapter folder. dry_run : check everything, write nothing.
-    progress : called with (layers done, layers in all).
+    ignore_memory : begin although full-size matrices (`dense`, or elementwise methods in full space) need more memory
+        than is free, which is refused otherwise.
+    progress : called with (layers done, layers in all). tell : called before the merge with what is worth knowing then,
+        such as the memory that it needs where that is a gigabyte or more.
     recipe : the settings as the command line has them, for coremerge.json; made from the arguments by default.
 
     Returns a MergeReport. Raises AdapterError for anything wrong with a folder, ParameterError and DTypeError for the
@@ -107,6 +113,7 @@ def merge_folders(
     shapes = None if base is None else BaseShapes(base)
     left_out = set().union(*(place.left_out for place in places))
     job, plan, notes = ready(adapters, options, shapes, progress or _silent, left_out)
+    job = within_memory(job, dense, ignore_memory, tell or _silent)
     beside = Others(places, adapters, plan.renamings, others)
     notes += beside.notes + unread(adapters)
     form = kind(adapters, plan)
@@ -154,8 +161,8 @@ def merge_folders(
     )
 
 
-def _silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+def _silent(*_: object) -> None:
+    """What nobody watches."""
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

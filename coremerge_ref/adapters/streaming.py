@@ -57,20 +57,26 @@ class Job:
         """The layers of the output, twins beside those they share an update with."""
         return [each for layer in self.layers for each in (layer, *self.twins.get(layer.path, ()))]
 
-    def run(self, finish: Callable[[Layer, Update], Result]) -> Iterator[tuple[Layer, Result, bool]]:
+    def run(
+        self, finish: Callable[[Layer, Update], Result], dense: bool = False
+    ) -> Iterator[tuple[Layer, Result, bool]]:
         """Each layer with finish(layer, its merged update in float64, truncated if asked), and whether any input's
-        update of it is other than zero.
+        update of it is other than zero. dense: finish makes m × n matrices.
 
         Batches run beside one another on threads where that helps, and come back in order.
         """
-        whole = any(pipeline.whole_model for pipeline in self.pipeline.values())
-        todo = list(batches(self.layers, isinstance(self.space, Full), whole, self._setting))
+        todo = self.batches(dense)
         done = 0
         with _in_order(min(self.backend.workers, len(todo))) as run:
             for results in run(lambda batch: self._merged(batch, finish), todo):
                 yield from results
                 done += len(results)
                 self.progress(done, len(self.layers))
+
+    def batches(self, dense: bool) -> list[list[Layer]]:
+        """The layers that are merged together. dense: m × n matrices are made of the results."""
+        whole = any(pipeline.whole_model for pipeline in self.pipeline.values())
+        return list(batches(self.layers, dense or isinstance(self.space, Full), whole, self._setting))
 
     def _setting(self, layer: Layer) -> tuple[int, int]:
         return id(self.pipeline.of(layer.path)), id(self.weights.of(layer.path))

@@ -143,7 +143,7 @@ def write_dense(job: Job, path: Path, transposed: Callable[[Layer], bool]) -> Ou
 
     writer = TensorWriter(path, [weight_name(layer) for layer in job.all_layers], _DIMENSIONS)
     try:
-        for layer, (dense, known), alive in job.run(matrix):
+        for layer, (dense, known), alive in job.run(matrix, dense=True):
             if alive and not dense.any():
                 outcome.zeros.append(layer.path)
             for each in (layer, *job.twins.get(layer.path, ())):

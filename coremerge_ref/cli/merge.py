@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PASSED_ON = (
     "weights", "scale", "rank", "ragged", "dense", "dtype", "include", "exclude", "rename", "allow_missing", "others",
-    "backend", "device", "base", "force", "dry_run",
+    "backend", "device", "base", "force", "dry_run", "ignore_memory",
 )  # fmt: skip
 
 
@@ -82,6 +82,10 @@ def merge(
     ] = None,
     dense: Annotated[bool | None, typer.Option("--dense", help="Write full-size ΔW instead of factors.")] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing adapter folder.")] = None,
+    ignore_memory: Annotated[
+        bool | None,
+        typer.Option("--ignore-memory", help="Begin although full-size matrices need more memory than is free."),
+    ] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Check everything, write nothing.")] = None,
     methods: Annotated[
         bool,
@@ -146,6 +150,7 @@ def merge(
         "base": base,
         "dense": dense,
         "force": force,
+        "ignore_memory": ignore_memory,
         "dry_run": dry_run,
     }
     chosen = merged_settings(config, options)
@@ -155,7 +160,7 @@ def merge(
         raise ParameterError("expected a folder to write, got none; give it with -o")
     pipeline, where, given = arguments(chosen)
     with progress("merging", shown=not json) as report:
-        result = merge_folders(chosen.adapters, chosen.output, pipeline, where, progress=report, **given)
+        result = merge_folders(chosen.adapters, chosen.output, pipeline, where, progress=report, tell=note, **given)
     if json:
         emit(result.as_json())
         return
@@ -180,5 +185,5 @@ def arguments(chosen: "MergeSettings") -> "tuple[Any, Space, dict[str, Any]]":
     if chosen.basis is not None:
         parameters["core"] = {**parameters.get("core", {}), "basis": chosen.basis}
     pipeline, where = build_per_module(settings["method"], chosen.space, parameters)
-    recipe = {key: value for key, value in settings.items() if key not in ("force", "dry_run")}
+    recipe = {key: value for key, value in settings.items() if key not in ("force", "dry_run", "ignore_memory")}
     return pipeline, where, {**{key: settings[key] for key in PASSED_ON}, "recipe": recipe}

@@ -53,6 +53,7 @@ class MergeSettings(BaseModel):
     base: str | None = None
     dense: bool = False
     force: bool = False
+    ignore_memory: bool = False
     dry_run: bool = False
 
 

@@ -1,0 +1,119 @@
+"""How much memory full-size matrices will take, said before it is taken, and refused where it is not there.
+
+Factors of a layer are small; its m × n matrices are not, and a file of a few kilobytes can ask for gigabytes of them.
+"""
+
+import os
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.plan import Layer
+from coremerge_ref.adapters.streaming import Job
+from coremerge_ref.core.merging import merge
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Space
+from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
+from coremerge_ref.errors import CoreMergeError, ParameterError
+
+TOLD = 1e9  # bytes that are worth a note
+# An update written in full: its float64 entries, those in the output's dtype, and which of them are finite. MARGIN:
+# what LAPACK takes beside NumPy's arrays, which alone are counted.
+WRITTEN, MARGIN = 2.5, 1.25
+_SMALL, _UNKNOWN = 64, 12.0  # rows and columns of the merge that is measured; matrices a task where it cannot be done
+
+
+def within_memory(job: Job, dense: bool, ignore: bool, tell: Callable[[str], None]) -> Job:
+    """The job with as many merges beside one another as memory allows.
+
+    `tell` is told what is needed if it is much. ParameterError if one at a time needs more than is free, unless
+    `ignore`.
+    """
+    batches = list(job.batches(dense))
+    needs = [_needed(job, batch, dense) for batch in batches]
+    most = max(needs, default=0.0)
+    if most == 0:
+        return job
+    free = free_memory()
+    workers = job.backend.workers
+    if free is not None:
+        workers = max(1, min(workers, int(free / (2 * most))))
+    together = min(workers, len(batches)) * most
+    layer = batches[needs.index(most)][0]
+    what = f"full-size matrices of layer {shown(layer.path)} {layer.shape} and its like need about {_size(together)}"
+    if together >= TOLD:
+        tell(f"{what} of memory" + ("" if free is None else f", of {_size(free)} that are free"))
+    if free is not None and most > free and not ignore:
+        raise ParameterError(
+            f"{what} of memory, and {_size(free)} are free; merge in core space without --dense, or try all the same "
+            "with --ignore-memory (ignore_memory=True)"
+        )
+    return replace(job, backend=replace(job.backend, workers=workers))
+
+
+def _needed(job: Job, batch: Sequence[Layer], dense: bool) -> float:
+    """Bytes that a batch takes beside its factors."""
+    path, tasks = batch[0].path, sum(module is not None for module in batch[0].holders)
+    weights = job.weights.of(path)
+    if weights is not None and len(weights) != tasks:
+        weights = None
+    taken = matrices(job.pipeline.of(path), job.space, tasks, weights)
+    entries = float(sum(np.prod(layer.shape, dtype=float) for layer in batch))
+    return 8 * entries * (MARGIN * taken + WRITTEN * dense)
+
+
+def matrices(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None) -> float:
+    """How many float64 matrices of a layer's full size a merge holds at once; 0 where it holds factors alone.
+
+    Found out by merging something small.
+    """
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal((2, _SMALL, 2)) for _ in range(tasks)]
+    updates = [LowRankUpdate(B, A.T) for B, A in factors]
+    started = not tracemalloc.is_tracing()
+    try:
+        if not isinstance(merge(updates, pipeline, space, 1.0, weights), DenseUpdate):
+            return 0.0
+        if started:
+            tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        merge(updates, pipeline, space, 1.0, weights, out_dtype="float64")
+        return (tracemalloc.get_traced_memory()[1] - before) / (8 * _SMALL**2)
+    except CoreMergeError:  # masks of another size, say
+        return _UNKNOWN * tasks
+    finally:
+        if started:
+            tracemalloc.stop()
+
+
+def free_memory() -> float | None:
+    """Bytes that can be taken, as the system and this process's control group say; None where nothing says it."""
+    return min(_limits(), default=None)
+
+
+def _limits() -> Iterator[float]:
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        yield 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    with suppress(OSError, ValueError, IndexError):
+        own = Path("/proc/self/cgroup").read_text().splitlines()
+        group = Path("/sys/fs/cgroup") / next(line for line in own if line.startswith("0::"))[3:].strip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # "max" is no number, and the root has no such file
+                limit = int((folder / "memory.max").read_text())
+                pages = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                used = int((folder / "memory.current").read_text()) - int(pages["inactive_file"])
+                yield float(max(0, limit - used))
+    if not os.path.exists("/proc/meminfo"):
+        with suppress(OSError, ValueError):
+            yield float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

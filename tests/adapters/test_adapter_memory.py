@@ -1,0 +1,97 @@
+"""Full-size matrices: what memory they need is said before, is what they take, and is refused where it is not there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import adapter_folders as folders
+import numpy as np
+import pytest
+
+from coremerge_ref.adapters import memory, merge_folders
+from coremerge_ref.errors import ParameterError
+
+
+def adapter(folder: Path, side: int, layers: int = 1) -> Path:
+    tensors = {}
+    for i in range(layers):
+        tensors[f"base_model.model.l{i}.q.lora_A.weight"] = np.ones((2, side), np.float32)
+        tensors[f"base_model.model.l{i}.q.lora_B.weight"] = np.ones((side, 2), np.float32)
+    return folders.write(folder, tensors)
+
+
+@pytest.mark.slow
+def test_what_is_said_is_what_is_taken(tmp_path: Path) -> None:
+    """Never less, and never four times as much, for every method in the table."""
+    words = [sys.executable, str(Path(__file__).parent / "measuring.py"), str(tmp_path), "1000"]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    ran = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    for method, (taken, said) in json.loads(ran.stdout).items():
+        assert taken <= said <= 4 * taken, (method, taken / 1e6, said / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"method": "ties", "space": "full", "rank": 2}, False),
+        ({"method": "ta", "dense": True}, False),
+        ({"method": "ta", "space": "full"}, True),  # factors all the way
+        ({"method": "ties"}, True),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    given: dict[str, Any], fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [adapter(tmp_path / "a", 300), adapter(tmp_path / "b", 300)]
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e6)
+    if fits:
+        merge_folders(paths, tmp_path / "out", **given)
+    else:
+        for dry in (True, False):
+            with pytest.raises(ParameterError, match=r"need about .* and 1 MB are free; .*--ignore-memory"):
+                merge_folders(paths, tmp_path / "out", **given, dry_run=dry)
+        assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+        merge_folders(paths, tmp_path / "out", **given, ignore_memory=True)
+    assert (tmp_path / "out" / "coremerge.json").exists()
+
+
+def test_small_files_that_ask_for_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter of 160 kB whose layers are 20,000 × 20,000: 8 GB a layer, 3.2 of them for one matrix alone."""
+    path, said = adapter(tmp_path / "a", 20_000, layers=3), list[str]()
+    monkeypatch.setattr(memory, "free_memory", lambda: 10e9)
+    merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True, tell=said.append)
+    assert said == [
+        "full-size matrices of layer 'l0.q' (20000, 20000) and its like need about 8.0 GB of memory, of 10.0 GB that "
+        "are free"
+    ]
+    monkeypatch.setattr(memory, "free_memory", lambda: 7.9e9)
+    with pytest.raises(ParameterError, match=r"need about 8\.0 GB"):
+        merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True)
+    monkeypatch.setattr(memory, "free_memory", lambda: None)  # where nothing says it, nothing is refused
+    merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True)
+
+
+def test_merges_beside_one_another_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = []
+    real = memory.replace
+
+    def seen(thing: Any, **fields: Any) -> Any:
+        workers.append(fields.get("workers"))
+        return real(thing, **fields)
+
+    monkeypatch.setattr(memory, "replace", seen)
+    monkeypatch.setattr("coremerge_ref.adapters.backends._processors", lambda: 4)
+    path = adapter(tmp_path / "a", 20_000, layers=4)
+    for free in (10e9, 33e9, 1e12):
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True)
+    assert [count for count in workers if count] == [1, 2, 4]
+
+
+def test_free_memory_is_what_the_system_says() -> None:
+    free = memory.free_memory()
+    assert free is None or 1e6 < free < 1e14
