@@ -4,7 +4,7 @@ From CoreMerge Require Statements.
 From CoreMerge Require Import Frame Frobenius Lossless Alignment Minimality.
 From CoreMerge Require Import WeightedSum Isometry Equivariance Svd.
 From CoreMerge Require Import SingularValues Polar Truncation Tsv Cart IsoC.
-From CoreMerge Require Import NullVectors Ties.
+From CoreMerge Require Import IsoCts NullVectors Ties.
 From CoreMerge Require Reference SvdExists Functions EckartYoung.
 Set Implicit Arguments.
 Unset Strict Implicit.
@@ -205,6 +205,96 @@ apply: (one_update_written (R := IsoC.iso_c w)) => [p q M X|||].
   apply: Functions.total_pointwise => _ p q X.
   by have [Y [XY _]] := Functions.isotropize_function (@mean_value F) X; exists Y.
 by apply: iso_post_determined; exact: determined_linear.
+Qed.
+
+(* A cut in the words of Truncation.v. *)
+Lemma truncated_lowrank (F : realFieldType) k m n (X Y : 'M[F]_(m, n)) :
+  (exists a b (P : 'M_(m, a)) s (Q : 'M_(n, a)) (P' : 'M_(m, b)) s' (Q' : 'M_(n, b)),
+    [/\ csvd X (row_mx P P') (row_mx s s') (row_mx Q Q') /\ a = minn k (a + b),
+        forall i j, s' 0 j <= s 0 i & Y = P *m diag_mx s *m Q^T]) <->
+  lowrank k X Y.
+Proof.
+split=> [[a [b [P [s [Q [P' [s' [Q' [[svd aE] ss ->]]]]]]]]]|].
+  by exists a, b, P, s, Q, P', s', Q'.
+move=> [a [b [P [s [Q [P' [s' [Q' [[svd ss] aE ->]]]]]]]]].
+by exists a, b, P, s, Q, P', s', Q'.
+Qed.
+
+Lemma written_gap (F : realFieldType) k m n (X : 'M[F]_(m, n)) :
+  (exists a b (P : 'M_(m, a)) s (Q : 'M_(n, a)) (P' : 'M_(m, b)) s' (Q' : 'M_(n, b)),
+    (csvd X (row_mx P P') (row_mx s s') (row_mx Q Q') /\ a = minn k (a + b)) /\
+    forall i j, s' 0 j < s 0 i) ->
+  gap k X.
+Proof.
+move=> [a [b [P [s [Q [P' [s' [Q' [[svd aE] ss]]]]]]]]].
+exists a, b, P, s, Q, P', s', Q'; split=> //.
+by split=> // i j; exact: ltW.
+Qed.
+
+Theorem iso_cts_gives_one_update : Statements.iso_cts_gives_one_update.
+Proof.
+move=> F T c k svd cut gap' truncated polar' iso_cts' m n D cgap kgap.
+have sumE p q (M : 'I_T -> 'M[F]_(p, q)) :
+    \sum_t ([ffun t => M t] : stack F [finType of 'I_T] p q) t = \sum_t M t.
+  by apply: eq_bigr => t _; rewrite ffunE.
+apply: (one_update_written (R := IsoCts.iso_cts c k (@mean_value F)))
+    => [p q M X|||].
+- split.
+    move=> [C [Y [/truncated_lowrank MC [h [P [s [Q [svdC YM]]]]] joined]]].
+    have [A AE] := Functions.total_linear (@with_sum F T) [ffun t => M t].
+    have A0 : A ord0 = \sum_t M t.
+      rewrite AE -sumE; apply: eq_bigr => t _.
+      by rewrite /with_sum unlift_none scale1r.
+    have At t : A (lift ord0 t) = M t.
+      rewrite AE (bigD1 t) //= /with_sum liftK eqxx scale1r ffunE.
+      by rewrite big1 ?addr0 // => i /negbTE ->; rewrite scale0r.
+    pose with_C f : stack F [finType of 'I_T.+1] p q :=
+      [ffun j => if unlift ord0 j is Some t then f t else C].
+    exists A => //; exists (with_C M).
+      move=> j; rewrite /common_rel ffunE; case: unliftP => [t|] ->.
+        by rewrite At.
+      by rewrite A0.
+    exists (with_C (fun t => M t - P *m P^T *m M t)).
+      exists h, P, s, Q; rewrite ffunE unlift_none; split=> [|j]; first exact: svdC.
+      by rewrite !ffunE; case: (unlift _ _).
+    exists (with_C Y).
+      move=> j; rewrite /residual_rel !ffunE; case: (unlift _ _) => [t|] //.
+      exact/truncated_lowrank/YM.
+    have [r [PP [ss [QQ [WU [WV [svdY [pU pV XE]]]]]]]] := joined.
+    exists r, PP, ss, QQ, WU, WV; split.
+    - by move=> j; rewrite ffunE; exact: svdY.
+    - exact: pU.
+    - exact: pV.
+    by rewrite ffunE.
+  move=> [A AE [B BE [R [h [P [s [Q [svdB RE]]]]] [Z ZE joined]]]].
+  have A0 : A ord0 = \sum_t M t.
+    rewrite AE -sumE; apply: eq_bigr => t _.
+    by rewrite /with_sum unlift_none scale1r.
+  have At t : A (lift ord0 t) = M t.
+    rewrite AE (bigD1 t) //= /with_sum liftK eqxx scale1r ffunE.
+    by rewrite big1 ?addr0 // => i /negbTE ->; rewrite scale0r.
+  have B0 : lowrank c (\sum_t M t) (B ord0).
+    by have := BE ord0; rewrite /common_rel unlift_none A0.
+  have Bt t : B (lift ord0 t) = M t.
+    by have := BE (lift ord0 t); rewrite /common_rel liftK At.
+  have Z0 : Z ord0 = B ord0.
+    have := ZE ord0; rewrite /residual_rel unlift_none => ->.
+    by rewrite RE unlift_none.
+  have Zt t : lowrank k (M t - P *m P^T *m M t) (Z (lift ord0 t)).
+    have := ZE (lift ord0 t); rewrite /residual_rel liftK.
+    by rewrite RE liftK Bt.
+  exists (B ord0), (fun t => Z (lift ord0 t)); split.
+  - exact/truncated_lowrank.
+  - by exists h, P, s, Q; split=> // t; exact/truncated_lowrank.
+  have [r [PP [ss [QQ [WU [WV [svdY pU pV XE]]]]]]] := joined.
+  exists r, PP, ss, QQ, WU, WV; split=> [j|]; last by rewrite ffunE in XE.
+  have := svdY j; case: unliftP => [t|] -> //.
+  by rewrite Z0.
+- exact: iso_cts_equivariant.
+- exact: Functions.iso_cts_exists.
+apply: iso_cts_determined; rewrite sumE; first exact: written_gap.
+move=> C r P s Q t low svdC; rewrite ffunE; apply: written_gap.
+by apply: (kgap C r P s Q t) => //; exact/truncated_lowrank.
 Qed.
 
 Theorem null_vectors_decide_iso_c : Statements.null_vectors_decide_iso_c.

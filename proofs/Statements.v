@@ -209,6 +209,48 @@ Definition iso_c_gives_one_update : Prop :=
     exists2 Y, iso_c p q (fun t => U^T *m D t *m V) Y &
       forall Z, iso_c p q (fun t => U^T *m D t *m V) Z -> U *m Z *m V^T = X.
 
+(* Iso-CTS with absolute counts likewise: C is the sum's c leading triplets,
+   Y_t the k leading ones of what task t has off the left directions of C; the
+   polar factors of all left and all right vectors, times one value, the mean
+   of all that was kept.  Gaps are asked for at c in the sum and at k in each
+   residual. *)
+Definition iso_cts_gives_one_update : Prop :=
+  forall (F : rcfType) (T c k : nat),
+  let svd m n r (X : 'M[F]_(m, n)) (P : 'M[F]_(m, r)) (s : 'rV[F]_r)
+      (Q : 'M[F]_(n, r)) :=
+    [/\ P^T *m P = 1%:M, Q^T *m Q = 1%:M, forall i, 0 < s 0 i
+      & X = P *m diag_mx s *m Q^T] in
+  let cut h m n a b (X : 'M[F]_(m, n)) P s Q P' s' Q' :=
+    svd m n (a + b)%N X (row_mx P P') (row_mx s s') (row_mx Q Q') /\
+    a = minn h (a + b) in
+  let gap h m n (X : 'M[F]_(m, n)) := exists a b P s Q P' s' Q',
+    cut h m n a b X P s Q P' s' Q' /\ forall i j, s' 0 j < s 0 i in
+  let truncated h m n (X Y : 'M[F]_(m, n)) := exists a b P s Q P' s' Q',
+    [/\ cut h m n a b X P s Q P' s' Q', forall i j, s' 0 j <= s 0 i
+      & Y = P *m diag_mx s *m Q^T] in
+  let polar m n (X W : 'M[F]_(m, n)) := exists r P s Q,
+    svd m n r X P s Q /\ W = P *m Q^T in
+  let iso_cts p q (M : 'I_T -> 'M[F]_(p, q)) (X : 'M[F]_(p, q)) :=
+    exists (C : 'M[F]_(p, q)) (Y : 'I_T -> 'M[F]_(p, q)),
+    [/\ truncated c p q (\sum_t M t) C,
+        exists h P s Q, svd p q h C P s Q /\
+          forall t, truncated k p q (M t - P *m P^T *m M t) (Y t)
+      & exists (r : 'I_T.+1 -> nat) (P : forall t, 'M[F]_(p, r t))
+          (s : forall t, 'rV[F]_(r t)) (Q : forall t, 'M[F]_(q, r t)) WU WV,
+        (forall t, svd p q (r t) (if unlift ord0 t is Some i then Y i else C)
+                     (P t) (s t) (Q t)) /\
+        [/\ polar p _ (\mxrow_t P t) WU, polar q _ (\mxrow_t Q t) WV
+          & X = (\sum_t \sum_i s t 0 i) / (\sum_t r t)%:R *: (WU *m WV^T)]] in
+  forall m n (D : 'I_T -> 'M[F]_(m, n)),
+  gap c m n (\sum_t D t) ->
+  (forall C h P s Q t, truncated c m n (\sum_t D t) C -> svd m n h C P s Q ->
+     gap k m n (D t - P *m P^T *m D t)) ->
+  exists X, forall p q (U : 'M[F]_(m, p)) (V : 'M[F]_(n, q)),
+    U *m U^T *m U = U -> V *m V^T *m V = V ->
+    (forall t, U *m (U^T *m D t *m V) *m V^T = D t) ->
+    exists2 Y, iso_cts p q (fun t => U^T *m D t *m V) Y &
+      forall Z, iso_cts p q (fun t => U^T *m D t *m V) Z -> U *m Z *m V^T = X.
+
 (* With null vectors, all min (m, n) values at their mean, Iso-C is not
    determined: where X is not 0 and has less than full rank, two SVDs give two
    answers. *)
