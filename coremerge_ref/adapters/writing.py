@@ -186,7 +186,10 @@ def facts(update: Update) -> dict[str, float | int]:
 
 
 def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.ndarray] | None:
-    """(name, array) of a layer's own weights where adapters hold them; AdapterError if two hold different ones."""
+    """(name, array) of a layer's own weights where adapters hold them, the widest; AdapterError if two differ.
+
+    The same base model in two dtypes is one base model: the narrow weights are the wide ones rounded.
+    """
     there = [
         (adapter, weights)
         for adapter, name in zip(adapters, layer.sources, strict=True)
@@ -194,9 +197,11 @@ def base_weights(adapters: Sequence[Adapter], layer: Layer) -> tuple[str, np.nda
     ]
     if not there:
         return None
-    first, weights = there[0]
-    for adapter, other in there[1:]:
-        if not np.array_equal(weights, other):
+    first, weights = max(there, key=lambda held: held[1].dtype.itemsize)
+    for adapter, other in there:
+        with np.errstate(over="ignore"):
+            same = np.array_equal(weights.astype(other.dtype), other)
+        if not same:
             raise AdapterError(
                 f"module {shown(layer.path)}: the base weights saved in {shown(first.path)} and {shown(adapter.path)} "
                 "differ; adapters of different base models cannot be merged: train both on one, its embeddings frozen"

@@ -15,7 +15,7 @@ _BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 def inspect(
-    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="PEFT adapter folders.")],
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")],
     each: Annotated[
         bool, typer.Option("--all", help="One line a module instead of one for modules that are alike.")
     ] = False,
@@ -45,6 +45,7 @@ def described(adapter: "Adapter") -> dict[str, Any]:
     """The adapter as JSON."""
     return {
         "path": str(adapter.path),
+        "format": adapter.reader.family,
         "peft_type": adapter.config.peft_type,
         "base_model_name_or_path": adapter.config.base_model_name_or_path,
         "task_type": adapter.config.task_type,
@@ -70,7 +71,8 @@ def show(adapter: "Adapter", console: Any, each: bool) -> None:
     from rich.table import Table
 
     base = adapter.config.base_model_name_or_path or "unknown"
-    heading = f"{adapter.path}: {adapter.config.peft_type}, {len(adapter.modules)} modules, base model {base}"
+    kind = adapter.config.peft_type if adapter.reader.family == "peft" else f"{adapter.reader.family} LoRA"
+    heading = f"{adapter.path}: {kind}, {len(adapter.modules)} modules, base model {base}"
     table = Table(title=escape(visible(heading)), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in ("modules", "count", "kind", "shape", "rank", "scaling", "dtype", "factors"):
         table.add_column(column, justify="left" if column in ("modules", "kind", "dtype") else "right")

@@ -4,9 +4,11 @@ Each refusal's advice is followed here with PEFT itself, and what comes of it is
 """
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft_zoo as zoo
 import pytest
 import torch
@@ -14,6 +16,7 @@ from adapter_folders import write
 from peft import IA3Config, LoraConfig, MissConfig, PeftModel, VeraConfig, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora.conversion import save_as_lora
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from coremerge_ref.adapters import Adapter, merge_folders
@@ -217,3 +220,105 @@ def test_the_parent_of_several_adapters_names_those_in_it(tmp_path: Path) -> Non
     with pytest.raises(AdapterError, match=r"folder of adapters.*'code', 'math'"):
         Adapter(tmp_path / "a")
     assert len(Adapter(tmp_path / "a" / "math").modules) == 2  # a and b.a
+
+
+def test_pefts_conversion_loses_the_magnitudes_of_dora_so_nobody_is_sent_there(tmp_path: Path) -> None:
+    base = zoo.Mlp().eval()
+    torch.manual_seed(1)
+    with zoo.quiet():
+        model = get_peft_model(copy.deepcopy(base), LoraConfig(r=2, use_dora=True, init_lora_weights=False, **MLP))
+        for name, parameter in model.named_parameters():
+            if "magnitude" in name:
+                nn.init.uniform_(parameter, 1, 2)
+        save_as_lora(str(tmp_path / "b"), model, rank=5)
+        model.save_pretrained(str(tmp_path / "a"))
+        whole = copy.deepcopy(model).merge_and_unload().state_dict()["a.weight"] - base.state_dict()["a.weight"]
+    converted = zoo.deltas(zoo.load(base, tmp_path / "b"))["a.weight"]
+    assert torch.linalg.norm(converted - whole) > 0.5 * torch.linalg.norm(whole)
+    with pytest.raises(AdapterError) as caught:
+        Adapter(tmp_path / "a")
+    assert "save_as_lora" not in str(caught.value)
+
+
+def test_a_sharded_adapter_is_read(tmp_path: Path) -> None:
+    kind = zoo.KINDS["linear"]
+    whole = zoo.save_adapters(kind, zoo.seeded(kind), tmp_path)[0]
+    tensors = load_file(whole / "adapter_model.safetensors")
+    folder = write(tmp_path / "sharded", {})
+    (folder / "adapter_config.json").write_text((whole / "adapter_config.json").read_text())
+    (folder / "adapter_model.safetensors").unlink()
+    places = {name: f"adapter_model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
+    for file in {*places.values()}:
+        save_file({name: tensors[name] for name in tensors if places[name] == file}, folder / file)
+    index = folder / "adapter_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    merge_folders([whole], tmp_path / "one", "ta")
+    merge_folders([folder], tmp_path / "two", "ta")
+    first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    record = json.loads((tmp_path / "two" / "coremerge.json").read_text())
+    assert len(record["inputs"][0]["sha256"]) == 4
+    for change in (
+        {"weight_map": {**places, "more": "adapter_model-00001-of-00002.safetensors"}},
+        {"weight_map": dict.fromkeys(places, "../x.safetensors")},
+        {"weight_map": dict.fromkeys(places, "adapter_model-00001-of-00002.safetensors")},
+        {"weight_map": {}},
+        {},
+    ):
+        index.write_text(json.dumps(change))
+        with pytest.raises(AdapterError, match="index"):
+            Adapter(folder)
+
+
+def test_a_quantized_base_is_named_and_the_unquantized_one_works(tmp_path: Path) -> None:
+    base = zoo.Mlp()
+    with zoo.quiet():
+        model = get_peft_model(copy.deepcopy(base), VeraConfig(r=4, d_initial=0.3, **MLP))
+        model.save_pretrained(str(tmp_path / "a"))
+    packed = {f"{layer}.weight": np.zeros((24, 1), np.uint8) for layer in ("a", "b.a", "b.c")}
+    save_file(packed, tmp_path / "packed.safetensors")
+    with pytest.raises(AdapterError, match=r"quantized base model.*--base"):
+        merge_folders([tmp_path / "a"], tmp_path / "out", base=tmp_path / "packed.safetensors")
+    plain = {name: weight.detach().numpy() for name, weight in base.state_dict().items()}
+    save_file(plain, tmp_path / "plain.safetensors")
+    merge_folders([tmp_path / "a"], tmp_path / "out", base=tmp_path / "plain.safetensors")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_base_in_float32_and_in_bfloat16_is_no_conflict(order: int, tmp_path: Path) -> None:
+    kind = zoo.KINDS["llama embeddings"]
+    base = zoo.seeded(kind)
+    paths = []
+    for name, model in (("wide", base), ("narrow", copy.deepcopy(base).to(torch.bfloat16))):
+        paths.append(zoo.save_adapters(zoo.Kind(kind.model, kind.configs[:1], kind.inputs), model, tmp_path / name)[0])
+    merge_folders(paths[::order], tmp_path / "out", "ta")
+    saved = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    embedding = next(array for name, array in saved.items() if name.endswith("embed_tokens.base_layer.weight"))
+    assert embedding.dtype == np.float32  # the one that holds both
+    assert np.array_equal(embedding, base.state_dict()["model.embed_tokens.weight"].numpy())
+
+
+def test_heads_that_peft_adds_itself_are_refused_with_advice_that_works(tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    settings = LlamaConfig(
+        hidden_size=8,
+        intermediate_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        vocab_size=19,
+        pad_token_id=0,
+    )
+    paths = []
+    for t in range(2):
+        torch.manual_seed(t)
+        with zoo.quiet():
+            model = get_peft_model(LlamaForSequenceClassification(settings), zoo.lora(["q_proj"], task_type="SEQ_CLS"))
+            paths.append(tmp_path / str(t))
+            model.save_pretrained(str(paths[-1]))
+    with pytest.raises(AdapterError) as caught:
+        merge_folders(paths, tmp_path / "out", "ta")
+    assert "--others" in str(caught.value)
+    assert "retrain without" not in str(caught.value)
+    for how in ("first", "mean", "drop"):
+        merge_folders(paths, tmp_path / how, "ta", others=how)

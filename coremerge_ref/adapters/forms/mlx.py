@@ -13,6 +13,7 @@ from coremerge_ref.adapters.forms.base import Form, Merged, with_experts
 class MlxForm(Form):
     """One rank for the whole file, since mlx-lm makes all layers of one; scale 1."""
 
+    title = "an MLX folder"
     weights = MLX_WEIGHTS
     one_rank = True
 

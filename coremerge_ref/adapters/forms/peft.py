@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class PeftForm(Form):
     """adapter_config.json and adapter_model.safetensors, fused experts as `target_parameters`."""
 
+    title = "a PEFT LoRA folder"
     weights = WEIGHTS
 
     def names(self) -> list[str]:

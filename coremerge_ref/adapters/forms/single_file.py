@@ -25,6 +25,7 @@ class SingleFileForm(Form):
     Where they have neither, readers take the scale to be 1, and some of them one rank for the whole file.
     """
 
+    title = "a file in the spelling of the first input, or a folder with it"
     weights = DIFFUSERS_WEIGHTS
     suffix = ".safetensors"
 

@@ -249,3 +249,23 @@ def test_equal_logits_at_the_cut_are_refused_and_the_advice_works(tmp_path: Path
     with pytest.raises(AdapterError, match="save_only_topk_weights"):
         merge_folders([tmp_path / "a"], tmp_path / "out", "ta")
     merge_folders([tmp_path / "b"], tmp_path / "out", "ta")
+
+
+def test_types_of_one_base_are_merged_with_one_another(tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    base = zoo.Mlp().eval()
+    makers = [
+        lambda: zoo.lora(["a", "c"]),
+        TYPES["adalora"][1][0],
+        TYPES["loha"][1][1],
+        TYPES["miss"][1][0],
+        TYPES["delora"][1][0],
+        lambda: zoo.vera(["a", "c"]),
+    ]
+    paths = [saved(base, make, tmp_path / str(t), t) for t, make in enumerate(makers)]
+    merge_folders(paths, tmp_path / "out", "ta", base=base_file(base, tmp_path / "base.safetensors"))
+    each, got = [added(base, path) for path in paths], added(base, tmp_path / "out")
+    for layer, change in got.items():
+        parts = [changes[layer] for changes in each]
+        size = sum(float(torch.linalg.norm(part)) for part in parts)
+        assert ratio(change.numpy(), sum(parts).numpy(), scale=size, eps=2.0**-23) <= THRESHOLD, layer
