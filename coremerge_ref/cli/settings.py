@@ -87,11 +87,23 @@ def _recorded(path: Path) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if value is not None}
 
 
+_LABELS = (
+    "float",
+    "str",
+    "list[MethodRule]",
+    "list[union[float,WeightsRule]]",
+    MethodRule.__name__,
+    WeightsRule.__name__,
+)
+
+
 def _first(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return reason(error)
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
+    # where a value may be one of several things, that which it resembles most says most
+    first = max(error.errors(include_url=False), key=lambda each: len(each["loc"]))
+    parts = [part for part in first["loc"] if part not in _LABELS]
+    key = ".".join(map(str, parts))
+    if first["type"] == "extra_forbidden" and len(parts) == 1:
         return f"expected keys among {', '.join(MergeSettings.model_fields)}, got {shown(key)}"
     return f"{shown(key)[1:-1]}: {first['msg']}, got {shown(repr(first['input']))}"

@@ -24,13 +24,22 @@ _KINDS = (
     "MODEL_FOR_IMAGE_TEXT_TO_TEXT", "MODEL_FOR_CAUSAL_LM", "MODEL_FOR_MULTIMODAL_LM", "MODEL_FOR_IMAGE_CLASSIFICATION",
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM", "MODEL_FOR_SPEECH_SEQ_2_SEQ", "MODEL",
 )  # fmt: skip
+# Models that people know, first: a table that several models share is named after the first of them.
+_FIRST = {
+    "LlavaForConditionalGeneration": "llava",
+    "Qwen2VLForConditionalGeneration": "qwen2_vl",
+    "Gemma3ForConditionalGeneration": "gemma3",
+    "PaliGemmaForConditionalGeneration": "paligemma",
+    "ViTForImageClassification": "vit",
+    "MixtralForCausalLM": "mixtral",
+}
 _DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "depth", "n_layers", "encoder_layers", "decoder_layers")
 _SECONDS = 12  # for one model; some defaults are huge
 
 
 def classes() -> dict[str, str]:
     """{class of a model: its model type}."""
-    found: dict[str, str] = {}
+    found = dict(_FIRST)
     for kind in _KINDS:
         for model_type, names in getattr(modeling_auto, f"{kind}_MAPPING_NAMES", {}).items():
             for name in [names] if isinstance(names, str) else names:
