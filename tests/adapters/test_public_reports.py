@@ -333,3 +333,51 @@ def test_one_thread_or_many_give_the_same_bytes(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", script, count, str(tmp_path / f"out{count}"), *paths], check=True)
     files = [(tmp_path / f"out{count}" / "adapter_model.safetensors").read_bytes() for count in ("1", "3")]
     assert files[0] == files[1]
+
+
+def test_a_config_in_another_encoding(tmp_path: Path) -> None:
+    """LlamaFactory#7016: a Chinese Windows wrote GBK; a byte order mark."""
+    path = lora(tmp_path / "a", 0, {"q": (6, 5)}, base_model_name_or_path="模型")
+    config = json.loads((path / "adapter_config.json").read_text())
+    (path / "adapter_config.json").write_bytes(json.dumps(config, ensure_ascii=False).encode("gbk"))
+    with pytest.raises(AdapterError, match=r"adapter_config\.json.*utf-8"):
+        merge_folders([path], tmp_path / "out")
+    (path / "adapter_config.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(config).encode())
+    with pytest.raises(AdapterError, match=r"adapter_config\.json.*BOM"):
+        merge_folders([path], tmp_path / "out")
+
+
+def test_an_adapter_in_shards(tmp_path: Path) -> None:
+    """Large adapters are saved over several files with an index: merged as the one file is."""
+    path = lora(tmp_path / "a", 0, {"q": (6, 5), "k": (6, 5)})
+    merge_folders([path], tmp_path / "want", "ta")
+    tensors = load_file(path / "adapter_model.safetensors")
+    places = {name: f"adapter_model-0000{1 + ('.k.' in name)}-of-00002.safetensors" for name in tensors}
+    for file in set(places.values()):
+        save_file({n: t for n, t in tensors.items() if places[n] == file}, path / file)
+    (path / "adapter_model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    (path / "adapter_model.safetensors").unlink()
+    report = merge_folders([path], tmp_path / "out", "ta")
+    assert report.notes == []
+    files = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("want", "out")]
+    assert files[0] == files[1]
+
+
+def test_a_pointer_in_place_of_the_file(tmp_path: Path) -> None:
+    """kohya_ss#968: git without lfs."""
+    path = lora(tmp_path / "a", 0, {"q": (6, 5)})
+    (path / "adapter_model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
+    with pytest.raises(AdapterError, match=r"git-lfs pointer.*git lfs pull"):
+        merge_folders([path], tmp_path / "out")
+
+
+def test_a_base_model_in_four_bits(tmp_path: Path) -> None:
+    """trl#4973, litgpt#771: weights packed into one column say nothing of how wide a layer is."""
+    vera = folders.vera_tensors()
+    vera[f"{folders.PREFIX}k.vera_lambda_b"] = np.ones(3, np.float32)
+    path = folders.write(tmp_path / "a", vera, peft_type="VERA")
+    save_file({f"{name}.weight": np.zeros((10, 1), np.uint8) for name in "qk"}, tmp_path / "base.safetensors")
+    with pytest.raises(AdapterError, match=r"quantized|4-bit|packed"):
+        merge_folders([path], tmp_path / "out", base=tmp_path / "base.safetensors")
