@@ -22,10 +22,10 @@ def is_ours(path: Path) -> bool:
         return MARK.encode() in file.read(_LIMIT)
 
 
-def model_card(base_models: Sequence[str | None], record: Mapping[str, Any]) -> str:
+def model_card(base_models: Sequence[str | None], record: Mapping[str, Any], library: str = "peft") -> str:
     """The card: YAML front matter, what was merged and how, and what the merge said about it."""
     names = sorted({name for name in base_models if name and not name.startswith((".", "/", "~", "\\"))})
-    front: dict[str, Any] = {"library_name": "peft", "tags": ["lora", "merge", "coremerge"]}
+    front: dict[str, Any] = {"library_name": library, "tags": ["lora", "merge", "coremerge"]}
     if names:
         front = {"base_model": names[0] if len(names) == 1 else names, "base_model_relation": "adapter", **front}
     shown = {key: record[key] for key in ("method", "parameters", "space", "scale", "weights", "rank") if key in record}

@@ -9,9 +9,10 @@ from typing import Any
 from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.accepting import Accepting
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
-from coremerge_ref.adapters.forms import FORMS
+from coremerge_ref.adapters.forms import FORMS, SUFFIXES
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
@@ -25,6 +26,7 @@ from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import write_dense, write_factors
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space
+from coremerge_ref.errors import AdapterError
 
 DENSE = "delta_weights.safetensors"
 
@@ -108,6 +110,11 @@ def merge_folders(
     adapters = [Adapter(place) for place in places]
     kind = FORMS[adapters[0].reader.family]
     one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
+    if target.suffix in SUFFIXES and not one_file and not dense:
+        raise AdapterError(
+            f"{shown(target)}: expected the name of a folder, since {kind.title} is what these adapters are written "
+            f"back as, got one in {target.suffix}; choose another output"
+        )
     check = check_output_file if one_file else check_output
     there = check(target, force, [file for adapter in adapters for file in adapter.files])
     shapes = None if base is None else BaseShapes(base)
@@ -145,8 +152,8 @@ def merge_folders(
             written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
             made = records.record(adapters, how, outcome, notes, plan.renamings, digests, written)
             _write_json(folder / records.NAME, made)
-            bases = [adapter.config.base_model_name_or_path for adapter in adapters]
-            (folder / card.NAME).write_text(card.model_card(bases, made), encoding="utf-8")
+            bases = kind.hub_names([adapter.config.base_model_name_or_path for adapter in adapters])
+            (folder / card.NAME).write_text(card.model_card(bases, made, kind.library), encoding="utf-8")
     return MergeReport(
         output=str(target),
         written=not dry_run,

@@ -42,11 +42,10 @@ class Verification:
         return {"ok": self.ok, **asdict(self)}
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """coremerge.json of a merged folder. AdapterError if there is none, or it has no hashes of the output."""
-    path = folder / records.NAME
+def read_record(path: Path) -> dict[str, Any]:
+    """coremerge.json of a merge, at `path`. AdapterError if it is not there, or has no hashes of the output."""
     if not is_regular_file(path):
-        raise AdapterError(f"{shown(folder)}: expected {records.NAME} in it; is this a folder that coremerge wrote?")
+        raise AdapterError(f"{shown(path)}: expected the record of a merge; is this what coremerge merge wrote?")
     record = read_json(path)
     inputs, outputs = record.get("inputs"), record.get("outputs")
     told = isinstance(inputs, list) and all(

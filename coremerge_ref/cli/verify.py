@@ -18,7 +18,7 @@ _AGAIN = {
 
 
 def verify(
-    merged: Annotated[str, typer.Argument(metavar="MERGED", help="A folder that coremerge merge wrote.")],
+    merged: Annotated[str, typer.Argument(metavar="MERGED", help="A folder or file that coremerge merge wrote.")],
     root: Annotated[
         Path | None, typer.Option(help="Where the paths of the inputs begin. [here, or the folder beside MERGED]")
     ] = None,
@@ -35,13 +35,18 @@ def verify(
     """
     from coremerge_ref.adapters import merge_folders
     from coremerge_ref.adapters.files import folder_at
+    from coremerge_ref.adapters.record import NAME as RECORD
+    from coremerge_ref.adapters.replace_file import record_beside
     from coremerge_ref.adapters.verify import SAME, Verification, checked_files, compared, found_at, read_record
     from coremerge_ref.cli.merge import arguments
     from coremerge_ref.cli.settings import merged_settings
 
-    folder = folder_at(Path(merged))
-    record = read_record(folder)
-    settings = merged_settings(folder / "coremerge.json", {})
+    result = Path(merged)
+    one_file = result.is_file()
+    folder = result.parent if one_file else folder_at(result)
+    record_path = record_beside(result, RECORD) if one_file else folder / RECORD
+    record = read_record(record_path)
+    settings = merged_settings(record_path, {})
     outputs = checked_files(folder, record["outputs"])
     places = [found_at(each["path"], root, folder) for each in record["inputs"]]
     inputs: dict[str, str] = {}
@@ -52,9 +57,10 @@ def verify(
         pipeline, where, given = arguments(settings)
         with tempfile.TemporaryDirectory(prefix="coremerge-verify-") as temporary:
             with progress("merging again", shown=not json) as report:
-                target = Path(temporary) / "merged"
+                again_in = Path(temporary) if one_file else Path(temporary) / "merged"
+                target = again_in / result.name if one_file else again_in
                 merge_folders(places, target, pipeline, where, progress=report, **{**given, "dry_run": False})
-            again, ratio = compared(folder, target, record["outputs"])
+            again, ratio = compared(folder, again_in, record["outputs"])
     found = Verification(outputs, inputs, again, ratio)
     if json:
         emit(found.as_json())

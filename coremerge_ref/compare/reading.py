@@ -9,6 +9,7 @@ import numpy as np
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.merge import DENSE
 from coremerge_ref.adapters.modules import LINEAR, checked
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
@@ -29,12 +30,12 @@ def read(
 ) -> "tuple[Layers, dict[str, Target], list[str]]":
     """(updates of every layer, the merged update of those it has, notes), by layer path.
 
-    merged: a PEFT folder, a safetensors file of full-size updates named as the base model's weights, or a folder that
+    merged: an adapter, a safetensors file of full-size updates named as the base model's weights, or a folder that
     `coremerge merge --dense` wrote. AdapterError for anything that cannot be read, and where shapes do not fit.
     """
     adapters = [Adapter(path) for path in paths]
     place = Path(merged)
-    dense = place / DENSE if (place / DENSE).is_file() else place if place.is_file() else None
+    dense = place / DENSE if (place / DENSE).is_file() else place if place.is_file() and not is_adapter(place) else None
     result = None if dense is not None else Adapter(place)
     notes = resolve_widths([*adapters, *([result] if result else [])], None if base is None else BaseShapes(base))
     plan = planned(adapters, allow_missing=True)

@@ -5,6 +5,8 @@ readers is one class and one line in the table of adapters/forms. README's list,
 these tables.
 """
 
+from pathlib import Path
+
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.adalora import AdaLoraReader
 from coremerge_ref.adapters.formats.base import Reader
@@ -39,6 +41,12 @@ READERS: tuple[type[Reader], ...] = (
     MlxReader,
     GgufReader,
 )
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether some reader knows what lies at `path`."""
+    place = Place(path)
+    return any(reader.recognise(place) for reader in READERS)
 
 
 def open_reader(place: Place) -> Reader:

@@ -7,3 +7,4 @@ from coremerge_ref.adapters.forms.peft import PeftForm
 from coremerge_ref.adapters.forms.single_file import SingleFileForm
 
 FORMS: dict[str, type[Form]] = {"peft": PeftForm, "single file": SingleFileForm, "mlx": MlxForm, "gguf": GgufForm}
+SUFFIXES = {form.suffix for form in FORMS.values() if form.suffix}  # of outputs that are one file

@@ -18,12 +18,13 @@ Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its u
 class Form(ABC):
     """What a merge of `adapters`, planned as `plan` says, writes.
 
-    title: what it is, in the words of the table of what is written. weights: the name of the file of tensors in the
-    output folder. suffix: of an output that is one file, "" where only folders are written. one_rank: whether readers
-    know one rank for the whole file, so that factors are padded to it.
+    title: what it is, in the words of the table of what is written. library: its name on the hub. weights: the name of
+    the file of tensors in the output folder. suffix: of an output that is one file, "" where only folders are written.
+    one_rank: whether readers know one rank for the whole file, so that factors are padded to it.
     """
 
     title: ClassVar[str]
+    library: ClassVar[str] = "peft"
     weights: ClassVar[str]
     suffix: ClassVar[str] = ""
     one_rank: bool = False
@@ -32,6 +33,11 @@ class Form(ABC):
         self.adapters = adapters
         self.plan = plan
         self.layers = plan.layers
+
+    @staticmethod
+    def hub_names(bases: "Sequence[str | None]") -> "Sequence[str | None]":
+        """Those of the inputs' base models that the hub could know."""
+        return bases
 
     @abstractmethod
     def names(self) -> list[str]:

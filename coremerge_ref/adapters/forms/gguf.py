@@ -15,6 +15,7 @@ class GgufForm(Form):
     """alpha is the rank, one for all; names, architecture and what else all inputs share are kept; F16 or F32."""
 
     title = "a GGUF file, or a folder with it"
+    library = "gguf"
     weights = "adapter.gguf"
     suffix = ".gguf"
     one_rank = True

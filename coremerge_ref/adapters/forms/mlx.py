@@ -14,6 +14,7 @@ class MlxForm(Form):
     """One rank for the whole file, since mlx-lm makes all layers of one; scale 1."""
 
     title = "an MLX folder"
+    library = "mlx"
     weights = MLX_WEIGHTS
     one_rank = True
 

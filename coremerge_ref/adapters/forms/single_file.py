@@ -26,6 +26,7 @@ class SingleFileForm(Form):
     """
 
     title = "a file in the spelling of the first input, or a folder with it"
+    library = "diffusers"
     weights = DIFFUSERS_WEIGHTS
     suffix = ".safetensors"
 
@@ -43,6 +44,11 @@ class SingleFileForm(Form):
             for layer in self.layers
             for end, axis in zip(self.spelling(layer.name), (0, 1), strict=True)
         }
+
+    @staticmethod
+    def hub_names(bases: "Sequence[str | None]") -> "Sequence[str | None]":
+        """Only diffusers' files name a model of the hub; kohya's ss_base_model_version is no such name."""
+        return [base for base in bases if base and "/" in base]
 
     def _first(self, layer: "Layer") -> tuple[SingleFileReader, str]:
         """The reader of the first adapter that has the module, and its name there."""

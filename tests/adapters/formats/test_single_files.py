@@ -316,3 +316,43 @@ def test_what_any_form_writes_may_be_replaced_by_a_later_merge() -> None:
     from coremerge_ref.adapters.forms import FORMS
 
     assert {form.weights for form in FORMS.values()} <= WRITTEN
+
+
+def test_compare_and_verify_take_the_files_that_merge_wrote(tmp_path: Path, capsys: Any) -> None:
+    from coremerge_ref.cli import build
+    from coremerge_ref.compare.reading import read
+
+    for t, r in enumerate((4, 3)):
+        tensors = pair(SPELLINGS[0], "lora_unet_a", t, r, 12, 16) | {"lora_unet_a.alpha": np.array(2, np.float32)}
+        save_file(tensors, tmp_path / f"{t}.safetensors", {"ss_base_model_version": "sd_v1"})
+    paths = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
+    merge_folders(paths, tmp_path / "m.safetensors", "tsv")
+    updates, targets, _ = read(paths, tmp_path / "m.safetensors")
+    assert updates.keys() == targets.keys() == {"lora_unet_a"}
+    for name in ("m.safetensors", "folder"):
+        if name == "folder":
+            merge_folders(paths, tmp_path / name, "tsv")
+        build()(["verify", str(tmp_path / name)], standalone_mode=False)
+        assert "bit for bit" in capsys.readouterr().out
+    card = (tmp_path / "folder" / "README.md").read_text()
+    assert "library_name: diffusers" in card
+    assert "base_model" not in card.partition("---\n<!--")[0]
+
+
+def test_a_file_name_for_what_is_a_folder(tmp_path: Path) -> None:
+    from adapter_folders import write
+
+    with pytest.raises(AdapterError, match="name of a folder"):
+        merge_folders([write(tmp_path / "p")], tmp_path / "out.safetensors")
+    save_file(pair(SPELLINGS[0], "a", 0, 2), tmp_path / "x.safetensors")
+    with pytest.raises(AdapterError, match="name of a folder"):
+        merge_folders([tmp_path / "x.safetensors"], tmp_path / "out.gguf")
+
+
+def test_one_file_may_mix_spellings(tmp_path: Path) -> None:
+    tensors = {}
+    for t, spelling in enumerate(SPELLINGS):
+        tensors |= pair(spelling, f"m{t}.x", 2 * t, 2)
+    save_file(tensors, tmp_path / "x.safetensors")
+    merge_folders([tmp_path / "x.safetensors"], tmp_path / "out.safetensors", "ta")
+    check_sum([tmp_path / "x.safetensors"], tmp_path / "out.safetensors")
