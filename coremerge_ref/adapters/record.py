@@ -1,7 +1,6 @@
 """coremerge.json: how an output was merged, for whoever finds it later."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
@@ -42,9 +41,8 @@ class Hashes:
 
 
 def _called(path: Path, adapter: Adapter) -> str:
-    """The file's name; with the way to it where it is not beside the adapter's first file."""
-    first = adapter.files[0].parent
-    return path.name if path.parent == first else os.path.relpath(path, first)
+    """The file's name; of TRAINED@INITIAL, with an @ before those of INITIAL."""
+    return path.name if path.parent == adapter.files[0].parent else f"@{path.name}"
 
 
 def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:

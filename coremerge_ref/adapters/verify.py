@@ -11,6 +11,7 @@ import numpy as np
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.files import is_regular_file, read_json, shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
@@ -89,7 +90,18 @@ def found_at(path: str, root: Path | None, merged: Path) -> Path:
     """
     if root is not None:
         return root / path
-    return Path(path) if os.path.exists(path) else merged.parent / path
+    trained, _, initial = path.rpartition("@")
+    there = os.path.exists(path) or (os.path.isdir(trained) and os.path.isdir(initial))
+    return Path(path) if there else merged.parent / path
+
+
+def checked_input(place: Path, hashes: Mapping[str, str]) -> dict[str, str]:
+    """For each file of an input whether it is as recorded; of TRAINED@INITIAL, those of INITIAL begin with an @."""
+    trained, mark, initial = str(place).rpartition("@")
+    if not mark or place.exists():
+        return checked_files(place.parent if place.is_file() else place, hashes)
+    parts = {name: (Path(initial if name[0] == "@" else trained), name.removeprefix("@")) for name in hashes}
+    return {str(folder / file): _checked(folder / file, hashes[name]) for name, (folder, file) in parts.items()}
 
 
 def compared(folder: Path, again: Path, names: Mapping[str, str]) -> tuple[str, float]:
@@ -105,8 +117,9 @@ def compared(folder: Path, again: Path, names: Mapping[str, str]) -> tuple[str, 
 
 def _matrices(folder: Path, names: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     """{layer: (update or matrix, dtype)}; full-size files tensor by tensor."""
-    if "adapter_config.json" in names:
-        adapter = Adapter(folder)
+    place = folder if "adapter_config.json" in names else folder / next(iter(names))
+    if is_adapter(place):
+        adapter = Adapter(place)
         loaded = adapter.load(adapter.modules)
         return {module.path: (loaded[name], module.dtype) for name, module in adapter.modules.items()}
     file = TensorFile(folder / next(iter(names)))

@@ -37,7 +37,15 @@ def verify(
     from coremerge_ref.adapters.files import folder_at
     from coremerge_ref.adapters.record import NAME as RECORD
     from coremerge_ref.adapters.replace_file import record_beside
-    from coremerge_ref.adapters.verify import SAME, Verification, checked_files, compared, found_at, read_record
+    from coremerge_ref.adapters.verify import (
+        SAME,
+        Verification,
+        checked_files,
+        checked_input,
+        compared,
+        found_at,
+        read_record,
+    )
     from coremerge_ref.cli.merge import arguments
     from coremerge_ref.cli.settings import merged_settings
 
@@ -51,7 +59,7 @@ def verify(
     places = [found_at(each["path"], root, folder) for each in record["inputs"]]
     inputs: dict[str, str] = {}
     for place, each in zip(places, record["inputs"], strict=True):
-        inputs |= checked_files(place.parent if place.is_file() else place, each["sha256"])
+        inputs |= checked_input(place, each["sha256"])
     again, ratio = None, None
     if set(inputs.values()) == {SAME}:
         pipeline, where, given = arguments(settings)

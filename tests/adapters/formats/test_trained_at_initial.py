@@ -70,3 +70,16 @@ def test_a_folder_whose_name_has_an_at_is_a_folder(tmp_path: Path) -> None:
     saved(True, tmp_path)
     (tmp_path / "trained").rename(tmp_path / "a@b")
     assert merge_folders([tmp_path / "a@b"], tmp_path / "out", "ta").layers == 3
+
+
+def test_a_merge_of_it_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from coremerge_ref.cli import build
+
+    saved("pissa", tmp_path)
+    merge_folders([f"{tmp_path / 'trained'}@{tmp_path / 'initial'}"], tmp_path / "out", "ta")
+    build()(["verify", str(tmp_path / "out")], standalone_mode=False)
+    assert "bit for bit" in capsys.readouterr().out
+    config = tmp_path / "initial" / "adapter_config.json"
+    config.write_text(config.read_text() + " ")
+    assert build()(["verify", str(tmp_path / "out")], standalone_mode=False) == 1
+    assert "initial/adapter_config.json" in capsys.readouterr().err
