@@ -98,7 +98,7 @@ def write_other() -> None:
         ("", "JSON"),
         ("{}", "hashes"),
         ('{"inputs": 3, "outputs": {"a": "b"}}', "hashes"),
-        ('{"inputs": [{"path": "a", "sha256": {"../x": "b"}}], "outputs": {"a": "b"}}', "hashes"),
+        ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"../a": "b"}}', "hashes"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"/etc/passwd": "b"}}', "hashes"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"x": "b"}}', "recipe"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"x": "b"}, "recipe": {"rank": "x"}}', "rank"),
@@ -179,3 +179,35 @@ def test_local_paths_are_no_base_model_of_a_card(base: str, run: Run, write: Wri
     path = write(tmp_path / "a", 0, base_model_name_or_path=base)
     assert run("merge", path, "-o", tmp_path / "out").exit_code == 0
     assert "base_model" not in front_matter(tmp_path / "out" / CARD)
+
+
+def test_single_files_are_verified(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i in range(2):
+        rng = np.random.default_rng(i)
+        tensors = {
+            f"lora_unet_{name}.{factor}.weight": rng.standard_normal(shape).astype(np.float32)
+            for name in "ab"
+            for factor, shape in (("lora_down", (2 + i, 5)), ("lora_up", (6, 2 + i)))
+        }
+        save_file(tensors, f"{i}.safetensors")
+    assert run("merge", "0.safetensors", "1.safetensors", "-o", "out.safetensors").exit_code == 0
+    assert "bit for bit" in run("verify", "out.safetensors").stdout
+    assert run("merge", "--config", "out.coremerge.json", "-o", "two.safetensors").exit_code == 0
+    assert Path("two.safetensors").read_bytes() == Path("out.safetensors").read_bytes()
+    Path("out.safetensors").write_bytes(Path("0.safetensors").read_bytes())
+    assert run("verify", "out.safetensors").exit_code == 1
+
+
+def test_trained_at_initial_is_verified(
+    run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "trained", 0, init_lora_weights="pissa")
+    write(tmp_path / "initial", 1)
+    assert run("merge", "trained@initial", "-o", "out", "--method", "ta").exit_code == 0
+    result = run("verify", "out")
+    assert "bit for bit" in result.stdout, result.output
+    config = Path("initial") / CONFIG
+    config.write_text(config.read_text() + " ")
+    assert run("verify", "out").exit_code == 1
