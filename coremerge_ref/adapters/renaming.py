@@ -155,12 +155,14 @@ def _best(groups: Sequence[Group]) -> tuple[int, str, Rename] | None:
 
     Where two ways fit as many modules and disagree on their names, none is taken.
     """
+    stems = [_stems(modules) for _, modules in groups]
     ways = [
         (score, -order, i, how, rename)
         for i, (_, mine) in enumerate(groups)
+        for order, words, variant, moved in _variants(stems[i])
         for j, (_, theirs) in enumerate(groups)
         if i != j
-        for order, how, rename in _ways(mine, theirs)
+        for order, how, rename in _led(order, words, variant, moved, stems[j])
         if (score := _fit(mine, theirs, rename))
     ]
     if not ways:
@@ -187,30 +189,48 @@ def _alike(a: Module, b: Module) -> bool:
     return (a.kind, a.kernel, a.shape) == (b.kind, b.kernel, b.shape)
 
 
-def _ways(mine: Modules, theirs: Modules) -> Iterator[tuple[int, str, Rename]]:
-    """Renamings worth trying, (order, in words, function), those that change least first."""
-    samples = _stems(mine)
-    for order, before, words in ((1, _same, ""), (2, _unwrapped, "without what wrappers put into names, ")):
-        for prefix in _prefixes([before(path) for path in samples], theirs):
-            yield order, f"{words}with the prefix {prefix!r}", partial(_prefixed, before, prefix)
-        for table in tables():
-            there = [table.rename(before(path)) for path in samples]
-            if not theirs.keys().isdisjoint(there):
-                yield order + 2, f"{words}as transformers renames {table.name}", partial(_tabled, before, table, "")
-            elif there != samples:
-                for prefix in _prefixes(there, theirs):
-                    how = f"{words}as transformers renames {table.name}, with the prefix {prefix!r}"
-                    yield order + 4, how, partial(_tabled, before, table, prefix)
+def _variants(stems: Mapping[str, str]) -> Iterator[tuple[int, str, Rename, list[str]]]:
+    """(order, in words, rename, the renamed `stems`) of renamings worth trying, those that change least first.
+
+    Of those that do the same to the stems, the first; the tables of transformers have few that do anything.
+    """
+    seen = set()
+    for table in (None, *tables()):
+        for order, before, words in ((1, _same, ""), (2, _unwrapped, "without what wrappers put into names")):
+            rename = partial(_tabled, before, table) if table else before
+            moved = [rename(path) for path in stems.values()]
+            if tuple(moved) not in seen:
+                seen.add(tuple(moved))
+                how = [words] * bool(words) + ([f"as transformers renames {table.name}"] if table else [])
+                yield order + 2 * bool(table), ", ".join(how), rename, moved
 
 
-def _prefixes(paths: Sequence[str], theirs: Modules) -> set[str]:
-    """What stands before one of `paths` in theirs."""
-    return {their[: -len(path)] for path in paths for their in theirs if their.endswith(f".{path}")}
+def _led(
+    order: int, words: str, rename: Rename, moved: Sequence[str], theirs: Mapping[str, str]
+) -> Iterator[tuple[int, str, Rename]]:
+    """(order, in words, rename) of the renaming itself, if it meets their stems, and of each prefix that makes it."""
+    if words and any(_numberless(path) in theirs for path in moved):
+        yield order, words, rename
+    for prefix in sorted({prefix for path in moved for prefix in _prefixes(path, theirs)}):
+        how = ", ".join(filter(None, (words, f"with the prefix {prefix!r}")))
+        yield order + 2 * ("transformers" in words), how, partial(_prefixed, rename, prefix)
 
 
-def _stems(modules: Modules) -> list[str]:
-    """One path for all that differ in numbers alone."""
-    return list({re.sub(r"\d+", "0", path): path for path in modules}.values())
+def _prefixes(path: str, theirs: Mapping[str, str]) -> Iterator[str]:
+    """What stands before `path` in their stems."""
+    tail, parts = f".{_numberless(path)}", path.count(".") + 1
+    for stem, example in theirs.items():
+        if stem.endswith(tail):
+            yield ".".join(example.split(".")[:-parts]) + "."
+
+
+def _stems(modules: Modules) -> dict[str, str]:
+    """{path without its numbers: one path that it is}."""
+    return {_numberless(path): path for path in modules}
+
+
+def _numberless(path: str) -> str:
+    return re.sub(r"\d+", "0", path)
 
 
 def _same(path: str) -> str:
@@ -229,5 +249,5 @@ def _prefixed(before: Rename, prefix: str, path: str) -> str:
     return prefix + before(path)
 
 
-def _tabled(before: Rename, table: Table, prefix: str, path: str) -> str:
-    return prefix + table.rename(before(path))
+def _tabled(before: Rename, table: Table, path: str) -> str:
+    return table.rename(before(path))

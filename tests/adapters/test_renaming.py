@@ -12,7 +12,9 @@ import torch
 import vlm
 
 from coremerge_ref.adapters import load, merge_folders
-from coremerge_ref.adapters.conversions import tables
+from coremerge_ref.adapters.conversions import Table, tables
+from coremerge_ref.adapters.modules import Module
+from coremerge_ref.adapters.renaming import aligned
 from coremerge_ref.errors import AdapterError, ParameterError
 
 PATHS = [f"model.layers.{i}.self_attn.{name}" for i in range(12) for name in ("q_proj", "v_proj")]
@@ -193,3 +195,24 @@ def test_a_table_renames_as_its_models_were(name: str, old: str, new: str) -> No
     steps = renaming_tables.steps(class_name, name)
     owner = next(key for key, value in content.items() if value == steps)
     assert next(table for table in tables() if table.name == owner).rename(old) == new
+
+
+def test_what_is_tried_does_not_grow_with_the_number_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    for count in (2, 200):
+        modules = [
+            {f"{top}.{i}.q": Module(f"{top}.{i}.q", "linear", (6, 5), 2, 1.0, "float32") for i in range(count)}
+            for top in ("encoder.blocks", "decoder.h")
+        ]
+        calls = 0
+
+        def counted(self: Table, path: str, rename: Any = Table.rename) -> str:
+            nonlocal calls
+            calls += 1
+            return str(rename(self, path))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Table, "rename", counted)
+            assert aligned(modules) == [None, None]
+        tried.append(calls)
+    assert tried[0] == tried[1]
