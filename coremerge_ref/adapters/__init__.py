@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from coremerge_ref.adapters.convert import ConvertReport, convert_adapter
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
@@ -11,14 +12,23 @@ from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.core.updates import LowRankUpdate
 
-__all__ = ["Adapter", "MergeReport", "PerModule", "add_merged_adapter", "load", "merge_folders"]
+__all__ = [
+    "Adapter",
+    "ConvertReport",
+    "MergeReport",
+    "PerModule",
+    "add_merged_adapter",
+    "convert_adapter",
+    "load",
+    "merge_folders",
+]
 
 
 def load(path: str | Path, base: str | Path | None = None) -> dict[str, LowRankUpdate]:
     """{layer: update} of the adapter at `path`, as NumPy arrays in the dtypes of its file; layers by module path.
 
-    base: the base model's safetensors, for VeRA adapters of layers of several sizes. AdapterError for anything that
-    cannot be read or is no low-rank product.
+    base: the base model's safetensors, for adapters that do not hold the sizes of their modules (VeRA, MiSS).
+    AdapterError for anything that cannot be read or is no low-rank product.
     """
     adapter = Adapter(path)
     resolve_widths([adapter], None if base is None else BaseShapes(base))

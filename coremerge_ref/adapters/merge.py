@@ -58,13 +58,15 @@ def merge_folders(
     tell: Callable[[str], None] | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> MergeReport:
-    """Merge PEFT adapter folders into one PEFT LoRA folder, a batch of layers at a time.
+    """Merge adapters into one that is written as they are, a batch of layers at a time.
 
     Parameters
     ----------
-    paths : adapter folders; one alone gives itself back. Modules that only some adapters have are merged among those,
+    paths : adapter folders or files of any kind in the table of readers (docs/formats.md); TRAINED@INITIAL for PiSSA
+        and its like; one alone gives itself back. Modules that only some adapters have are merged among those,
         and a note says so.
-    output : folder to write: adapter_config.json and adapter_model.safetensors, which PEFT and transformers load where
+    output : folder to write, or a file for inputs that are single files (.safetensors) or GGUF (.gguf). For PEFT
+        adapters adapter_config.json and adapter_model.safetensors, which PEFT and transformers load where
         they load the inputs; coremerge.json, the record of how it was merged; README.md, a model card, unless one is
         there that coremerge did not write. It appears whole or not at all.
     method, space, weights, scale : as in merge. PEFT then computes W0 + scale · ΔW. A weight of 0 is not leaving an

@@ -45,7 +45,7 @@ def build() -> typer.Typer:
         \b
         coremerge demo                                        see it work on adapters that ship with it
         coremerge inspect ADAPTER                             what is in an adapter
-        coremerge merge ADAPTER ADAPTER -o OUT --method tsv   merge PEFT adapter folders
+        coremerge merge ADAPTER ADAPTER -o OUT --method tsv   merge adapter folders or files
 
         Each command explains itself: coremerge merge --help
         """

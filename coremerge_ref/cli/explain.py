@@ -8,7 +8,7 @@ from coremerge_ref.cli.reporting import emit, note, progress
 
 
 def explain(
-    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="PEFT adapter folders.")],
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")],
     method: Annotated[str, typer.Option(help="Stages joined by +, as in merge.")] = "tsv",
     space: Annotated[str, typer.Option(help="core, knots or full.")] = "core",
     basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,

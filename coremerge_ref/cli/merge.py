@@ -27,7 +27,9 @@ def _methods(wanted: bool) -> None:
 
 
 def merge(
-    adapters: Annotated[list[str] | None, typer.Argument(metavar="ADAPTERS...", help="PEFT adapter folders.")] = None,
+    adapters: Annotated[
+        list[str] | None, typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")
+    ] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
     method: Annotated[str | None, typer.Option(help="Stages joined by +: transforms, one merge, posts. [tsv]")] = None,
     space: Annotated[str | None, typer.Option(help="core, knots or full. [core]")] = None,

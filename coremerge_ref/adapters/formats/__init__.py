@@ -19,6 +19,7 @@ from coremerge_ref.adapters.formats.lokr import LokrReader
 from coremerge_ref.adapters.formats.lora import LoraReader
 from coremerge_ref.adapters.formats.miss import MissReader
 from coremerge_ref.adapters.formats.mlx import MlxReader
+from coremerge_ref.adapters.formats.nothing import why_nothing
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.refused import why_refused
 from coremerge_ref.adapters.formats.single_file import SingleFileReader
@@ -56,4 +57,4 @@ def open_reader(place: Place) -> Reader:
             return reader(place)
     if place.fields is not None:
         raise AdapterError(f"{shown(place.path / CONFIG)}: {why_refused(place.peft_type)}")
-    raise AdapterError(place.nothing())
+    raise AdapterError(why_nothing(place))

@@ -1,70 +1,22 @@
 """GGUF adapters of llama.cpp; read with the gguf package (extra `gguf`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import reason, shown
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import Reader
+from coremerge_ref.adapters.formats.gguf_file import GgufFile
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.modules import EMBEDDING, LINEAR, Module, checked, widest
 from coremerge_ref.adapters.names import by_role
-from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
 
 SUFFIXES = {"A": ".lora_a", "B": ".lora_b"}
 EMBEDDED = "token_embd.weight"
-_CODES = {"F32": "F32", "F16": "F16", "BF16": "F32", "Q8_0": "F32"}  # what each is read as, exactly
-
-
-class GgufFile:
-    """A GGUF file with the verbs of TensorFile."""
-
-    def __init__(self, path: Path) -> None:
-        """Reads all but the tensors. AdapterError if it is damaged, or the gguf package is not there."""
-        try:
-            import gguf
-        except ImportError as error:
-            raise AdapterError(f"{shown(path)}: a GGUF file; pip install 'coremerge_ref[gguf]' to read it") from error
-        self.path = path
-        try:
-            self._reader: Any = gguf.GGUFReader(path)
-            self._tensors = {str(tensor.name): tensor for tensor in self._reader.tensors}
-            self.values: dict[str, Any] = {
-                name: field.contents() for name, field in self._reader.fields.items() if not name.startswith("GGUF.")
-            }
-            self.entries = {
-                name: Entry(_CODES.get(tensor.tensor_type.name, tensor.tensor_type.name), _shape(tensor))
-                for name, tensor in self._tensors.items()
-            }
-        except Exception as error:  # the package checks little and fails in every way on a damaged file
-            raise AdapterError(f"{shown(path)}: damaged GGUF file: {reason(error)}; download it again") from error
-
-    def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Those tensors; F32 and F16 as they are, BF16 and Q8_0 as float32. AdapterError for NaN and Inf."""
-        from gguf.quants import dequantize
-
-        arrays = {}
-        for name in names:
-            tensor = self._tensors[name]
-            try:
-                plain = tensor.tensor_type.name in ("F32", "F16")
-                data = np.array(tensor.data) if plain else dequantize(tensor.data, tensor.tensor_type)
-                arrays[name] = data.reshape(_shape(tensor))
-            except (ValueError, TypeError, IndexError, OSError, NotImplementedError) as error:
-                raise AdapterError(
-                    f"{shown(self.path)}: tensor {shown(name)}: cannot be read: {reason(error)}; download it again"
-                ) from error
-            if not np.all(np.isfinite(arrays[name])):
-                raise AdapterError(
-                    f"{shown(self.path)}: tensor {shown(name)}: expected finite numbers, got NaN or Inf; "
-                    "the training run diverged or the file is damaged"
-                )
-        return arrays
 
 
 class GgufReader(Reader):
@@ -157,8 +109,3 @@ class GgufReader(Reader):
     def files(self) -> tuple[Path, ...]:
         """The one file."""
         return (self.gguf.path,)
-
-
-def _shape(tensor: Any) -> tuple[int, ...]:
-    """In NumPy's order: ggml's has the fastest axis first."""
-    return tuple(int(size) for size in reversed(tensor.shape))

@@ -84,35 +84,6 @@ class Place:
         files = sorted(path for path in self.path.glob(f"*.{suffix}") if is_regular_file(path))
         return files[0] if len(files) == 1 else None
 
-    def nothing(self) -> str:
-        """Why no reader knows what lies here, and what to do."""
-        if is_regular_file(self.path):
-            if self.path.name == CONFIG:
-                return f"{shown(self.path)}: expected an adapter, got its config alone; give the folder that holds it"
-            if self.path.suffix.lower() in PICKLES:
-                return pickled(self.path)
-            some = next(iter(self.single.entries), "nothing") if self.single else "nothing"
-            return (
-                f"{shown(self.path)}: expected factors of a LoRA, such as 'x.lora_down.weight' or 'x.lora_A.weight', "
-                f"got {shown(some)}; is this an adapter?"
-            )
-        below = sorted(child.parent.name for child in self.path.glob(f"*/{CONFIG}"))[:5]
-        if below:
-            return (
-                f"{shown(self.path)}: expected one adapter, got a folder of adapters: give one of those in it, "
-                f"such as {', '.join(shown(name) for name in below)}"
-            )
-        several = sorted(path.name for path in self.path.glob("*.safetensors"))[:5]
-        if len(several) > 1:
-            return (
-                f"{shown(self.path)}: expected one adapter, got several files: give one of those in it, "
-                f"such as {', '.join(shown(name) for name in several)}"
-            )
-        pickles = sorted(path for path in self.path.iterdir() if path.suffix.lower() in PICKLES)
-        if pickles:
-            return pickled(pickles[0])
-        return f"{shown(self.path)}: expected {CONFIG} or one .safetensors or .gguf file in it; is this an adapter?"
-
     @property
     def peft_type(self) -> Any:
         """What the config says, None where it says nothing."""

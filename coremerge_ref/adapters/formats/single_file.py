@@ -3,7 +3,6 @@
 No table of architectures is needed: names are opaque, and all inputs of a merge use one scheme.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,20 +12,20 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import parse_json, reason, shown
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.hadamard import hadamard_module, hadamard_product
 from coremerge_ref.adapters.formats.kronecker import kronecker_module, kronecker_product
-from coremerge_ref.adapters.formats.lora import LoraConfig, LoraReader
+from coremerge_ref.adapters.formats.lora import LoraConfig
+from coremerge_ref.adapters.formats.peft_metadata import PEFT_METADATA, read_peft_metadata
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.formats.spellings import Found, group, is_update
 from coremerge_ref.adapters.modules import Module, as_matrix, checked, factor_module, floating, widest
-from coremerge_ref.adapters.patterns import exact_pattern, scaling
+from coremerge_ref.adapters.patterns import scaling
 from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
 
-PEFT_METADATA = "lora_adapter_metadata"  # diffusers' header field: LoraConfig's fields as "component.field"
 _ADVICE = "merge it into its checkpoint and extract a LoCon from the difference"
 
 
@@ -98,20 +97,7 @@ class SingleFileReader(Reader):
             raise AdapterError(
                 f"expected alphas or {PEFT_METADATA}, got both, which diffusers refuses; remove the metadata"
             )
-        try:
-            fields = parse_json(text)
-        except (ValueError, RecursionError) as error:
-            raise AdapterError(f"{PEFT_METADATA}: expected JSON: {reason(error)}; save the adapter again") from error
-        if not isinstance(fields, dict):
-            raise AdapterError(f"{PEFT_METADATA}: expected a JSON object; save the adapter again")
-        components: dict[str, dict[str, Any]] = {}
-        for key, value in fields.items():
-            component, _, field = key.partition(".")
-            components.setdefault(component, {})[field] = value
-        return {
-            component: LoraConfig.checked(Path(f"{PEFT_METADATA} of {component}"), values, LoraReader.harmless)
-            for component, values in components.items()
-        }
+        return read_peft_metadata(text)
 
     def _module(
         self, name: str, found: Found, entries: Mapping[str, Entry], configs: Mapping[str, LoraConfig]
@@ -203,19 +189,3 @@ def _base_of(metadata: Mapping[str, str], configs: Mapping[str, LoraConfig]) -> 
             return metadata[key]
     named = [config.base_model_name_or_path for config in configs.values() if config.base_model_name_or_path]
     return named[0] if named else None
-
-
-def peft_metadata(ranks: Mapping[str, int]) -> str:
-    """lora_adapter_metadata of a file whose factors are the update: alpha = r; ranks by module name."""
-    fields: dict[str, Any] = {}
-    components: dict[str, dict[str, int]] = {}
-    for name, rank in ranks.items():
-        component, _, path = name.partition(".")
-        components.setdefault(component, {})[path] = rank
-    for component, paths in components.items():
-        r = max(paths.values())
-        fields |= {f"{component}.peft_type": "LORA", f"{component}.r": r, f"{component}.lora_alpha": r}
-        pattern = {exact_pattern(path): rank for path, rank in paths.items() if rank != r}
-        fields |= {f"{component}.rank_pattern": pattern, f"{component}.alpha_pattern": pattern}
-        fields |= {f"{component}.target_modules": sorted(paths)}
-    return json.dumps(fields, sort_keys=True)

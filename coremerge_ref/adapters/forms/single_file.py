@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coremerge_ref.adapters.formats.peft_metadata import PEFT_METADATA, peft_metadata
 from coremerge_ref.adapters.formats.place import DIFFUSERS_WEIGHTS
-from coremerge_ref.adapters.formats.single_file import PEFT_METADATA, SingleFileReader, peft_metadata
+from coremerge_ref.adapters.formats.single_file import SingleFileReader
 from coremerge_ref.adapters.formats.spellings import KOHYA, Spelling
 from coremerge_ref.adapters.forms.base import Form, Merged
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from coremerge_ref.adapters.formats.peft_metadata import PEFT_METADATA
 from coremerge_ref.adapters.formats.place import DIFFUSERS_WEIGHTS
-from coremerge_ref.adapters.formats.single_file import PEFT_METADATA
 from coremerge_ref.adapters.formats.spellings import KOHYA
 from coremerge_ref.adapters.forms.target import Group, Target, alpha_of, most_common, rank_of, unflattened
 from coremerge_ref.adapters.modules import Module

@@ -1,6 +1,7 @@
 """MLX folders and GGUF adapters: orientation, scale, experts, and what is written, by hand and with gguf and mlx-lm."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,12 @@ def test_a_header_without_metadata_as_mlx_writes_it(tmp_path: Path) -> None:
     text = json.dumps(header).encode()
     (folder / "adapters.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     assert len(Adapter(folder).modules) == 4
+
+
+def test_without_the_gguf_package_the_message_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = gguf_file(tmp_path / "x.gguf", gguf_tensors(0, 2))
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(AdapterError, match=r"pip install 'coremerge_ref\[gguf\]'"):
+        Adapter(path)
