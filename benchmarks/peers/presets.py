@@ -21,7 +21,7 @@ CLOSE = 1e-6
 
 def is_preset(case: Case, answer: np.ndarray, dialect: str) -> bool:
     """Whether `answer` (…, m, n) is the dialect's preset on the case, to rounding."""
-    options = OPTIONS[dialect]
+    options = OPTIONS.get(dialect, {})
     parameters: dict[str, dict[str, Any]] = {
         stage: {name: value for name, value in given.items() if name in options.get(stage, ())}
         for stage, given in case.params.items()

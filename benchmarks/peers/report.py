@@ -1,22 +1,24 @@
 """docs/peers.md: what each implementation passes and fails, with the kit's diagnosis."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from benchmarks.peers.presets import is_preset
 from coremerge_ref.conformance import Case, Report
+from coremerge_ref.conformance.answers import host
 
 HEAD = """# Other implementations under the conformance kit
 
-Made by `python -m benchmarks.peers`, which runs the installed packages themselves; do not edit. Needs
-`pip install 'coremerge_ref[peers]'`. Every case is asked in float64. A package is asked for what it has: cases of
-methods and spaces that it lacks are *unsupported*. Where it has no option for a choice that a case names (how many
-entries TIES keeps, what a zero sum elects), it answers its own way and the kit judges that: such a failure is a
-difference of definition, and the last table says in how many of the failing cases `coremerge_ref.preset` of that
-dialect gives the same matrix. What is a defect rather than a difference is in [defects.md](defects.md).
+Made by `python -m benchmarks.peers`, which runs the installed packages themselves, and this one on its array
+libraries; do not edit. Needs `pip install 'coremerge_ref[peers]'`. Every case is asked in float64. A package is asked
+for what it has: cases of methods and spaces that it lacks are *unsupported*. Where it has no option for a choice that
+a case names (how many entries TIES keeps, what a zero sum elects), it answers its own way and the kit judges that: such
+a failure is a difference of definition, and the last table of each says in how many of the failing cases
+`coremerge_ref.preset` of that dialect gives the same matrix. What is a defect rather than a difference is in
+[defects.md](defects.md).
 
 *ambiguous*: the answer is not determined, and what is determined of it holds.
 """
@@ -33,8 +35,19 @@ class Recorded:
     def __call__(self, case: Case) -> np.ndarray:
         """The implementation's answer."""
         answer = self.function(case)
-        self.answers[case.name] = answer.copy()
+        self.answers[case.name] = host(answer).copy()
         return answer
+
+
+def scoreboard(scores: Sequence[tuple[str, Report]]) -> str:
+    """One line for each implementation, the most frequent causes of its failures last."""
+    lines = ["## Scoreboard", "", "| implementation | " + " | ".join(VERDICTS) + " | most failures |"]
+    lines.append("|---|" + "---:|" * len(VERDICTS) + "---|")
+    for title, report in scores:
+        causes = ", ".join(f"{_cell(cause)} ({count})" for cause, count in list(report.diagnoses().items())[:2])
+        counts = " | ".join(str(report.counts.get(verdict, 0)) for verdict in VERDICTS)
+        lines.append(f"| {title} | {counts} | {causes} |")
+    return "\n".join(lines) + "\n"
 
 
 def section(title: str, what: str, report: Report, answers: dict[str, np.ndarray], dialect: str) -> str:

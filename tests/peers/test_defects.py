@@ -167,3 +167,45 @@ def test_fusionbench_ties_cannot_keep_all():
     ties = fusionbench("ties_merging.ties_merging_utils")
     with pytest.raises(RuntimeError, match="kthvalue"):
         ties.ties_merging(torch.ones(2, 10), reset_thresh=100, merge_func="mean")
+
+
+def test_peft_convert_to_lora_drops_doras_magnitudes(peft):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 5, bias=False)).double()
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(r=2, lora_alpha=2, target_modules=["0"], use_dora=True))
+    layer = wrapped.base_model.model[0]
+    with torch.no_grad():
+        layer.lora_B["default"].weight.normal_()
+        layer.lora_magnitude_vector["default"].weight.mul_(1.5)
+        identity = torch.eye(6, dtype=torch.float64)
+        added = (wrapped(identity) - layer.base_layer(identity)).T.numpy()
+        product = layer.get_delta_weight("default").numpy()
+    with pytest.warns(UserWarning, match="already a LoRA"):
+        config, tensors = peft.convert_to_lora(wrapped, 2, progressbar=False)
+    B, A = (
+        next(x.double().numpy() for name, x in tensors.items() if letter in name) for letter in ("lora_B", "lora_A")
+    )
+    converted = config.lora_alpha / config.r * (B @ A)
+    assert not config.use_dora
+    assert error(converted, product) < 1e-5
+    assert error(converted, added) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["loha.LohaModule", "lokr.LokrModule"])
+def test_lycoris_get_diff_weight_applies_the_scale_twice(kind):
+    installed("lycoris", "lycoris-lora", "4.1.3")
+    module, name = kind.split(".")
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(36, 36, bias=False).double()
+    made = getattr(pytest.importorskip(f"lycoris.modules.{module}"), name)("m", layer, 1.0, 2, 1.0).double()  # α/r = ½
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_()
+        identity = torch.eye(36, dtype=torch.float64)
+        before = layer(identity).T
+        made.apply_to()
+        added = (layer(identity).T - before).numpy()
+        told = made.get_diff_weight(1.0)
+    told = (told[0] if isinstance(told, tuple) else told).numpy().reshape(36, 36)
+    assert made.scale == 0.5
+    assert error(2 * told, added) < 1e-12
