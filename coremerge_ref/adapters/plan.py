@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from coremerge_ref.adapters.aligning import aligned, groups_sharing
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import Module, widest
@@ -12,8 +13,6 @@ from coremerge_ref.adapters.patterns import PREFIX
 from coremerge_ref.adapters.renaming import (
     Modules,
     Renaming,
-    aligned,
-    groups_sharing,
     parse_renames,
     plain_path,
     renamed,

@@ -12,9 +12,9 @@ import torch
 import vlm
 
 from coremerge_ref.adapters import load, merge_folders
+from coremerge_ref.adapters.aligning import aligned
 from coremerge_ref.adapters.conversions import Table, tables
 from coremerge_ref.adapters.modules import Module
-from coremerge_ref.adapters.renaming import aligned
 from coremerge_ref.errors import AdapterError, ParameterError
 
 PATHS = [f"model.layers.{i}.self_attn.{name}" for i in range(12) for name in ("q_proj", "v_proj")]
