@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.gguf import EMBEDDED, SUFFIXES, GgufReader
 from coremerge_ref.adapters.forms.base import Form, Merged, with_experts
 from coremerge_ref.adapters.tensors import TensorFile
+from coremerge_ref.errors import AdapterError
 
 
 class GgufForm(Form):
@@ -61,9 +63,20 @@ class GgufForm(Form):
         writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(max(ranks.values())))
         for name in file.entries:
             array = file.read([name])[name]
-            writer.add_tensor(name, array if array.dtype == np.float16 else array.astype(np.float32))
+            writer.add_tensor(name, _in_float32(name, array))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
         os.unlink(tensors)
+
+
+def _in_float32(name: str, array: np.ndarray) -> np.ndarray:
+    """F16 as it is, anything else as F32. AdapterError if it does not fit."""
+    if array.dtype == np.float16:
+        return array
+    with np.errstate(over="ignore"):
+        made = array.astype(np.float32)
+    if not np.all(np.isfinite(made)):
+        raise AdapterError(f"tensor {shown(name)}: does not fit float32, the widest of GGUF; choose a smaller --scale")
+    return made

@@ -82,13 +82,13 @@ class SingleFileForm(Form):
             made[layer.name + end_a] = A.reshape(A.shape[0], *(kernel or (A.shape[1], *ones)))
             made[layer.name + end_b] = B.reshape(*B.shape, *ones)
             if layer.name + ".alpha" in self.alphas:
-                made[layer.name + ".alpha"] = np.array(B.shape[1], B.dtype)
+                made[layer.name + ".alpha"] = alpha(B.shape[1], B.dtype)
         return made
 
     def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:
         """As the base class says; alpha is the rank."""
         if name in self.alphas:
-            return np.array(ranks[self.alphas[name]], tensor.dtype)
+            return alpha(ranks[self.alphas[name]], tensor.dtype)
         module, axis = self.factors[name]
         more = [(0, 0)] * tensor.ndim
         more[axis] = (0, ranks[module] - tensor.shape[axis])
@@ -111,3 +111,9 @@ class SingleFileForm(Form):
         if self.describes:
             made[PEFT_METADATA] = peft_metadata(ranks)
         return {"format": "pt", **made}
+
+
+def alpha(rank: int, dtype: np.dtype) -> np.ndarray:
+    """The rank as a tensor, in the dtype of the factors where that holds it: bfloat16 has no 301."""
+    narrow = np.array(rank, dtype)
+    return narrow if int(narrow) == rank else np.array(rank, np.float32)

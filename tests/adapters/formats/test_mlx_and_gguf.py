@@ -265,3 +265,10 @@ def test_without_the_gguf_package_the_message_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(AdapterError, match=r"pip install 'coremerge_ref\[gguf\]'"):
         Adapter(path)
+
+
+def test_a_result_that_gguf_cannot_hold_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    path = gguf_file(tmp_path / "x.gguf", gguf_tensors(0, 2))
+    with pytest.raises(AdapterError, match="float32"):
+        merge_folders([path], tmp_path / "out.gguf", "ta", scale=1e200, dtype="float64")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.gguf"]

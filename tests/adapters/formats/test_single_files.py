@@ -356,3 +356,18 @@ def test_one_file_may_mix_spellings(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "x.safetensors")
     merge_folders([tmp_path / "x.safetensors"], tmp_path / "out.safetensors", "ta")
     check_sum([tmp_path / "x.safetensors"], tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("ragged", [True, False])
+def test_an_alpha_that_bfloat16_does_not_have_is_written_wider(ragged: bool, tmp_path: Path) -> None:
+    paths = []
+    for t, r in enumerate((150, 151)):
+        tensors = {n: a.astype(ml_dtypes.bfloat16) for n, a in pair(SPELLINGS[0], "a", t, r, 320, 310).items()}
+        small = {n: a.astype(ml_dtypes.bfloat16) for n, a in pair(SPELLINGS[0], "b", t, 2).items()}
+        paths.append(tmp_path / f"{t}.safetensors")
+        save_file(tensors | small, paths[-1])
+    merge_folders(paths, tmp_path / "out.safetensors", "ta", ragged=ragged)
+    got = load_file(tmp_path / "out.safetensors")
+    assert {module.scale for module in Adapter(tmp_path / "out.safetensors").modules.values()} == {1}
+    assert got["a.lora_up.weight"].dtype == ml_dtypes.bfloat16
+    assert float(got["a.alpha"]) == 301
