@@ -7,13 +7,17 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test peers lint proofs docs bench mutants clean
+.PHONY: demo test hostile peers lint proofs docs bench mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# thousands of damaged files, a kill before every call to the file system, long races; `make test` has a few hundred
+hostile: $(VENV)/.test
+	COREMERGE_HOSTILE=20 COREMERGE_EXAMPLES=10000 $(BIN)/python -m pytest tests/hostile tests/adapters/test_adapter_damage.py $(ARGS)
 
 peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers $(ARGS)

@@ -92,6 +92,8 @@ class TensorFile:
         return arrays
 
     def _damaged(self, error: Exception) -> AdapterError:
+        if isinstance(error, OSError):
+            return AdapterError(f"{shown(self.path)}: cannot be read: {reason(error)}")
         return AdapterError(f"{shown(self.path)}: damaged safetensors file: {reason(error)}; download or save it again")
 
 

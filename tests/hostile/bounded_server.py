@@ -4,12 +4,15 @@ Reads one JSON object a line, {"words", "folder", "seconds", …}, and answers w
 child that takes more than `seconds` of processor time or HANG seconds in all, and says what memory it took at most.
 """
 
+import contextlib
 import gc
+import io
 import json
 import os
 import resource
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -111,14 +114,14 @@ def kill_before(number: int, exchanging: bool) -> None:
 
 def main() -> None:
     """Answers until nobody asks."""
-    from coremerge_ref.adapters import merge_folders  # noqa: F401
-    from coremerge_ref.cli import COMMANDS, build, compare, explain, inspect, merge, settings  # noqa: F401
-    from coremerge_ref.compare import reading  # noqa: F401
+    from coremerge_ref.cli import build
 
     warm = json.loads(sys.argv[1])
-    for words in warm["commands"]:
-        done = answer({"words": words, "folder": warm["folder"], "seconds": 60})
-        assert done["code"] == 0, done
+    os.chdir(warm["folder"])
+    for words in warm["commands"]:  # here, so that children find every module imported: some may not read them
+        with contextlib.redirect_stdout(io.StringIO()):
+            build()(words, standalone_mode=False)
+    assert threading.active_count() == 1
     gc.freeze()
     print("ready", flush=True)
     for line in sys.stdin:

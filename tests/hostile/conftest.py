@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "adapters" / "formats"))
 
 import adapter_folders
 from bounded import CEILING, SECONDS, Outcome
@@ -25,7 +26,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[
     """Answers requests, see bounded_server."""
     place = tmp_path_factory.mktemp("warm")
     adapter_folders.write(place / "a")
-    warm = {"folder": str(place), "commands": [["inspect", "a"], ["merge", "a", "-o", "out"]]}
+    commands = ["inspect a", "merge a -o out", "compare a out --method ta", "explain a --method ta", "verify out"]
+    warm = {"folder": str(place), "commands": [command.split() for command in commands]}
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "bounded_server.py"), json.dumps(warm)],

@@ -121,10 +121,11 @@ def test_a_plot_overwrites_nothing_that_is_no_picture(folder: Path, coremerge: A
         make(folder / name)
         assert "picture" in coremerge("explain", "a", "b", "--plot", name, seconds=30).message
     assert (folder / "thesis.png").read_text() == "years of work"
-    for name in ("new.png", "new.svg", "new.pdf"):
-        for _ in range(2):
-            assert coremerge("explain", "a", "b", "--plot", name, seconds=30).code == 0
-    assert "Is there" not in coremerge("explain", "a", "b", "--plot", "no/such/folder.png", seconds=30).message
+    (folder / "drawn.svg").write_text("<?xml version='1.0'?><svg></svg>")
+    for name in ("new.png", "drawn.svg"):
+        assert coremerge("explain", "a", "--layer", "conv", "--plot", name, seconds=30).code == 0
+        assert (folder / name).stat().st_size > 1000
+    assert "picture" in coremerge("explain", "a", "b", "--plot", "no/such/folder.png", seconds=30).message
 
 
 @pytest.mark.parametrize(
