@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _LARGEST = 2**31 - 1  # of one dimension; also bounds what an empty tensor may c
 HEADER_LIMIT, MOST_TENSORS, LONGEST_NAME = 25_000_000, 200_000, 1_000
 _LONGEST_ENTRY = 1_000  # characters of {"dtype":"F32","shape":[…],"data_offsets":[…]}
 _JSON = json.JSONDecoder()
+_SPACE = re.compile(r"[ \n\r\t]*")
 
 # What the library raises on a file that is damaged or vanishes; AttributeError and KeyError for dtypes NumPy lacks.
 _FAILURES = (SafetensorError, OSError, ValueError, KeyError, AttributeError, OverflowError, MemoryError, RecursionError)
@@ -177,8 +179,8 @@ class _Scanner:
         return value
 
     def _next(self, mark: str) -> bool:
-        while self._text.startswith((" ", "\n", "\r", "\t"), self._at):
-            self._at += 1
+        if self._text.startswith((" ", "\n", "\r", "\t"), self._at):
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
         return self._text.startswith(mark, self._at)
 
     def _mark(self, mark: str) -> None:
