@@ -29,12 +29,14 @@ from coremerge_ref.errors import AdapterError
 class Output:
     """A folder that may be written. there: what it holds now, None where it is absent.
 
-    notes: after it was written, what is worth knowing: files that were kept, and what could not be tidied.
+    notes: after it was written, what is worth knowing: files that were kept, and what could not be tidied. was: which
+    file is there, for an output that is one.
     """
 
     path: Path
     there: Contents | None
     notes: list[str] = field(default_factory=list)
+    was: tuple[int, ...] | None = None
 
 
 def check_output(output: Path, force: bool, inputs: Iterable[Path]) -> Output:

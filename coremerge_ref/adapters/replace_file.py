@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coremerge_ref.adapters.files import is_regular_file, reason, shown
+from coremerge_ref.adapters.exchange import rename_new
+from coremerge_ref.adapters.files import identity, is_regular_file, reason, shown
 from coremerge_ref.adapters.replace import Output
 from coremerge_ref.errors import AdapterError
 
@@ -22,15 +23,16 @@ def check_output_file(output: Path, force: bool, inputs: Iterable[Path]) -> Outp
     try:
         if not output.parent.is_dir():
             raise AdapterError(f"{shown(output)}: expected its parent folder to exist; create it first")
+        seen = Output(output, None, was=identity(output))
         if not os.path.lexists(output):
-            return Output(output, None)
+            return seen
         if output.is_symlink() or not is_regular_file(output):
             raise AdapterError(f"{shown(output)}: expected a new file, got a folder or link; choose another output")
         if not force:
             raise AdapterError(f"{shown(output)}: already exists; choose another output, or replace it with --force")
         if any(os.path.realpath(given) == os.path.realpath(output) for given in inputs):
             raise AdapterError(f"{shown(output)}: is an input; choose another output")
-        return Output(output, None)
+        return seen
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, AdapterError):
             raise
@@ -42,7 +44,7 @@ def replaced_file(place: Output, record: str) -> Iterator[Path]:
     """A hidden folder to write in; what is there at the end under the output's name and as `record` is put in place.
 
     The record first, the file last, each by one rename; nothing else of the folder stays, and nothing where the body
-    raises. AdapterError where the disk refuses.
+    raises. AdapterError where the disk refuses, and where the file is not the one, or not as, it was when checked.
     """
     output = place.path
     try:
@@ -51,13 +53,35 @@ def replaced_file(place: Output, record: str) -> Iterator[Path]:
         raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}") from error
     try:
         yield hidden
+        if identity(output) != place.was:  # looked at here, too, so that the old file keeps its record
+            raise _changed(output)
         for source, target in ((record, record_beside(output, record)), (output.name, output)):
             with open(hidden / source, "rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(hidden / source, target)
+            if target == output:
+                _put(hidden / source, place)
+            else:
+                os.replace(hidden / source, target)
     except OSError as error:
         if isinstance(error, AdapterError):
             raise
         raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}; nothing was put there") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _put(made: Path, place: Output) -> None:
+    output = place.path
+    try:
+        if place.was is None:
+            rename_new(made, output)
+        elif identity(output) == place.was:
+            os.replace(made, output)
+        else:
+            raise _changed(output)
+    except FileExistsError:
+        raise _changed(output) from None
+
+
+def _changed(output: Path) -> AdapterError:
+    return AdapterError(f"{shown(output)}: what is there changed while the merge ran; it was not replaced")

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 from coremerge_ref.adapters import contents, leftovers, merge_folders, replace, writer
 from coremerge_ref.adapters.replace import check_output, replaced
+from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.errors import AdapterError
 
 RUN = """
@@ -423,3 +424,24 @@ def test_the_output_has_the_permissions_of_any_new_folder(two: tuple[Path, Path]
     merge_folders([two[0]], tmp_path / "out", "ta")
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_changed_meanwhile_is_not_replaced(there: bool, tmp_path: Path) -> None:
+    output = tmp_path / "merged.safetensors"
+    if there:
+        output.write_text("old")
+
+    def write(meanwhile: Callable[[], object]) -> None:
+        with replaced_file(check_output_file(output, True, []), "coremerge.json") as hidden:
+            (hidden / output.name).write_text("new")
+            (hidden / "coremerge.json").write_text("{}")
+            meanwhile()
+
+    with pytest.raises(AdapterError, match="changed while"):
+        write(lambda: output.write_text("a night of training"))
+    assert output.read_text() == "a night of training"
+    assert names(tmp_path) == ["merged.safetensors"]
+    write(lambda: None)
+    assert output.read_text() == "new"
+    assert names(tmp_path) == ["merged.coremerge.json", "merged.safetensors"]
