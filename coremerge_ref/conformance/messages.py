@@ -20,7 +20,7 @@ HEADER = 1 << 17  # bytes that a header may have
 WIDEST = 16  # bytes of an entry
 DTYPES = {
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float16", "float32", "float64", "longdouble", "bfloat16"),
+    *("float16", "float32", "float64", "bfloat16"),
 }
 
 
@@ -47,7 +47,6 @@ def pack(answer: Answer, case: Case) -> tuple[bytes, bytes]:
     if array is None:
         return json.dumps(header).encode(), b""
     name = "complex" if array.dtype.kind == "c" else array.dtype.name
-    name = "longdouble" if name == np.dtype(np.longdouble).name else name
     header |= {"shape": array.shape, "dtype": name}
     data = np.ascontiguousarray(array).tobytes() if fits(array, case) and name in DTYPES else b""
     return json.dumps(header).encode(), data

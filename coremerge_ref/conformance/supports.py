@@ -6,6 +6,7 @@ from typing import Any
 
 from .configs import PRINCIPAL, SPACES, VARIANTS
 from .questions import Case
+from .text import message_of
 
 METHODS = sorted({method for method, _, _ in (PRINCIPAL | VARIANTS).values()})
 STAGES = sorted({stage for method in METHODS for stage in method.split("+")})
@@ -14,7 +15,10 @@ STAGES = sorted({stage for method in METHODS for stage in method.split("+")})
 def declared(fn: Any) -> dict[str, list[str]] | None:
     """The declaration checked, or None where there is none. ``methods`` holds pipelines (``dare+ties``) or stages:
     a pipeline is supported when it is listed or all its stages are. ValueError for keys or names that do not exist."""
-    given = getattr(fn, "supports", None)
+    try:
+        given = getattr(fn, "supports", None)
+    except Exception as error:  # a property of the function's own
+        raise ValueError(f"supports: cannot be read: {message_of(error)}") from error
     return None if given is None else checked(given)
 
 

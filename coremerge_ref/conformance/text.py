@@ -30,7 +30,8 @@ def message_of(error: BaseException) -> str:
         text = str(error)
     except BaseException as second:
         text = f"(its message cannot be read: {type(second).__name__})"
-    return clean(f"{type(error).__name__}: {text}".rstrip(": "))
+    name = type.__dict__["__name__"].__get__(type(error))  # a metaclass may say otherwise
+    return clean(f"{name}: {text}".rstrip(": "))
 
 
 def traceback_of(error: BaseException) -> str:

@@ -146,3 +146,72 @@ def test_the_function_gets_copies_without_what_is_expected():
     report = conformance.run(curious, only=NAME)
     assert report.results[0].diagnosis == "the inputs were changed in place"
     assert CASE.updates[0][0].any()
+
+
+class Nameless(type):
+    """Exceptions whose class has no name."""
+
+    @property
+    def __name__(cls):
+        raise ValueError
+
+
+class Strange(Exception, metaclass=Nameless):
+    """One of them."""
+
+
+class Silent:
+    """An object that answers no question."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class Anything:
+    """An object that is everything."""
+
+    def __getattr__(self, name):
+        return self
+
+    def __call__(self, *args, **kwargs):
+        return self
+
+
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("function", "verdict"),
+    [
+        (lambda case: raises(Strange()), "error"),
+        (lambda case: raises(ExceptionGroup("several", [ValueError("one")])), "error"),
+        (lambda case: Silent(), "error"),
+        (lambda case: Anything(), "error"),
+        (lambda case: (i for i in range(3)), "error"),
+        (lambda case: np.zeros((10**9, 10**9)), "error"),
+        (lambda case: np.full(case.shape, 10**400, dtype=object), "error"),
+        (lambda case: (case.updates.__setitem__(0, None), CASE.expected)[1], "fail"),
+        (lambda case: (case.updates.append(3), CASE.expected)[1], "fail"),
+        (lambda case: case.updates.clear(), "error"),
+        (lambda case: CASE.expected * np.longdouble(10) ** 400, "fail"),
+    ],
+)
+def test_the_report_is_written_whatever_comes(function, verdict):
+    report = conformance.run(function, only=[NAME, "mean/core/generic"])
+    assert {r.verdict for r in report.results} == {verdict}
+    for text in (report.to_json(), report.summary(), report.table(every=True), conformance.to_junit(report)):
+        assert text
+
+
+def test_a_declaration_that_cannot_be_read_is_refused():
+    class Hidden:
+        def __call__(self, case):
+            return CASE.expected
+
+        @property
+        def supports(self):
+            raise RuntimeError("not now")
+
+    with pytest.raises(ValueError, match="not now"):
+        conformance.run(Hidden(), only=NAME)
