@@ -34,7 +34,10 @@ def fresh(case: Case) -> Case:
     updates = [(b.copy(), a.copy(), s) for b, a, s in case.updates]
     params = {k: {n: list(x) if isinstance(x, list) else x for n, x in p.items()} for k, p in case.params.items()}
     masks = None if case.masks is None else case.masks.copy()
-    return replace(case, updates=updates, params=params, masks=masks, expected=None, undecided=None, bound=0, scale=0)
+    return replace(
+        case, updates=updates, params=params, masks=masks, expected=None, undecided=None, bound=0, scale=0, possible=(),
+        elsewhere={},
+    )  # fmt: skip
 
 
 def changed(given: Case, case: Case) -> bool:

@@ -1,4 +1,5 @@
-"""How a right model is bent to make a mistake: other updates, parameters, weights, masks, tasks, spaces, results."""
+"""How a question or an answer is bent where a mistake is not made inside the merge: other updates, parameters, weights,
+masks, tasks, spaces, results."""
 
 from __future__ import annotations
 
@@ -10,134 +11,134 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import merge
 from .questions import Case
 
-Mistake = Callable[[Case], "NDArray[Any] | None"]
+Array = NDArray[Any]
+Change = Callable[[Case], "Case | None"]
+Instead = Callable[[Case], "Array | None"]
+Finish = Callable[[Array, Case], Array]
+Scaling = Callable[[float, int], float]  # (scaling s, rank r) -> what it is taken for
+
+# what a task's scaling is taken for, by the id of the mistake
+SCALINGS: dict[str, Scaling] = {
+    "scaling-ignored": lambda s, r: 1.0,
+    "scaling-twice": lambda s, r: s * s,
+    "scaling-inverted": lambda s, r: 1 / s,
+    "scaling-root": lambda s, r: math.sqrt(s),
+    "rslora-for-lora": lambda s, r: s * math.sqrt(r),
+    "lora-for-rslora": lambda s, r: s / math.sqrt(r),
+    "alpha-for-alpha-over-r": lambda s, r: s * r,
+    "alpha-over-r-twice": lambda s, r: s / r,
+}
+# how weight w and scaling s are shared where A and B are merged apart: (factor of A, factor of B)
+SHARES: dict[str, Callable[[float, float], tuple[float, float]]] = {
+    "factors-apart-roots": lambda w, s: (math.copysign(math.sqrt(abs(w * s)), w * s), math.sqrt(abs(w * s))),
+    "factors-apart-weight-on-both": lambda w, s: (w, w * s),
+    "factors-apart-all-on-both": lambda w, s: (w * s, w * s),
+    "factors-apart-all-on-b": lambda w, s: (1.0, w * s),
+    "factors-apart-unscaled": lambda w, s: (w, w),
+}
 
 
-def switch(name: str) -> Mistake:
-    """A mistake made inside the model."""
-    return lambda case: merge(case, {name})
+def updates(change: Callable[[Any, Any, float, int], Any]) -> Change:
+    """Other updates in place of the case's."""
+    return lambda case: replace(case, updates=[change(b, a, s, t) for t, (b, a, s) in enumerate(case.updates)])
 
 
-def updates(change: Callable[[Any, Any, float, int], Any]) -> Mistake:
-    """Merge with other updates in place of the case's."""
-    return lambda case: merge(replace(case, updates=[change(b, a, s, t) for t, (b, a, s) in enumerate(case.updates)]))
+def scalings(taken: Scaling) -> Change:
+    """Other scalings in place of the tasks' own."""
+    return updates(lambda b, a, s, t: (b, a, taken(s, max(b.shape[-1], 1))))
 
 
-def params(stage: str, **change: Any) -> Mistake:
-    """Merge with other parameters of one stage; None where the case has no such stage."""
+def params(*stages: str, **change: Any) -> Change:
+    """Other parameters of the stages that have them; None where that changes nothing."""
 
-    def wrong(case: Case) -> NDArray[Any] | None:
-        if stage not in case.params or all(case.params[stage].get(k) == v for k, v in change.items()):
-            return None
-        return merge(replace(case, params={**case.params, stage: {**case.params[stage], **change}}))
+    def wrong(case: Case) -> Case | None:
+        new = {
+            stage: {**p, **{k: v for k, v in change.items() if k in p}} if stage in stages else p
+            for stage, p in case.params.items()
+        }
+        return None if new == case.params else replace(case, params=new)
 
     return wrong
 
 
-def weights(change: Callable[[list[float]], list[float]]) -> Mistake:
-    """Merge with other weights; None where that changes nothing."""
+def weights(change: Callable[[list[float]], list[float]]) -> Change:
+    """Other weights; None where that changes nothing."""
 
-    def wrong(case: Case) -> NDArray[Any] | None:
+    def wrong(case: Case) -> Case | None:
         params = {k: {**p, "weights": change(p["weights"])} if "weights" in p else p for k, p in case.params.items()}
-        if params == case.params or any(math.fsum(p.get("weights", [1])) == 0 for p in params.values()):
+        if params == case.params or math.fsum(params.get("mean", {}).get("weights", [1])) == 0:
             return None
-        return merge(replace(case, params=params))
+        return replace(case, params=params)
 
     return wrong
 
 
-def masks(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Mistake:
-    """Merge with other DARE masks."""
-    return lambda case: None if case.masks is None else merge(replace(case, masks=change(case.masks)))
+def masks(change: Callable[[Array], Array]) -> Change:
+    """Other DARE masks."""
+    return lambda case: None if case.masks is None else replace(case, masks=change(case.masks))
 
 
-def result(change: Callable[[NDArray[Any], Case], NDArray[Any]]) -> Mistake:
-    """Change the right result."""
-    return lambda case: change(merge(case), case)
-
-
-def dropped(index: int) -> Mistake:
+def dropped(index: int) -> Change:
     """One task left out, its weight and mask with it."""
+    return lambda case: keeping(case, [t for t in range(len(case.updates)) if t != index % len(case.updates)])
 
-    def wrong(case: Case) -> NDArray[Any] | None:
-        if len(case.updates) < 2:
+
+def without_zeros(case: Case) -> Case | None:
+    """Tasks with B = 0 left out."""
+    return keeping(case, [t for t, (b, _, _) in enumerate(case.updates) if b.any()])
+
+
+def keeping(case: Case, tasks: list[int]) -> Case | None:
+    """The case with some of its tasks; None where that is all or none of them."""
+    if not 0 < len(tasks) < len(case.updates):
+        return None
+    params = {
+        k: {**p, "weights": [p["weights"][t] for t in tasks]} if "weights" in p else p for k, p in case.params.items()
+    }
+    masks = None if case.masks is None else case.masks[tasks]
+    return replace(case, updates=[case.updates[t] for t in tasks], params=params, masks=masks)
+
+
+def space(name: str, **only_from: str) -> Change:
+    """Another space; None where masks tie the case to its own."""
+
+    def wrong(case: Case) -> Case | None:
+        if case.space == name or case.masks is not None or case.space != only_from.get("of", case.space):
             return None
-        at = index % len(case.updates)
-
-        def cut(values: Any) -> Any:
-            return [x for t, x in enumerate(values) if t != at]
-
-        params = {k: {**p, "weights": cut(p["weights"])} if "weights" in p else p for k, p in case.params.items()}
-        masks = None if case.masks is None else np.delete(case.masks, at, 0)
-        return merge(replace(case, updates=cut(case.updates), params=params, masks=masks))
+        return replace(case, space=name)
 
     return wrong
 
 
-def space(space: str) -> Mistake:
-    """Merge in another space; None where masks tie the case to its own."""
-
-    def wrong(case: Case) -> NDArray[Any] | None:
-        if case.space == space or case.masks is not None:
-            return None
-        return merge(replace(case, space=space))
-
-    return wrong
-
-
-def without(stage: str) -> Mistake:
+def without(stage: str) -> Change:
     """Leave a stage out."""
 
-    def wrong(case: Case) -> NDArray[Any] | None:
+    def wrong(case: Case) -> Case | None:
         names = case.method.split("+")
         if stage not in names or len(names) == 1:
             return None
-        return merge(replace(case, method="+".join(n for n in names if n != stage)))
+        return replace(case, method="+".join(n for n in names if n != stage))
 
     return wrong
 
 
-def alpha_over_r(power: float) -> Mistake:
-    """Multiply each scaling by a power of its rank."""
-    return updates(lambda b, a, s, t: (b, a, s * max(b.shape[-1], 1) ** power))
-
-
-def truncated_relative(case: Case) -> NDArray[Any] | None:
-    """The relative rank taken of the full matrix."""
-    if case.params.get("tsv", {"k": 0})["k"] is not None or case.space == "full":
-        return None
-    return params("tsv", k=min(case.shape[-2:]) // len(case.updates))(case)
-
-
-def shifted_rank(by: int) -> Mistake:
-    """The absolute rank of tsv or cart off by some; None where there is none."""
-
-    def wrong(case: Case) -> NDArray[Any] | None:
-        stage = next((n for n in ("tsv", "cart") if n in case.params), "")
-        k = case.params[stage]["k"] if stage else None
-        return None if k is None else params(stage, k=k + by)(case)
-
-    return wrong
-
-
-def swapped(stage: str) -> Mistake:
+def swapped(stage: str) -> Change:
     """The drop rate read as the kept share."""
     return lambda case: params(stage, drop=1 - case.params[stage]["drop"])(case) if stage in case.params else None
 
 
-def other_direction(case: Case) -> NDArray[Any] | None:
+def other_direction(case: Case) -> Case | None:
     """Decom-Renorm-Merge on the other side."""
     now = case.params.get("drm", {}).get("direction")
     return params("drm", direction="horizontal" if now == "vertical" else "vertical")(case)
 
 
-def truncated_to(k: int) -> Mistake:
+def capped(k: int) -> Change:
     """Each update cut to rank k before anything else."""
 
-    def wrong(case: Case) -> NDArray[Any] | None:
+    def wrong(case: Case) -> Case | None:
         if all(b.shape[-1] <= k for b, _, _ in case.updates):
             return None
         return updates(lambda b, a, s, t: (*leading_factors(b.astype(np.float64) @ a.astype(np.float64), k), s))(case)
@@ -145,81 +146,100 @@ def truncated_to(k: int) -> Mistake:
     return wrong
 
 
-def leading_factors(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Factors of the best approximation of rank k."""
-    p, s, q = np.linalg.svd(x, full_matrices=False)
-    return p[..., :k] * s[..., None, :k], q[..., :k, :]
-
-
-def truncated_result(x: NDArray[Any], case: Case) -> NDArray[Any]:
-    """The result cut to the largest rank of a task."""
-    b, a = leading_factors(x, max(1, *(b.shape[-1] for b, _, _ in case.updates)))
-    return b @ a
-
-
-def products(case: Case) -> list[NDArray[Any]]:
-    """Every ΔW_t in float64."""
-    return [s * b.astype(np.float64) @ a.astype(np.float64) for b, a, s in case.updates]
-
-
-def averaged(case: Case) -> NDArray[Any]:
-    """The mean of the updates, whatever the method."""
-    found: NDArray[Any] = np.sum(products(case), 0) / len(case.updates)
-    return found
-
-
-def factors_apart(root: Callable[[float], float] | None) -> Mistake:
-    """A and B merged apart from each other: by PEFT's ``root`` of weight and scaling on both, or averages."""
-
-    def wrong(case: Case) -> NDArray[Any] | None:
-        if len({b.shape for b, _, _ in case.updates}) > 1:
-            return None
-        w = next((p["weights"] for p in case.params.values() if "weights" in p), None) or [1.0] * len(case.updates)
-        bs, as_ = [b.astype(np.float64) for b, _, _ in case.updates], [a.astype(np.float64) for _, a, _ in case.updates]
-        scales = [s for _, _, s in case.updates]
-        if root is None:
-            averages: NDArray[Any] = np.sum([s * b for s, b in zip(scales, bs, strict=True)], 0) @ np.sum(as_, 0)
-            return averages / len(bs)
-        c = [root(abs(x * s)) for x, s in zip(w, scales, strict=True)]
-        signs = [math.copysign(1.0, x) for x in w]
-        left = np.sum([x * b for x, b in zip(c, bs, strict=True)], 0)
-        right = np.sum([g * x * a for g, x, a in zip(signs, c, as_, strict=True)], 0)
-        found: NDArray[Any] = left @ right
-        return found
-
-    return wrong
-
-
-def smallest_rank(case: Case) -> NDArray[Any] | None:
+def smallest_rank(case: Case) -> Case | None:
     """Every task's factors cut to the smallest rank among them."""
     r = min(b.shape[-1] for b, _, _ in case.updates)
     return updates(lambda b, a, s, t: (b[..., :r], a[..., :r, :], s))(case)
 
 
-def undropped(case: Case) -> NDArray[Any] | None:
+def leading_factors(x: Array, k: int) -> tuple[Array, Array]:
+    """Factors of the best approximation of rank k."""
+    p, s, q = np.linalg.svd(x, full_matrices=False)
+    return p[..., :k] * s[..., None, :k], q[..., :k, :]
+
+
+def rounded_factors(dtype: Any) -> Change:
+    """The factors rounded to another type."""
+    return updates(lambda b, a, s, t: (b.astype(dtype).astype(np.float64), a.astype(dtype).astype(np.float64), s))
+
+
+def flattened_wrongly(case: Case) -> Case | None:
+    """A read in the wrong order of its dimensions."""
+    return updates(lambda b, a, s, t: (b, a.reshape(*a.shape[:-2], a.shape[-1], a.shape[-2]).swapaxes(-1, -2), s))(case)
+
+
+def subnormals_flushed(case: Case) -> Case | None:
+    """Subnormal numbers read as zero."""
+
+    def flushed(x: Array) -> Array:
+        return np.where(np.abs(x.astype(np.float64)) < 2.0**-1022, 0, x.astype(np.float64))
+
+    return updates(lambda b, a, s, t: (flushed(b), flushed(a), s))(case)
+
+
+# ---- answers that are no merge of the case's kind
+def products(case: Case) -> list[Array]:
+    """Every ΔW_t in float64."""
+    return [s * b.astype(np.float64) @ a.astype(np.float64) for b, a, s in case.updates]
+
+
+def averaged(case: Case) -> Array:
+    """The mean of the updates, whatever the method."""
+    mean: Array = np.sum(products(case), 0) / len(case.updates)
+    return mean
+
+
+def single_task_returned(case: Case) -> Array | None:
+    """A single task as it is."""
+    return products(case)[0] if len(case.updates) == 1 else None
+
+
+def undropped(case: Case) -> Array | None:
     """Decom-Renorm-Merge at a drop of 0 as a plain average."""
     return averaged(case) if case.params.get("drm", {}).get("drop") == 0 else None
 
 
-def float_rank(case: Case) -> NDArray[Any] | None:
-    """The relative rank of tsv as int(K · (1 / T)) in floating point."""
-    k, tasks = min(case.live), len(case.updates)
-    if case.params.get("tsv", {"k": 0})["k"] is not None or int(k * (1 / tasks)) == k // tasks:
-        return None
-    return params("tsv", k=int(k * (1 / tasks)))(case)
-
-
-def small(case: Case) -> NDArray[Any] | None:
+def small_taken_for_zero(case: Case) -> Array | None:
     """Zero for factors so small that single precision or an absolute threshold takes them for zero."""
     tops = [float(np.max(np.abs(x), initial=0.0)) for b, a, _ in case.updates for x in (b, a)]
-    return merge(case) * 0 if any(0 < x < 1e-30 for x in tops) else None
+    return np.zeros(case.shape) if any(0 < x < 1e-30 for x in tops) else None
 
 
-def both(first: str, second: str, mistake: Mistake) -> Mistake:
-    """A mistake of cases that have two stages."""
-    return lambda case: mistake(case) if {first, second} <= set(case.method.split("+")) else None
+def factors_apart(share: Callable[[float, float], tuple[float, float]], dtype: Any = np.float64) -> Instead:
+    """Σ of the factors A and B, each by itself, whatever the method: cross terms B_s A_t come in."""
+
+    def wrong(case: Case) -> Array | None:
+        if len({b.shape for b, _, _ in case.updates}) > 1 or len(case.updates) < 2:
+            return None
+        given = next((p["weights"] for p in case.params.values() if "weights" in p), None)
+        pairs = [share(w, s) for w, (_, _, s) in zip(given or [1.0] * len(case.updates), case.updates, strict=True)]
+        shares = [tuple(float(dtype(x)) for x in pair) for pair in pairs]
+        left = np.sum([y * b.astype(np.float64) for (_, y), (b, _, _) in zip(shares, case.updates, strict=True)], 0)
+        right = np.sum([x * a.astype(np.float64) for (x, _), (_, a, _) in zip(shares, case.updates, strict=True)], 0)
+        product: Array = left @ right
+        return product
+
+    return wrong
 
 
-def rounded_factors(dtype: Any) -> Mistake:
-    """Merge the factors rounded to another type."""
-    return updates(lambda b, a, s, t: (b.astype(dtype).astype(np.float64), a.astype(dtype).astype(np.float64), s))
+def factors_averaged_apart(case: Case) -> Array | None:
+    """mean(s_t B_t) and mean(A_t) times T: the sum of B times the average of A."""
+    whole = factors_apart(lambda w, s: (1.0, s))(replace(case, params={}))
+    return None if whole is None else whole / len(case.updates)
+
+
+# ---- answers that were right until the end
+def truncated(x: Array, case: Case) -> Array:
+    """The result cut to the largest rank of a task."""
+    b, a = leading_factors(x, max(1, *(b.shape[-1] for b, _, _ in case.updates)))
+    return b @ a
+
+
+def rounded(dtype: Any) -> Finish:
+    """The result rounded to another type."""
+
+    def finish(x: Array, case: Case) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            return x.astype(dtype).astype(np.float64)
+
+    return finish

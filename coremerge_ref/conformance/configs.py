@@ -20,6 +20,8 @@ Config = tuple[str, dict[str, dict[str, Any]], str]  # method, params without we
 # run on every family
 PRINCIPAL: dict[str, Config] = {
     "ta": ("ta", {"ta": TA}, UNEQUAL),
+    "ta-plain": ("ta", {"ta": TA}, PLAIN),
+    "mean": ("mean", {"mean": {}}, PLAIN),
     "ties": ("ties", {"ties": TIES}, PLAIN),
     "dare": ("dare+ta", {"dare": DARE, "ta": TA}, PLAIN),
     "tsv": ("tsv", {"tsv": {"k": 2}}, PLAIN),
@@ -30,8 +32,6 @@ PRINCIPAL: dict[str, Config] = {
 }
 # run on ordinary families and where a choice shows
 VARIANTS: dict[str, Config] = {
-    "ta-plain": ("ta", {"ta": TA}, PLAIN),
-    "mean": ("mean", {"mean": {}}, PLAIN),
     "mean-weights": ("mean", {"mean": {}}, UNEQUAL),
     "ties-defaults": ("ties", {"ties": {**TIES, "density": 0.2}}, PLAIN),
     "ties-all": ("ties", {"ties": {**TIES, "density": 1.0}}, PLAIN),
@@ -68,10 +68,25 @@ VARIANTS: dict[str, Config] = {
     "drm-weights": ("drm", {"drm": {**DRM, "drop": 0.2}}, UNEQUAL),
     "drm-nodrop": ("drm", {"drm": {**DRM, "drop": 0.0}}, PLAIN),
 }
+# run on a model of several layers, whose entries are trimmed and whose signs are counted together
+MODEL: dict[str, Config] = {
+    "ties-model": ("ties", {"ties": {**TIES, "scope": "model"}}, PLAIN),
+    "ties-model-exact": ("ties", {"ties": {**TIES, "scope": "model", "keep": "exact", "density": 0.3}}, UNEQUAL),
+    "trim-model": ("trim+ta", {"trim": {"density": 0.3, "keep": "threshold", "scope": "model"}, "ta": TA}, PLAIN),
+}
+# run on large inputs: the definition takes seconds for each
+LARGE = {
+    "core": ("ta", "ta-plain", "mean", "ties", "tsv", "tsv-9", "iso", "cart"), "knots": ("mean", "tsv"),
+    "full": ("ta-plain", "ties", "tsv-9"),
+}  # fmt: skip
+CONFIGS = {**PRINCIPAL, **VARIANTS, **MODEL}
 LATTICE = ("signs", "equal", "ladder")  # for entrywise methods in the full space only
 ENTRYWISE = ("ties", "trim", "ta", "mean", "dare")
 ORDINARY = ("generic", "hetero", "deficient")
 SPACES = ("full", "knots", "core")
+UNSCALED = "knots-unscaled"  # KnOTS as the paper's code has it: singular values divided out, and multiplied back
+EVERY_SPACE = (*SPACES, UNSCALED)
+DIVIDED = (*ORDINARY, "zero_b", "single", "rescaled", "float32", "square", "wide", "tall")
 WEIGHTS = {UNEQUAL: (1.0, -0.5, 2.0), "positive": (1.0, 0.5, 2.0), PLAIN: (1.0, 1.0, 1.0)}
 WEIGHTED = ("ta", "mean", "ties", "drm")
 
@@ -84,25 +99,39 @@ def params_for(config: Config, tasks: int) -> dict[str, dict[str, Any]]:
     return {k: {**p, "weights": weights} if k in WEIGHTED else dict(p) for k, p in params.items()}
 
 
+def chosen(family: str) -> dict[str, Config]:
+    """The configurations that a family is asked in."""
+    if family in ORDINARY:
+        return {**PRINCIPAL, **VARIANTS}
+    if family == "forty-nine":
+        return {"tsv-relative": VARIANTS["tsv-relative"]}
+    if family == "layers":
+        return {"ties": PRINCIPAL["ties"], **MODEL}
+    if family in LATTICE:
+        return {k: c for k, c in {**PRINCIPAL, **VARIANTS}.items() if c[0] in ("ties", "trim+ta", "ta", "mean")}
+    out = dict(PRINCIPAL)
+    if family in ("many", "overfull"):
+        out |= {k: VARIANTS[k] for k in ("tsv-relative", "tsv-9", "cart-ceil", "ties-peft")}
+    if family in ("batch", "nothing"):
+        out = {k: c for k, c in out.items() if "dare" not in c[0]}
+    if family in ("duplicated", "opposite", "zero_b"):
+        out |= {k: VARIANTS[k] for k in ("iso-size", "tsv+iso", "ties-all", "ties-count", "tsv-relative")}
+    if family == "parallel":
+        out |= {k: VARIANTS[k] for k in ("tsv-1", "tsv-relative", "tsv+iso")}
+    return out
+
+
 def grid() -> Iterator[tuple[str, str, str, Config]]:
     """(family, config name, space, config) of every case."""
     from .families import FAMILIES
 
     for family in FAMILIES:
-        chosen = dict(PRINCIPAL)
-        if family in ORDINARY:
-            chosen |= VARIANTS
-        elif family == "forty-nine":
-            yield family, "tsv-relative", "full", VARIANTS["tsv-relative"]
+        if family == "large":
+            yield from ((family, name, space, CONFIGS[name]) for space, names in LARGE.items() for name in names)
             continue
-        elif family in LATTICE:
-            chosen = {k: c for k, c in {**PRINCIPAL, **VARIANTS}.items() if c[0] in ("ties", "trim+ta", "ta", "mean")}
-        elif family in ("many", "overfull"):
-            chosen |= {k: VARIANTS[k] for k in ("tsv-relative", "tsv-9", "cart-ceil", "mean", "ties-peft")}
-        elif family in ("batch", "nothing"):
-            chosen = {k: c for k, c in chosen.items() if "dare" not in c[0]}
-        if family in ("duplicated", "opposite", "zero_b"):
-            chosen |= {k: VARIANTS[k] for k in ("iso-size", "tsv+iso", "ties-all", "ties-count", "tsv-relative")}
-        for name, config in chosen.items():
-            for space in ("full",) if family in LATTICE else SPACES:
+        spaces: tuple[str, ...] = ("full",) if family in (*LATTICE, "forty-nine") else SPACES
+        for name, config in chosen(family).items():
+            for space in spaces:
                 yield family, name, space, config
+            if family in DIVIDED and name in PRINCIPAL:
+                yield family, name, UNSCALED, config

@@ -86,6 +86,29 @@ def _opposite() -> list[Update]:
     return [(b0, a0, 1.0), (-b0, a0.copy(), 1.0), (b1, a1, 1.0)]
 
 
+def _graded() -> list[Update]:
+    """[B_1 B_2] has singular values of about 1, 1e-4, 1e-7 and 1e-10, although its columns are of like length."""
+    rng = np.random.default_rng(81)
+    p, w = np.linalg.qr(rng.standard_normal((M, 4)))[0], hadamard_frame(5)[1:]
+    b = grid((p * np.array([1, 1e-4, 1e-7, 1e-10])) @ w.T, 40)
+    a = grid(stack(rng, N, 4).T, 10)
+    return [(b[:, :2].copy(), a[:2].copy(), 1.0), (b[:, 2:].copy(), a[2:].copy(), 2.0)]
+
+
+def _parallel() -> list[Update]:
+    """The leading directions of two tasks are 2^-20 apart on both sides: small, but real."""
+    p, q = hadamard_frame(M), hadamard_frame(N)
+    b = np.array([[2.0, 0, 2, 0], [0, 0, 2.0**-19, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    a = np.array([[1.0, 0, 1, 0], [0, 0, 2.0**-20, 0], [0, 0, 0, 1], [0, 1, 0, 0]])
+    return [(p @ b[:, :2], (q @ a[:, :2]).T.copy(), 1.0), (p @ b[:, 2:], (q @ a[:, 2:]).T.copy(), 1.5)]
+
+
+def _layers() -> list[Update]:
+    """Three layers of a model, each four times as large as the one before."""
+    layers = [_times(random_updates(seed, (2, 2, 2)), 2.0**i, 2.0**i) for i, seed in enumerate((51, 52, 53))]
+    return [(np.stack([u[0] for u in us]), np.stack([u[1] for u in us]), us[0][2]) for us in zip(*layers, strict=True)]
+
+
 def _cast(updates: list[Update], dtype: Any) -> list[Update]:
     return [(b.astype(dtype), a.astype(dtype), s) for b, a, s in updates]
 
@@ -167,6 +190,10 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[Update]]]] = {
         lambda: [(b * 0, a, s) for b, a, s in random_updates(40, (1, 2), 6, 5)],
     ),
     "batch": ("two layers of equal shape with a leading dimension", _batch),
+    "graded": ("a stack with singular values 1, 1e-4, 1e-7, 1e-10, all of them real", _graded),
+    "parallel": ("leading directions of two tasks that are 1e-6 apart", _parallel),
+    "large": ("96 × 40, ranks 32 and 3", lambda: random_updates(82, (32, 3), 96, 40)),
+    "layers": ("a model of three layers of unlike size", _layers),
     "signs": ("[1, -2, -3] and [-1, 1, -1]: one sum is zero", lambda: _outer([[1, -2, -3], [-1, 1, -1]])),
     "equal": ("ten entries of equal magnitude", lambda: _outer([[1, -1] * 5, [1, 1, -1, -1, 1, 1, -1, -1, 1, 1]])),
     "ladder": ("ten entries 1 to 10 and 10 to 1", lambda: _outer(

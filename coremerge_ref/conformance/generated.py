@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import count, islice
 
 import numpy as np
 
 from .configs import PRINCIPAL, SPACES, VARIANTS, params_for
-from .questions import Case, draw, static_size
+from .questions import Case, draw, static_size, with_answer
 
 CONFIGS = {**PRINCIPAL, **VARIANTS}
 SIZES, TASKS = 7, 4  # the largest size and number of tasks drawn: the definition is exact, not quick
@@ -30,11 +30,12 @@ def generate(
     copies or negatives of others, sometimes small integers, scaled by powers of two. Needs mpmath (the extra
     "conformance"); 50 ms a case at these sizes, with the cube of the size above.
     """
-    return [one(seed, index, shapes, ranks) for index in range(n)]
+    drawn = (one(seed, index, shapes, ranks) for index in count())
+    return list(islice((case for case in drawn if case is not None), n))
 
 
-def one(seed: int, index: int, shapes: Sequence[tuple[int, int]] | None, ranks: Sequence[int]) -> Case:
-    """The case of that index."""
+def one(seed: int, index: int, shapes: Sequence[tuple[int, int]] | None, ranks: Sequence[int]) -> Case | None:
+    """The case of that index; None where its answer cannot be judged."""
     from .solving import solve
 
     rng = np.random.default_rng([seed, index])
@@ -48,14 +49,7 @@ def one(seed: int, index: int, shapes: Sequence[tuple[int, int]] | None, ranks: 
         masks = draw(name, (len(updates), *static_size(updates, space)), params["dare"]["drop"])
     case = Case(name, "generated", config, CONFIGS[config][0], space, updates, params, masks)
     expected, record = solve(case, exact_entries=False)
-    undecided = None
-    if "undecided" in record:
-        undecided = np.zeros(record["live"], dtype=bool)
-        undecided.flat[record["undecided"]] = True
-    return replace(
-        case, expected=expected, bound=record["bound"], scale=record["scale"], live=tuple(record["live"]),
-        reasons=tuple(record["reasons"]), undecided=undecided,
-    )  # fmt: skip
+    return with_answer(case, expected, record) if record["asked"] else None
 
 
 def drawn_updates(

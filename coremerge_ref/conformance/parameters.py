@@ -13,7 +13,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "density": f"share of entries kept of each task, by magnitude: {COUNT}",
         "keep": "`threshold`: entries ≥ the (d − K)-th smallest magnitude, so K + 1 of them and all equals; `exact`: K "
         "entries, the lowest index in row-major order first among equals",
-        "scope": "`tensor`: each matrix by itself",
+        "scope": "`tensor`: each matrix by itself; `model`: one threshold, and one majority sign, over all layers",
     },
     "ties": {
         "density": f"as in `trim`: {COUNT}",
@@ -34,9 +34,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "kept), or by 1 (`none`)",
     },
     "tsv": {
-        "k": "singular triplets kept of each task, of those above its rounding; none given: ⌊min(p, q) / T⌋ "
-        "of the live size p × q. The two polar factors are over the singular values above rtol times the largest: "
-        "none below counts, however many columns there are"
+        "k": "singular triplets kept of each task, of those above its rounding; none given: ⌊min(p, q) / T⌋, at least "
+        "1, of the live size p × q. The two polar factors are over the singular values above the larger of 64 eps "
+        "and min(√eps, ν_t / (last kept − first dropped σ of a task)) times the largest: none below counts"
     },
     "cart": {
         "k": "rank of each task's deviation from the mean; none given: the rounded fraction, at least 1",

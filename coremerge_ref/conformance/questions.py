@@ -14,7 +14,7 @@ import numpy as np
 
 from .configs import grid, params_for
 from .families import FAMILIES
-from .precision import FLOAT64, Precision, as_precision
+from .precision import FLOAT32, FLOAT64, Precision, as_precision
 from .selecting import Patterns, selects
 
 DATA = Path(__file__).parent / "data"
@@ -29,7 +29,10 @@ class Case:
 
     ``params``: stage name -> every parameter. A ``k`` of None is ⌊min(p, q) / T⌋ for tsv and the rounded fraction for
     cart, p and q the live size of the space. ``masks``: DARE's, True keeps; (T, p, q) in the coordinates of the space
-    with p, q its size before dead directions are left out (those come last).
+    with p, q its size before dead directions are left out (those come last). ``freedom``: what is open where the answer
+    is not determined: "entries" (those ``undecided``, in the coordinates of the space or of DRM's frame, each of which
+    has one of its ``possible`` values), "rotation" (in the plane of two equal singular values) or "flat" (directions
+    without a singular value, made as long as the others). ``elsewhere``: the case in other precisions.
     """
 
     name: str
@@ -47,13 +50,18 @@ class Case:
     reasons: tuple[str, ...] = ()
     undecided: np.ndarray | None = field(default=None, repr=False)
     precision: Precision = FLOAT64
+    freedom: str = ""
+    possible: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    elsewhere: dict[str, Case | None] = field(default_factory=dict, repr=False)
 
     def at(self, precision: str | Precision) -> Case | None:
         """The case as it is judged for an implementation that computes in ``precision``; None where it is not asked:
-        the numbers are out of its range."""
+        numbers are out of its range, or rounding leaves open more than can be judged."""
         precision = as_precision(precision)
         if precision == self.precision:
             return self
+        if precision.name in self.elsewhere:
+            return self.elsewhere[precision.name]
         tops = [float(np.max(np.abs(x), initial=0.0)) for b, a, _ in self.updates for x in (b, a)]
         return replace(self, precision=precision) if all(map(precision.holds, tops)) else None
 
@@ -109,7 +117,7 @@ def static_size(updates: list[Any], space: str) -> tuple[int, int]:
     """Frame sizes before dead directions are left out: min(m, R), min(n, R), or m, n where there is no frame."""
     m, n = updates[0][0].shape[-2], updates[0][1].shape[-1]
     ranks = sum(b.shape[-1] for b, _, _ in updates)
-    return (m, n) if space == "full" else (min(m, ranks), n if space == "knots" else min(n, ranks))
+    return (m, n) if space == "full" else (min(m, ranks), min(n, ranks) if space == "core" else n)
 
 
 def draw(name: str, shape: tuple[int, ...], drop: float) -> np.ndarray:
@@ -146,29 +154,52 @@ def input_cases(stored: dict[str, np.ndarray] | None = None) -> Iterator[Case]:
         yield Case(name, family, config_name, config[0], space, updates, params, masks)
 
 
+def with_answer(case: Case, expected: np.ndarray, record: dict[str, Any]) -> Case:
+    """A case with its expected value and what a solution's record says of it."""
+    mask, possible = None, tuple[tuple[float, ...], ...]()
+    if "entries" in record:
+        mask = np.zeros(record["entries"]["shape"], dtype=bool)
+        mask.flat[[int(at) for at in record["entries"]["values"]]] = True
+        possible = tuple(tuple(values) for values in record["entries"]["values"].values())
+    for x in (expected, *([] if mask is None else [mask])):
+        x.flags.writeable = False
+    return replace(
+        case, expected=expected, bound=record["bound"], scale=record["scale"], live=tuple(record["live"]),
+        reasons=tuple(record["reasons"]), undecided=mask, freedom=record.get("freedom", ""), possible=possible,
+    )  # fmt: skip
+
+
 @cache
 def _load() -> tuple[Case, ...]:
     from safetensors.numpy import load_file
 
     index = json.loads((DATA / "cases.json").read_text())
-    stored = load_file(str(DATA / "cases.safetensors"))
-    out, at = [], 0
-    for case in input_cases(stored):
-        record, count = index["cases"][case.name], int(np.prod(case.shape))
-        expected, at = stored["expected"][at : at + count].reshape(case.shape), at + count
-        mask = None
-        if "undecided" in record:
-            mask = np.zeros(record["live"], dtype=bool)
-            mask.flat[record["undecided"]] = True
-        for x in (expected, *(f for b, a, _ in case.updates for f in (b, a)), *([] if mask is None else [mask])):
+    stored = {path.stem: load_file(str(path)) for path in DATA.glob("*.safetensors")}
+    out = []
+    for case in input_cases(stored["inputs"]):
+        record = index["cases"].get(case.name)
+        if record is None:
+            continue
+        for x in (f for b, a, _ in case.updates for f in (b, a)):
             x.flags.writeable = False
-        out.append(
-            replace(
-                case, expected=expected, bound=record["bound"], scale=record["scale"],
-                live=tuple(record["live"]), reasons=tuple(record["reasons"]), undecided=mask,
-            )
-        )  # fmt: skip
+        values, count = stored[merge_of(case.method)]["expected"], int(np.prod(case.shape))
+
+        def answered(facts: dict[str, Any], case: Case = case, values: Any = values, count: int = count) -> Case:
+            return with_answer(case, values[facts["at"] : facts["at"] + count].reshape(case.shape).copy(), facts)
+
+        double, single = answered(record), None
+        if record.get("float32", {}) is not None:
+            single = replace(answered({**record, **record.get("float32", {})}), precision=FLOAT32)
+        double.elsewhere["float32"] = single
+        if single is not None:
+            single.elsewhere["float64"] = double
+        out.append(double)
     return tuple(out)
+
+
+def merge_of(method: str) -> str:
+    """The stage of a pipeline by which its expected values are filed: the first that is no transform."""
+    return next(name for name in method.split("+") if name not in ("trim", "dare"))
 
 
 def cases(only: Patterns = None, skip: Patterns = None, precision: str | Precision = FLOAT64) -> list[Case]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .configs import SPACES
+from .configs import EVERY_SPACE
 from .report import UNKNOWN, Report, Result
 from .text import clean
 
@@ -37,14 +37,14 @@ def _grid(report: Report) -> str:
     rows = []
     for method, row in report.grid().items():
         cells = []
-        for space in SPACES:
+        for space in EVERY_SPACE:
             cell = row.get(space, {})
             right, wrong = (sum(cell.get(v, 0) for v in verdicts) for verdicts in (RIGHT, WRONG))
             ambiguous = cell.get("ambiguous", 0)
             cells.append(f"{right}/{wrong}/{ambiguous}" if right + wrong + ambiguous else "–")
         if any(cell != "–" for cell in cells):
             rows.append([clean(method), *cells])
-    return columns([["pass/fail/ambiguous", *SPACES], *rows]) if rows else ""
+    return columns([["pass/fail/ambiguous", *EVERY_SPACE], *rows]) if rows else ""
 
 
 def _failures(report: Report) -> list[str]:

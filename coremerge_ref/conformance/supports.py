@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .configs import PRINCIPAL, SPACES, VARIANTS
+from .configs import EVERY_SPACE, PRINCIPAL, VARIANTS
 from .questions import Case
 from .text import message_of
 
@@ -24,7 +24,7 @@ def declared(fn: Any) -> dict[str, list[str]] | None:
 
 def checked(given: Any) -> dict[str, list[str]]:
     """The declaration with each name known."""
-    known = {"methods": {*METHODS, *STAGES}, "spaces": {*SPACES}}
+    known = {"methods": {*METHODS, *STAGES}, "spaces": {*EVERY_SPACE}}
     if not isinstance(given, dict) or not set(given) <= set(known):
         raise ValueError(f"supports: expected a dictionary with methods, spaces or both, got {given!r:.200}")
     out = {}
@@ -45,4 +45,4 @@ def supported(case: Case, supports: dict[str, list[str]] | None) -> bool:
     supports = supports or {}
     methods = supports.get("methods", METHODS)
     names = case.method in methods or set(case.method.split("+")) <= set(methods)
-    return names and case.space in supports.get("spaces", SPACES)
+    return names and case.space in supports.get("spaces", EVERY_SPACE)

@@ -23,7 +23,7 @@ NOTES = {
     "ill-posed": "the answer hangs on rounding or on a null vector (see reasons); only its determined part is judged",
     "subnormal": "B is subnormal: a processor that flushes subnormals to zero sees B = 0",
     "low-precision": "inputs are float16, bfloat16 or float32: the numbers they hold are exact; compute in float64",
-    "batch": "factors have a leading dimension of layers, merged one by one",
+    "batch": "factors have a leading dimension of layers; they meet only where the scope of trim or ties is the model",
     "rank-0": "a task has rank 0: B (m, 0), A (0, n)",
     "masks": "DARE keeps the entries where the mask is 1; coordinates are those of the space, dead directions last",
     "exact": "every scale · B · A is exact in float64, so thresholds and signs in the full space are decided",
@@ -32,6 +32,8 @@ SPACES = {
     "full": "U and V are identities",
     "knots": "U: left singular vectors of [ΔW_1 | … | ΔW_T], V: identity, singular values kept in the coordinates",
     "core": "U: left singular vectors of [B_1 | … | B_T], V: right singular vectors of [A_1; …; A_T]",
+    "knots-unscaled": "as knots, each row of the coordinates divided by its singular value, and multiplied by it after "
+    "the merge and before isotropization",
 }
 
 
@@ -71,7 +73,8 @@ def record(case: Case) -> dict[str, Any]:
         "note": case.note, "shape": list(case.shape), "flags": flags(case), "reasons": list(case.reasons),
         "updates": [update_record(case, t) for t in range(len(case.updates))],
         "masks": None if case.masks is None else f"masks/{case.name}", "expected": f"expected/{case.name}",
-        "undecided": None if case.undecided is None else f"undecided/{case.name}",
+        "undecided": None if case.undecided is None else f"undecided/{case.name}", "freedom": case.freedom,
+        "possible": [list(values) for values in case.possible],
         "output": f"output/{case.name}", "tolerance": case.tolerance,
         "expected_error": case.expected_error, "kappa": case.kappa, "bound": case.bound, "scale": case.scale,
         "live": list(case.live),

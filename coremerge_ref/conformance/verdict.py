@@ -1,4 +1,4 @@
-"""From an answer to a verdict: within tolerance, or, where the case is ill-posed, within what is determined."""
+"""From an answer to a verdict: within tolerance of the right one, or, where the case is ill-posed, of one of those."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import frame, svd
+from .determined import outside
 from .precision import FLOAT32, FLOAT64, Precision, as_precision
 from .questions import EPS, SAFETY, Case, norm
 
@@ -42,14 +42,10 @@ def judge(case: Case, answer: Any, precision: str | Precision | None = None) -> 
         return ("pass" if ratio <= 1 else "fail"), ratio, ""
     if ratio <= 1:
         return "ambiguous", ratio, "; ".join(case.reasons)
-    layers = [(actual, case.updates)]
-    if actual.ndim == 3:
-        layers = [(x, [(b[i], a[i], s) for b, a, s in case.updates]) for i, x in enumerate(actual)]
-    broken = [determined(case, x, updates, tolerance) for x, updates in layers]
-    worst, what = max(broken)
+    worst, what = outside(case, actual, tolerance)
     if worst <= 1:
         return "ambiguous", worst, "; ".join(case.reasons)
-    return "fail", worst, f"ill-posed ({'; '.join(case.reasons)}), but {what} is determined"
+    return "fail", worst, f"ill-posed ({'; '.join(case.reasons)}), but {what}"
 
 
 def asked(case: Case, precision: str | Precision) -> Case:
@@ -78,45 +74,4 @@ def detect(answered: Iterable[tuple[Case, Any]]) -> Precision:
     return FLOAT32 if right[FLOAT32] > max(2 * right[FLOAT64], count / 8) or single > count / 2 else FLOAT64
 
 
-def determined(case: Case, x: NDArray[Any], updates: Any, tolerance: float) -> tuple[float, str]:
-    """The invariants that hold for every right answer of an ill-posed case: (worst ratio, which)."""
-    factors = [(np.asarray(b, np.float64) * s, np.asarray(a, np.float64)) for b, a, s in updates]
-    stages = case.method.split("+")
-    entrywise = (
-        bool({"trim", "dare", "ties", "drm", "iso_cts"} & set(stages))
-        or case.params.get("iso", {}).get("support") == "size"
-    )
-    found = [(norm(x) / (4 * case.scale + tolerance), "a bound on the norm")]
-    u, _ = frame([b for b, _ in factors], [norm(b) for b, _ in factors], set())
-    v, _ = frame([a.T for _, a in factors], [norm(a) for _, a in factors], set())
-    if case.space != "full" or not entrywise:
-        found.append((norm(x - u @ (u.T @ x)) / tolerance, "the column space of the tasks"))
-    if case.space == "core" or not entrywise:
-        found.append((norm(x - (x @ v) @ v.T) / tolerance, "the row space of the tasks"))
-    s = svd(x)[1]
-    if stages[-1] == "iso" and s[0] > 0:
-        flat = s[s > s[0] / 2]
-        found.append((norm(np.append(flat - flat.mean(), s[s <= s[0] / 2])) / tolerance, "a flat spectrum"))
-    if case.undecided is not None and case.expected is not None:
-        found.append(entries_in_question(case, x, factors, tolerance, u, v))
-    return max(found)
-
-
-def entries_in_question(
-    case: Case, x: NDArray[Any], factors: Any, tolerance: float, u: Any, v: Any
-) -> tuple[float, str]:
-    """In the space's coordinates every entry that is not in question must agree (a mask commutes with sign flips)."""
-    assert case.expected is not None
-    assert case.undecided is not None
-    difference = x - case.expected
-    if case.space == "knots":
-        sizes = [norm(b) * norm(a) for b, a in factors]
-        u, _ = frame([b @ a for b, a in factors], sizes, set())
-    inner = u.T @ difference if case.space != "full" else difference
-    inner = inner @ v if case.space == "core" else inner
-    if inner.shape != case.undecided.shape:
-        return 0.0, "entries"
-    return norm(np.where(case.undecided, 0, inner)) / tolerance, "every entry outside those in question"
-
-
-__all__ = ["EPS", "SAFETY", "VERDICTS", "detect", "determined", "judge", "output_rounding"]
+__all__ = ["EPS", "SAFETY", "VERDICTS", "asked", "detect", "judge", "output_rounding"]

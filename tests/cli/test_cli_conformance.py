@@ -63,13 +63,13 @@ def test_a_wrong_one_fails_with_the_mistake_named_in_all_formats(run: Run, mine:
     words = ("conformance", f"{mine}:unscaled", "--only", "ta/full/generic")
     result = run(*words, "--junit", "report.xml", "--report", "report.json", "--badge", "badge.json")
     assert result.exit_code == 1
-    assert "scaling ignored" in result.stdout
+    assert "scaling-ignored" in result.stdout
     assert ET.parse("report.xml").getroot().attrib["failures"] == "1"
     assert json.loads(Path("badge.json").read_text())["color"] == "red"
     result = run(*words, "--json")
     assert result.exit_code == 1
     (case,) = json.loads(result.stdout)["results"]
-    assert (case["case"], case["verdict"], case["diagnosis"]) == ("ta/full/generic", "fail", "scaling ignored")
+    assert (case["case"], case["verdict"], case["mistakes"][0]) == ("ta/full/generic", "fail", "scaling-ignored")
     (case,) = json.loads(Path("report.json").read_text())["results"]
     assert case["relative_error"] > 0.1
 

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.linalg
-from doubles import Double
+from doubles import RIGHT, Accumulating, AfterQr, Backwards, Double, InPlace, Permuted, Turned
 
 from coremerge_ref import conformance
-from coremerge_ref.conformance.model import frame, merge
-from coremerge_ref.conformance.questions import DATA, input_cases, sha256
+from coremerge_ref.conformance.determined import frames_of
+from coremerge_ref.conformance.mistakes import answer
+from coremerge_ref.conformance.model import Model
+from coremerge_ref.conformance.precision import PRECISIONS
+from coremerge_ref.conformance.questions import DATA, input_cases, norm, sha256
+from coremerge_ref.conformance.verdict import judge
 
 
 def pick(name):
@@ -23,93 +26,46 @@ def test_a_right_implementation_never_fails():
     assert not report.failures
     assert report.seconds < 20
     assert set(report.counts) == {"pass", "ambiguous"}
-    assert report.counts["pass"] > 10 * report.counts["ambiguous"]
+    assert report.counts["pass"] > 30 * report.counts["ambiguous"]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_its_signs_and_null_vectors(seed):
-    """Random signs of every singular pair, and random rotations of null spaces."""
-
-    class Turned(Double):
-        rng = np.random.default_rng(seed)
-
-        def svd(self, x):
-            u, s, vt = super().svd(x)
-            sign = self.rng.choice([-1.0, 1.0], len(s))
-            u, vt = u * sign, vt * sign[:, None]
-            dead = np.flatnonzero(s <= 1e-13 * s[0]) if len(s) and s[0] else []
-            if len(dead) > 1:
-                q = np.linalg.qr(self.rng.standard_normal((len(dead), len(dead))))[0]
-                u, vt = u.copy(), vt.copy()
-                u[:, dead] = u[:, dead] @ q
-            return u, s, vt
-
-    report = conformance.run(Turned())
-    assert report.ok, report.summary()
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("make", RIGHT, ids=lambda make: make.__name__.lower())
+def test_whatever_its_signs_null_vectors_driver_order_basis_and_precision(make, precision):
+    fn = Double(make=make, dtype=precision)
+    asked = conformance.cases(precision=precision, skip="large")
+    asked = asked if make in (Turned, Permuted) else asked[::5]  # the others are slower, or closer to the first
+    verdicts = {case.name: judge(case, fn(case)) for case in asked}
+    assert not {name: verdict for name, verdict in verdicts.items() if verdict[0] == "fail"}
 
 
-class Permuted(Double):
-    """LAPACK's other driver on the transpose with rows and columns in another order: another rounding throughout."""
-
-    rng = np.random.default_rng(3)
-
-    def svd(self, x):
-        if 0 in x.shape or not x.any():
-            return super().svd(x)
-        rows, cols = self.rng.permutation(x.shape[0]), self.rng.permutation(x.shape[1])
-        top = np.abs(x).max()
-        a, s, bt = scipy.linalg.svd((x / top)[rows][:, cols].T, full_matrices=False, lapack_driver="gesvd")
-        u, vt = np.empty_like(bt.T), np.empty_like(a.T)
-        u[rows], vt[:, cols] = bt.T, a.T
-        return u, s * top, vt
-
-
-class Reversed(Double):
-    """Sums over tasks in the other order."""
-
-    def ta(self, p, stack, level, w):
-        return super().ta(p, stack[::-1], level[::-1], w[::-1])
-
-    def mean(self, p, stack, level, w):
-        return super().mean(p, stack[::-1], level[::-1], w[::-1])
-
-    def ties(self, p, stack, level, w):
-        return super().ties(p, stack[::-1], level[::-1], w[::-1])
-
-    def tsv(self, p, stack, level, w):
-        return super().tsv(p, stack[::-1], level[::-1], w[::-1])
-
-    def cart(self, p, stack, level, w):
-        return super().cart(p, stack[::-1], level[::-1], w[::-1])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_no_wrong_answer_is_ambiguous(precision):
+    """Zero, negated, tripled, rotated, and one task short: never let off, unless it is one of the right answers."""
+    let_off = []
+    open_cases = [case for case in conformance.cases(precision=precision) if not case.well_posed]
+    for case in open_cases[:: 1 if precision == "float64" else 3]:
+        m, n = case.shape
+        rng = np.random.default_rng(len(case.name))
+        left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for size in (m, n))
+        x = case.expected
+        wrong = {"zero": 0 * x, "negated": -x, "tripled": 3 * x, "rotated": left @ x @ right}
+        wrong |= {name: short for name in DROPPED if (short := answer(case, [name])) is not None}
+        for name, answered in wrong.items():
+            if judge(case, answered)[0] != "fail" and not is_right(case, answered):
+                let_off.append((case.name, name))
+    assert not let_off
 
 
-class Elsewhere(Double):
-    """Equivariant methods in another basis or space, as equivariance allows."""
-
-    def __init__(self, where):
-        super().__init__()
-        self.where = where
-
-    def __call__(self, case):
-        relative = any(case.params.get(n, {"k": 1})["k"] is None for n in ("tsv", "cart"))
-        sized = case.params.get("iso", {}).get("support") == "size"
-        free = set(case.method.split("+")) <= {"ta", "mean", "tsv", "cart", "iso"} and not relative and not sized
-        self.mistakes = {self.where} if free else set()
-        return super().__call__(case)
+DROPPED = ("first-task-dropped", "second-task-dropped", "last-task-dropped")
 
 
-@pytest.mark.parametrize(
-    "right",
-    [Permuted(), Reversed(), Elsewhere("Tucker basis for the paper's"), Elsewhere("merged in the full space")],
-    ids=["permuted", "reversed", "tucker", "full"],
-)
-def test_whatever_its_driver_order_and_basis(right):
-    report = conformance.run(right)
-    assert report.ok, report.summary()
-
-
-def test_the_model_behind_the_diagnosis_is_right():
-    assert conformance.run(merge).ok
+def is_right(case, x):
+    """One of the answers of right implementations, found by computing it in many ways."""
+    return any(
+        norm(make(dtype=case.precision.name)(case) - x) <= 2 * case.tolerance
+        for make in (Model, Turned, Permuted, AfterQr, Backwards)
+    )
 
 
 def test_verdicts():
@@ -146,25 +102,58 @@ def test_expected_failures_carry_their_reason():
     assert report.results[0].expected_failure == "issue 1"
 
 
-def test_an_ill_posed_case_holds_what_is_determined():
-    case = next(c for c in conformance.cases() if c.undecided is not None and c.space == "core")
-    u, _ = frame([s * b for b, _, s in case.updates], [1.0] * len(case.updates), set())
-    v, _ = frame([a.T for _, a, _ in case.updates], [1.0] * len(case.updates), set())
+def test_an_undecided_entry_has_one_of_its_values():
+    case = next(c for c in conformance.cases() if c.freedom == "entries" and c.space == "core")
+    u, v = frames_of(case)
     inner = u.T @ case.expected @ v
-    free = u @ np.where(case.undecided, 0, inner) @ v.T
-    assert conformance.run(lambda c: free, cases=[case]).results[0].verdict == "ambiguous"
+    for value in case.possible[0]:
+        other = inner.copy()
+        other.flat[np.flatnonzero(case.undecided)[0]] = value
+        assert judge(case, u @ other @ v.T)[0] == "ambiguous"
+    other.flat[np.flatnonzero(case.undecided)[0]] = sum(case.possible[0]) / len(case.possible[0]) + 0.1
+    assert judge(case, u @ other @ v.T)[0] == "fail"
     wrong = u @ np.where(case.undecided, inner, 2 * inner) @ v.T
-    assert conformance.run(lambda c: wrong, cases=[case]).results[0].verdict == "fail"
+    assert judge(case, wrong)[0] == "fail"
+
+
+def test_isotropized_null_vectors_are_free_and_nothing_else():
+    case = pick("iso-size/full/generic")
+    p, s, qt = np.linalg.svd(case.expected, full_matrices=False)
+    supported = Model()(replace(case, params={**case.params, "iso": {"support": "rank"}}))
+    p, _, qt = np.linalg.svd(supported)
+    r = np.linalg.matrix_rank(supported)
+    null = np.linalg.qr(np.random.default_rng(0).standard_normal((10 - r, 8 - r)))[0]
+    other = s[0] * (p[:, :r] @ qt[:r] + p[:, r:] @ null @ qt[r:])
+    assert norm(other - case.expected) > 0.1
+    assert judge(case, other)[0] == "ambiguous"
+    assert judge(case, s[0] * (p[:, :r] @ qt[:r] + 0.9 * p[:, r:] @ null @ qt[r:]))[0] == "fail"
+    assert judge(case, -other)[0] == "fail"
+
+
+@pytest.mark.parametrize("angle", [0.3, 1.0, 2.5])
+def test_a_tie_leaves_one_rotation_free(angle):
+    moved = 0
+    for case in [c for c in conformance.cases() if c.freedom == "rotation" and not c.name.startswith("ties")]:
+        other = Model(rotation=angle, tied=2.0**13 * case.precision.eps)(case)
+        moved += norm(other - case.expected) > 100 * case.tolerance
+        assert judge(case, other)[0] == "ambiguous"
+        assert judge(case, 1.001 * other)[0] == "fail"
+    assert moved
 
 
 def test_inputs_changed_in_place_are_noticed_and_do_no_harm():
-    report = conformance.run(Double("inputs scaled in place"), only="ta/core/generic")
+    report = conformance.run(InPlace(), only="ta/core/generic")
     assert "in place" in report.results[0].diagnosis
     assert conformance.run(Double(), only="ta/core/generic").ok
 
 
+def test_state_between_calls_is_noticed():
+    report = conformance.run(Accumulating(), only="ta/core/generic")
+    assert "second call" in report.results[0].diagnosis
+
+
 @conformance.parametrize_with_checks(
-    Double("DARE not rescaled"), only="dare/core/generic", expected_failures={"dare/": "planted"}
+    Double("dare-not-rescaled"), only="dare/core/generic", expected_failures={"dare/": "planted"}
 )
 def test_parametrized(check):
     check()
@@ -172,13 +161,16 @@ def test_parametrized(check):
 
 def test_data_are_the_ones_generated():
     index = json.loads((DATA / "cases.json").read_text())
-    assert index["sha256"] == sha256(DATA / "cases.safetensors")
-    assert sum(p.stat().st_size for p in DATA.iterdir()) < 2**20
-    assert [c.name for c in input_cases()] == list(index["cases"])
+    assert index["sha256"] == {p.name: sha256(p) for p in DATA.glob("*.safetensors")}
+    assert max(p.stat().st_size for p in DATA.iterdir()) < 2**20
+    names = [c.name for c in input_cases()]
+    assert set(index["cases"]) <= set(names)
+    assert len(index["cases"]) > 0.95 * len(names)
 
 
 @pytest.mark.parametrize(
-    "name", ["ties/core/generic", "tsv/knots/duplicated", "iso/full/denormal", "drm/core/bfloat16"]
+    "name",
+    ["ties/core/generic", "tsv/knots/duplicated", "iso/full/denormal", "drm/core/opposite", "ties-model/core/layers"],
 )
 def test_expected_values_can_be_computed_again(name):
     pytest.importorskip("mpmath")
@@ -191,8 +183,9 @@ def test_expected_values_can_be_computed_again(name):
 
 
 def test_inputs_are_rebuilt_as_shipped():
-    for shipped, built in zip(conformance.cases(), input_cases(), strict=True):
-        for (b, a, s), (y, x, z) in zip(shipped.updates, built.updates, strict=True):
+    built = {c.name: c for c in input_cases()}
+    for shipped in conformance.cases():
+        for (b, a, s), (y, x, z) in zip(shipped.updates, built[shipped.name].updates, strict=True):
             assert np.array_equal(b, y)
             assert np.array_equal(a, x)
             assert s == z

@@ -6,7 +6,7 @@ It shares no code with the numerical core. ``merged`` gives the correctly rounde
 
 from .conditioning import Condition, conditioning
 from .linalg import DIGITS, exact, polar, svd
-from .pipeline import DEFAULTS, Exact, merge_exactly, merged, stages
+from .pipeline import DEFAULTS, Exact, merge_exactly, merge_model_exactly, merged, stages
 
 __all__ = [
     "DEFAULTS",
@@ -16,6 +16,7 @@ __all__ = [
     "conditioning",
     "exact",
     "merge_exactly",
+    "merge_model_exactly",
     "merged",
     "polar",
     "stages",

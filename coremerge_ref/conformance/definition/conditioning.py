@@ -10,7 +10,7 @@ the tolerance stands for those. The model is that an implementation holds M_t + 
   the neighbouring singular value. Only stages that look at entries see this turn.
 
 A decision (a threshold, a sign, a rank) is sound when its margin exceeds the error it is taken with. A decision that is
-not is listed in ``reasons``; entries of an elementwise merge that hang on it are in ``undecided``.
+not is listed in ``reasons``; what that leaves open, where it is one thing that can be checked, is the ``freedom``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 from mpmath import mp
 
 from . import spectral
 from .linalg import DIGITS
 from .pipeline import Exact
 from .table import TABLE
-from .walk import as_float, size
+from .walk import ENTRIES, as_float, size
 from .walk_entries import EntryWalk
 from .walk_spectra import SpectrumWalk
 
@@ -33,13 +32,15 @@ from .walk_spectra import SpectrumWalk
 @dataclass
 class Condition:
     """``bound``: error of a right result in units of eps, absolute; ``scale``: size of what the result came from;
-    ``kappa`` = bound / scale; ``reasons``: why the answer is not determined (none where it is); ``undecided``: (p, q)
-    mask in the space's coordinates, or None where the undetermined part is no set of entries."""
+    ``kappa`` = bound / scale; ``reasons``: why the answer is not determined (none where it is); ``freedom``: what is
+    left open then, one of the names in :mod:`.walk`, or empty where that is more than can be checked; ``options``: the
+    values that single entries can have, in the space's coordinates (for DRM in those of its one-sided frame)."""
 
     bound: float
     scale: float
     reasons: list[str] = field(default_factory=list)
-    undecided: np.ndarray | None = None
+    freedom: str = ""
+    options: dict[tuple[int, int], list[float]] = field(default_factory=dict)
 
     @property
     def kappa(self) -> float:
@@ -58,15 +59,19 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
     with mp.workdps(DIGITS):
         walk = _WholeWalk(exact, eps, exact_entries)
         scale, bound, elementwise_seen = math.fsum(walk.sizes), 0.0, False
+        divided, merged_by = exact.frames.factors != [mp.one], ""
         for state in exact.states:
             weights = [as_float(w) for w in state.weights]
             name, p, noise = state.stage, state.params, [as_float(x) for x in state.noise]
             stack = state.stack
             if name in ("trim", "dare", "ties", "drm") and not elementwise_seen:
                 elementwise_seen = True
-                walk.turned(stack)
+                sides = {"horizontal": ("right",), "vertical": ("left",)}.get(p.get("direction", ""), ("left", "right"))
+                walk.turned(stack, sides)
             if name == "trim":
-                walk.trim(stack, p["density"], p["keep"])
+                near = walk.trim(state, p["density"], p["keep"])
+                if any(near):
+                    walk.ill(f"{sum(map(len, near))} entries at the trim threshold within rounding")
                 walk.cleared(state.result, stack)
             elif name == "dare":
                 walk.cleared(state.result, stack)
@@ -76,7 +81,10 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
                 walk.delta = [g * d for g, d in zip(growth, walk.delta, strict=True)]
                 scale *= max(growth)
             elif name in ("ta", "mean", "ties", "drm"):
-                getattr(walk, name, lambda _: None)(state)
+                if name == "ties":
+                    walk.vote_in_ties(state)
+                elif name == "drm":
+                    walk.drm(state)
                 share = 1 / abs(math.fsum(weights)) if name == "mean" else 1.0
                 if name == "ties" and p["divisor"] == "weight" and any(weights):
                     share = max(1.0, 1 / min(abs(w) for w in weights if w))
@@ -85,6 +93,7 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
             elif name in ("tsv", "cart", "iso_cts"):
                 walk.delta = [abs(w) * d for w, d in zip(weights, walk.delta, strict=True)]
                 scale *= max(abs(w) for w in weights)
+                walk.check_live_size()
                 if name == "tsv":
                     bound = walk.tsv(stack, noise, p["k"])
                 elif name == "cart":
@@ -94,17 +103,33 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
                 else:
                     bound = walk.iso_cts(state)
             else:
+                if divided:
+                    bound, divided = bound * walk.restoring, False
+                if walk.options:
+                    walk.freedoms.add("")  # a post mixes the entries
+                walk.check_live_size()
                 bound = walk.iso(stack[0], noise[0], p["support"], bound)
-                walk.local = walk.local and not walk.undecided
-        if elementwise_seen and math.isfinite(walk.turn):
+            merged_by = merged_by if name == "iso" else name
+        if elementwise_seen:
             last = exact.states[-1].result
             bound += walk.turn * size(last if not isinstance(last, list) else last[0])
+        if divided:
+            bound *= walk.restoring
+            walk.options = _restored(walk.options, exact)
+            if merged_by == "drm" and walk.options:
+                walk.freedoms.add("")
         alpha = abs(as_float(exact.scale))
-        mask = None
-        if walk.reasons and walk.local and walk.undecided:
-            mask = np.zeros(exact.frames.live, dtype=bool)
-            for ij in walk.undecided:
-                mask[ij] = True
         if not math.isfinite(bound):
             bound = scale
-        return Condition(max(bound, scale) * alpha, scale * alpha, walk.reasons, mask)
+        freedom = walk.freedoms.pop() if len(walk.freedoms) == 1 else ""
+        options = {ij: [alpha * x for x in xs] for ij, xs in walk.options.items()} if freedom == ENTRIES else {}
+        return Condition(max(bound, scale) * alpha, scale * alpha, walk.reasons, freedom, options)
+
+
+def _restored(options: dict[tuple[int, int], list[float]], exact: Exact) -> dict[tuple[int, int], list[float]]:
+    """The values of entries with the singular values that were divided out multiplied back."""
+    left, right = exact.frames.left_factor, exact.frames.right_factor
+    return {
+        (i, j): [x * as_float(left[i] if left else right[j] if right else 1.0) for x in xs]
+        for (i, j), xs in options.items()
+    }

@@ -6,6 +6,7 @@ A stack is a list of T matrices (p, q); ``noise`` holds per task the magnitude t
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from mpmath import mp, mpf
@@ -58,6 +59,23 @@ def flush(stack: list[Matrix], noise: list[mpf]) -> list[Matrix]:
     ]
 
 
+def flattened(layers: list[Matrix]) -> Matrix:
+    """The entries of several matrices as one row, layer after layer: what scope="model" looks at."""
+    values = [m[ij] for m in layers for ij in entries(m)]
+    return mp.matrix([values]) if values else mp.matrix(1, 0)
+
+
+def unflattened(row: Matrix, shapes: list[tuple[int, int]]) -> list[Matrix]:
+    """The matrices whose entries a row holds."""
+    values, out = iter(row), []
+    for rows, cols in shapes:
+        new = mp.matrix(rows, cols)
+        for ij in entries(new):
+            new[ij] = next(values)
+        out.append(new)
+    return out
+
+
 def elected(stack: list[Matrix], noise: list[mpf], elect: str, zero_sign: str) -> dict[tuple[int, int], int]:
     """A sign per entry: of Σ_t τ_t ("mass") or of Σ_t sign τ_t ("count"); then what to do with zero sums."""
     signs = {}
@@ -71,12 +89,23 @@ def elected(stack: list[Matrix], noise: list[mpf], elect: str, zero_sign: str) -
     return {ij: s or majority for ij, s in signs.items()}
 
 
+def ties_signs(
+    stack: list[Matrix], noise: list[mpf], weights: list[mpf], params: dict[str, Any]
+) -> dict[tuple[int, int], int]:
+    """The signs that TIES elects."""
+    stack = trim(flush(stack, noise), params["density"], params["keep"])
+    if params["weight_order"] == "before":
+        stack = [w * m for w, m in zip(weights, stack, strict=True)]
+        noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
+    return elected(stack, noise, params["elect"], params["zero_sign"])
+
+
 def ties(
     stack: list[Matrix], noise: list[mpf], weights: list[mpf], *, density: float, keep: str, elect: str, zero_sign: str,
     aggregate: str, weight_order: str, divisor: str,
 ) -> Matrix:  # fmt: skip
     """TIES (arXiv 2306.01708): trim, elect a sign per entry, aggregate the entries that have it."""
-    stack = flush(trim(stack, density, keep), noise)
+    stack = trim(flush(stack, noise), density, keep)
     if weight_order == "before":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
         noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]

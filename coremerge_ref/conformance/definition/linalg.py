@@ -110,8 +110,25 @@ def _spread(matrix: Matrix) -> int:
     return int((max(exponents) - min(exponents)) * 0.302) if exponents else 0
 
 
+_DECOMPOSED: dict[Any, tuple[Matrix, list[mpf], Matrix]] = {}
+_REMEMBERED = 200
+
+
 def svd(matrix: Matrix) -> tuple[Matrix, list[mpf], Matrix]:
-    """(m, n) -> P (m, d), singular values descending, Q (n, d) with matrix = P diag(s) Qᵀ and d = min(m, n)."""
+    """(m, n) -> P (m, d), singular values descending, Q (n, d) with matrix = P diag(s) Qᵀ and d = min(m, n).
+
+    The latest results are remembered: a merge, its conditioning and a second precision ask for the same ones.
+    """
+    key = (mp.prec, matrix.rows, matrix.cols, tuple(x._mpf_ for x in matrix))
+    if key not in _DECOMPOSED:
+        if len(_DECOMPOSED) >= _REMEMBERED:
+            del _DECOMPOSED[next(iter(_DECOMPOSED))]
+        _DECOMPOSED[key] = _decompose(matrix)
+    p, s, q = _DECOMPOSED[key]
+    return p.copy(), list(s), q.copy()
+
+
+def _decompose(matrix: Matrix) -> tuple[Matrix, list[mpf], Matrix]:
     m, n = matrix.rows, matrix.cols
     d = min(m, n)
     if d == 0:

@@ -12,7 +12,7 @@ from mpmath import mp, mpf
 from . import elementwise, methods, spectral  # noqa: F401  # methods fills TABLE
 from .drm import drm
 from .linalg import DIGITS, Matrix, exact, number, to_float64, total
-from .spaces import Frames, frames, noise_levels
+from .spaces import Frames, frames, rounding_levels
 from .table import TABLE
 
 TRANSFORMS, MERGES, POSTS = ["trim", "dare"], ["ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm"], ["iso"]
@@ -55,7 +55,8 @@ def stages(method: str) -> list[str]:
 
 @dataclass
 class State:
-    """A stage, the stack and noise it received, its parameters, and what it returned."""
+    """A stage, the stack and noise it received, its parameters, and what it returned. ``joint``: for scope="model", the
+    same stage on all layers, each task one row of their entries; ``layer``: which of the ``shapes`` is this one's."""
 
     stage: str
     stack: list[Matrix]
@@ -63,6 +64,13 @@ class State:
     weights: list[mpf]
     params: dict[str, Any]
     result: Any = None
+    joint: State | None = None
+    layer: int = 0
+    shapes: list[tuple[int, int]] = field(default_factory=list)
+
+    def own(self, row: Matrix) -> Matrix:
+        """This layer's part of a row of all entries."""
+        return elementwise.unflattened(row, self.shapes)[self.layer]
 
 
 @dataclass
@@ -73,7 +81,7 @@ class Exact:
     array: np.ndarray
     frames: Frames
     factors: list[tuple[Matrix, Matrix]]
-    rtol: mpf
+    eps: mpf
     scale: mpf
     states: list[State] = field(default_factory=list)
 
@@ -108,7 +116,7 @@ def _draws(params: dict[str, Any], masks: Any, present: list[int], where: Frames
     return [elementwise.random_numbers(params["seed"], layer, t, where.static)[:p, :q] for t in present]
 
 
-def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
+def apply(state: State, eps: mpf, masks: list[np.ndarray] | None) -> Any:
     """Run one stage: a transform returns (stack, noise), a merge or post (matrix, noise)."""
     stack, noise, weights = state.stack, state.noise, state.weights
     p = {k: v for k, v in state.params.items() if k not in ("weights", "scope", "seed", "layer", "masks")}
@@ -121,9 +129,9 @@ def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
         out, noise = one.rule(stack, noise, **p, **own)
         return out, noise if one.kind == "transform" else [noise]
     if state.stage == "trim":
-        return elementwise.trim(stack, **p), noise
+        return elementwise.trim(elementwise.flush(stack, noise), **p), noise
     if state.stage == "dare":
-        new, factors = elementwise.dare(stack, masks or [], **p)
+        new, factors = elementwise.dare(elementwise.flush(stack, noise), masks or [], **p)
         return new, [f * level for f, level in zip(factors, noise, strict=True)]
     if state.stage in ("ta", "mean"):
         out = total([w * m for w, m in zip(weights, stack, strict=True)])
@@ -133,56 +141,117 @@ def apply(state: State, rtol: mpf, masks: list[np.ndarray] | None) -> Any:
     if state.stage == "drm":
         return drm(stack, noise, weights, **p), [max(weighted)]
     if state.stage == "tsv":
-        return spectral.tsv(stack, noise, rtol, p["k"]), [max(noise)]
+        return spectral.tsv(stack, noise, eps, p["k"]), [max(noise)]
     if state.stage == "cart":
         rank = spectral.cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
         coefficient = number(p["coefficient"])
         return spectral.cart(stack, noise, rank, coefficient), [max(noise) * max(1, abs(coefficient))]
     if state.stage == "iso_cts":
-        return spectral.iso_cts(stack, noise, rtol, **p), [max(noise)]
+        return spectral.iso_cts(stack, noise, eps, **p), [max(noise)]
     return spectral.iso(stack[0], noise[0], **p), noise
+
+
+@dataclass
+class _Layer:
+    """A layer on its way through the stages."""
+
+    present: list[int]
+    factors: list[tuple[Matrix, Matrix]]
+    where: Frames
+    stack: list[Matrix]
+    noise: list[mpf]
+    states: list[State] = field(default_factory=list)
+    inside: bool = True  # in the coordinates of the space; posts see the matrix with its singular values back
+
+
+def merge_model_exactly(
+    layers: Sequence[Sequence[Any]], method: str, params: dict[str, Any] | None = None, space: str = "core",
+    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, *,
+    transposed: bool = False, scaled: bool = True, eps: float = 2.0**-52, digits: int = DIGITS,
+) -> list[Exact]:  # fmt: skip
+    """Merge the layers of a model, each a list of updates as :func:`merge_exactly` takes them; ``masks`` serve every
+    layer. They meet only in stages of scope "model"."""
+    params = params or {}
+    with mp.workdps(digits):
+        unit = number(eps)
+        model = [_begin(updates, space, basis, transposed, scaled, unit) for updates in layers]
+        for name in stages(method):
+            chosen = {**DEFAULTS[name], **params.get(name, {})}
+            states = [_state(layer, name, chosen, weights) for layer in model]
+            if chosen.get("scope") == "model":
+                _join(states)
+            for layer, state in zip(model, states, strict=True):
+                drawn = None
+                given = masks if masks is not None else chosen.get("masks")
+                if name in TABLE and TABLE[name].draws:
+                    drawn = _draws(chosen, given, layer.present, layer.where)
+                elif name == "dare":
+                    drawn = _masks(chosen, given, layer.present, layer.where)
+                _advance(layer, state, unit, drawn)
+        out = []
+        for layer in model:
+            inner = layer.where.restored(layer.stack[0]) if layer.inside else layer.stack[0]
+            matrix = number(scale) * layer.where.decode(inner)
+            array = to_float64(matrix)
+            out.append(Exact(matrix, array, layer.where, layer.factors, unit, number(scale), layer.states))
+        return out
+
+
+def _begin(updates: Sequence[Any], space: str, basis: str, transposed: bool, scaled: bool, eps: mpf) -> _Layer:
+    present, factors = _factors(updates)
+    where = frames(factors, space, basis, transposed, scaled, eps)
+    stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
+    return _Layer(present, factors, where, stack, rounding_levels(factors, where, eps))
+
+
+def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[float] | None) -> State:
+    """The stage as it meets a layer; before the first post the singular values divided out come back."""
+    if layer.inside and name in POSTS:
+        layer.stack, layer.inside = [layer.where.restored(layer.stack[0])], False
+        layer.noise = [level * layer.where.factors[0] for level in layer.noise]
+    given = weights if weights is not None else chosen.get("weights")
+    own = [number(given[t]) if given is not None else mp.one for t in layer.present]
+    own = own[: len(layer.stack)] if name not in POSTS else [mp.one]
+    return State(name, layer.stack, layer.noise, own, chosen)
+
+
+def _join(states: list[State]) -> None:
+    """Let a stage of scope "model" see the entries of all layers at once; what is rounding is each layer's own."""
+    shapes = [(s.stack[0].rows, s.stack[0].cols) for s in states]
+    clean = [elementwise.flush(s.stack, s.noise) for s in states]
+    rows = [elementwise.flattened([stack[t] for stack in clean]) for t in range(len(clean[0]))]
+    noise = [max(s.noise[t] for s in states) for t in range(len(rows))]
+    joint = State(states[0].stage, rows, noise, states[0].weights, states[0].params)
+    for i, state in enumerate(states):
+        state.joint, state.layer, state.shapes = joint, i, shapes
+
+
+def _advance(layer: _Layer, state: State, eps: mpf, masks: list[np.ndarray] | None) -> None:
+    """Run the stage on a layer, or take its part of what it gave for the model."""
+    if state.joint is None:
+        out, layer.noise = apply(state, eps, masks)
+    else:
+        if state.joint.result is None:
+            state.joint.result, _ = apply(state.joint, eps, masks)
+        whole = state.joint.result
+        out = [state.own(row) for row in whole] if isinstance(whole, list) else state.own(whole)
+        if not isinstance(whole, list):
+            layer.noise = [max(abs(w) * level for w, level in zip(state.weights, state.noise, strict=True))]
+    state.result = out
+    layer.stack = out if isinstance(out, list) else [out]
+    layer.states.append(state)
 
 
 def merge_exactly(
     updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str = "core",
-    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, *,
-    transposed: bool = False, scaled: bool = True, eps: float = 2.0**-52, digits: int = DIGITS,
+    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, **options: Any,
 ) -> Exact:  # fmt: skip
     """Merge one layer's updates, a list of (B (m, r), A (r, n)) or (B, A, scale) or None, at ``digits`` digits or more.
 
     ``eps`` is the unit of the arithmetic whose rank decisions are described, that of float64 unless said otherwise.
+    ``transposed``, ``scaled``: which KnOTS.
     """
-    params = params or {}
-    with mp.workdps(digits):
-        present, factors = _factors(updates)
-        unit = number(eps)
-        where = frames(factors, space, basis, transposed, scaled, unit)
-        rtol = max(where.m, where.n, sum(b.cols for b, _ in factors)) * unit
-        stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
-        noise = noise_levels(factors, where, unit)
-        states: list[State] = []
-        inside = True  # in the coordinates of the space; posts see the merged matrix with its singular values back
-        for name in stages(method):
-            if inside and name in POSTS:
-                stack, inside = [where.restored(stack[0])], False
-                noise = [level * where.smallest_factor for level in noise]
-            chosen = {**DEFAULTS[name], **params.get(name, {})}
-            given = weights if weights is not None else chosen.get("weights")
-            own = [number(given[t]) if given is not None else mp.one for t in present]
-            own = own[: len(stack)] if name not in POSTS else [mp.one]
-            state = State(name, stack, noise, own, chosen)
-            drawn = None
-            if name in TABLE and TABLE[name].draws:
-                drawn = _draws(chosen, masks if masks is not None else chosen.get("masks"), present, where)
-            elif name == "dare":
-                given_masks = masks if masks is not None else chosen.get("masks")
-                drawn = _masks(chosen, given_masks, present, where)
-            out, noise = apply(state, rtol, drawn)
-            state.result = out
-            stack = out if isinstance(out, list) else [out]
-            states.append(state)
-        matrix = number(scale) * where.decode(where.restored(stack[0]) if inside else stack[0])
-        return Exact(matrix, to_float64(matrix), where, factors, rtol, number(scale), states)
+    return merge_model_exactly([updates], method, params, space, basis, weights, masks, scale, **options)[0]
 
 
 def merged(

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from mpmath import mp, mpf
 
 from .linalg import Matrix, columns, hcat, norm, product, scale_columns, svd
+from .zero import relative_tolerance, rounding_level
 
 
 @dataclass
 class Frames:
     """U (m, p) and V (n, q) over live directions only; None is the identity.
 
-    ``left_values`` and ``right_values`` are all singular values of the two stacks. Where the singular values are
-    divided out (the unscaled KnOTS of the paper's code), ``left_factor`` or ``right_factor`` holds those divided by.
-    ``static`` is the size before dead directions are removed.
+    ``left_values`` and ``right_values`` are the live singular values of the two stacks, ``left_columns`` and
+    ``right_columns`` all those of the stacks with columns of norm 1, from which the live sizes are decided. Where
+    the singular values are divided out (the unscaled KnOTS of the paper's code), ``left_factor`` or ``right_factor``
+    holds those divided by. ``static`` is the size before dead directions are removed.
     """
 
     m: int
@@ -25,6 +27,8 @@ class Frames:
     v: Matrix | None = None
     left_values: list[mpf] | None = None
     right_values: list[mpf] | None = None
+    left_columns: list[mpf] | None = None
+    right_columns: list[mpf] | None = None
     left_factor: list[mpf] | None = None
     right_factor: list[mpf] | None = None
 
@@ -34,10 +38,9 @@ class Frames:
         return (self.m if self.u is None else self.u.cols, self.n if self.v is None else self.v.cols)
 
     @property
-    def smallest_factor(self) -> mpf:
-        """The least singular value divided out; 1 where none is."""
-        divided = [x for x in (self.left_factor, self.right_factor) if x]
-        return divided[0][-1] if divided else mp.one
+    def factors(self) -> list[mpf]:
+        """The singular values divided out, descending; [1] where none are."""
+        return self.left_factor or self.right_factor or [mp.one]
 
     def encode(self, b: Matrix, a: Matrix) -> Matrix:
         """B (m, r), A (r, n) -> M (p, q) = Uᵀ B A V."""
@@ -63,21 +66,23 @@ class Frames:
         return out if self.v is None else product(out, self.v.T)
 
 
-def frame(blocks: list[Matrix], sizes: list[mpf], eps: mpf) -> tuple[Matrix, list[mpf], int]:
-    """Left singular vectors of [X_1 | … | X_T] that are live: (U, all singular values, rank).
+def live_range(stack: Matrix, eps: mpf) -> tuple[Matrix, list[mpf]]:
+    """Orthonormal basis Q (m, r) of the numerical range of X (m, N) with every nonzero column scaled to norm 1, and all
+    singular values of that: columns of norm 1 have no scale, so no direction is lost for being small."""
+    norms = [norm(stack[:, j]) for j in range(stack.cols)]
+    keep = [j for j in range(stack.cols) if norms[j] != 0]
+    if not keep:
+        return mp.matrix(stack.rows, 0), []
+    p, values, _ = svd(hcat([stack[:, j] / norms[j] for j in keep]))
+    return columns(p, sum(x > relative_tolerance(eps) * values[0] for x in values)), values
 
-    The rank is that of the balanced stack [X_1/size_1 | …] (blocks of size 0 left out): (c B_t, A_t / c) is the same
-    model, so a task may not lose its directions by being small. The directions are those of the raw stack.
-    """
-    stack = hcat(blocks)
-    balanced = [b / s for b, s in zip(blocks, sizes, strict=True) if s != 0]
-    rank = 0
-    if balanced:
-        values = svd(hcat(balanced))[1]
-        rtol = max(stack.rows, stack.cols) * eps
-        rank = sum(x > rtol * values[0] for x in values) if values else 0
-    u, values, _ = svd(stack)
-    return columns(u, rank), values, rank
+
+def frame(stack: Matrix, live: Matrix) -> tuple[Matrix, list[mpf]]:
+    """Left singular vectors of the stack (m, N) projected onto the live space Q (m, r): U (m, r), singular values."""
+    if live.cols == 0:
+        return live.copy(), []
+    p, values, _ = svd(product(live.T, stack))
+    return product(live, p), values
 
 
 def frames(
@@ -86,29 +91,48 @@ def frames(
     """The frames of a space for the updates B_t (m, r_t), A_t (r_t, n), the scalings already inside B_t."""
     m, n = factors[0][0].rows, factors[0][1].cols
     ranks = sum(b.cols for b, _ in factors)
-    sizes = [norm(b) * norm(a) for b, a in factors]
     if space == "full":
         return Frames(m, n, (m, n))
     if space == "core" and basis == "paper":
-        u, left, _ = frame([b for b, _ in factors], [norm(b) for b, _ in factors], eps)
-        v, right, _ = frame([a.T for _, a in factors], [norm(a) for _, a in factors], eps)
-        return Frames(m, n, (min(m, ranks), min(n, ranks)), u, v, left, right)
+        u, left, left_columns = _side([b for b, _ in factors], eps)
+        v, right, right_columns = _side([a.T for _, a in factors], eps)
+        return Frames(m, n, (min(m, ranks), min(n, ranks)), u, v, left, right, left_columns, right_columns)
     dense = [product(b, a) for b, a in factors]
+    levels = [rounding_level(b, a, eps) for b, a in factors]
     if space == "core" and basis == "tucker":
-        u, left, _ = frame(dense, sizes, eps)
-        v, right, _ = frame([x.T for x in dense], sizes, eps)
-        return Frames(m, n, (min(m, ranks), min(n, ranks)), u, v, left, right)
+        u, left, left_columns = _side(dense, eps, levels)
+        v, right, right_columns = _side([x.T for x in dense], eps, levels)
+        return Frames(m, n, (min(m, ranks), min(n, ranks)), u, v, left, right, left_columns, right_columns)
     if space != "knots":
         raise ValueError(f"unknown space {space!r} with basis {basis!r}")
     if transposed:
-        v, right, rank = frame([x.T for x in dense], sizes, eps)
-        return Frames(m, n, (m, min(n, ranks)), None, v, None, right, None, None if scaled else right[:rank])
-    u, left, rank = frame(dense, sizes, eps)
-    return Frames(m, n, (min(m, ranks), n), u, None, left, None, None if scaled else left[:rank], None)
+        v, right, right_columns = _side([x.T for x in dense], eps, levels)
+        where = Frames(m, n, (m, min(n, ranks)), v=v, right_values=right, right_columns=right_columns)
+        where.right_factor = None if scaled else right
+        return where
+    u, left, left_columns = _side(dense, eps, levels)
+    where = Frames(m, n, (min(m, ranks), n), u=u, left_values=left, left_columns=left_columns)
+    where.left_factor = None if scaled else left
+    return where
 
 
-def noise_levels(factors: list[tuple[Matrix, Matrix]], where: Frames, eps: mpf) -> list[mpf]:
-    """Per task max(m, n, R) · eps · ‖B_t‖ ‖A_t‖: what counts as zero inside the space, relative to its origin."""
-    ranks = sum(b.cols for b, _ in factors)
-    rtol = max(where.m, where.n, ranks) * eps
-    return [rtol * norm(b) * norm(a) / where.smallest_factor for b, a in factors]
+def _side(blocks: list[Matrix], eps: mpf, levels: list[mpf] | None = None) -> tuple[Matrix, list[mpf], list[mpf]]:
+    """A frame of [X_1 | … | X_T], its singular values and those that decide what is live. Where ``levels`` say what is
+    rounding in each block, the live space is that of the left singular vectors above them."""
+    spanning = blocks
+    if levels is not None:
+        spanning = []
+        for block, level in zip(blocks, levels, strict=True):
+            p, values, _ = svd(block)
+            spanning.append(columns(p, sum(x > level for x in values)))
+    live, of_columns = live_range(hcat(spanning), eps)
+    u, values = frame(hcat(blocks), live)
+    return u, values, of_columns
+
+
+def rounding_levels(factors: list[tuple[Matrix, Matrix]], where: Frames, eps: mpf) -> list[mpf]:
+    """Per task ν_t, what counts as zero inside the space; 8 eps r_t where the blocks have orthonormal rows (unscaled
+    KnOTS)."""
+    if where.left_factor is not None or where.right_factor is not None:
+        return [8 * eps * b.cols for b, _ in factors]
+    return [rounding_level(b, a, eps) for b, a in factors]

@@ -7,6 +7,7 @@ import math
 from mpmath import mp, mpf
 
 from .linalg import Matrix, columns, hcat, polar, product, scale_columns, svd, total
+from .zero import relative_tolerance
 
 
 def leading(matrix: Matrix, k: int, noise: mpf) -> tuple[Matrix, list[mpf], Matrix]:
@@ -16,12 +17,34 @@ def leading(matrix: Matrix, k: int, noise: mpf) -> tuple[Matrix, list[mpf], Matr
     return columns(p, k), s[:k], columns(q, k)
 
 
-def tsv(stack: list[Matrix], noise: list[mpf], rtol: mpf, k: int | None) -> Matrix:
-    """TSV-M (arXiv 2412.00081): polar([P_1 … P_T]) · blkdiag(S_t) · polar([Q_1 … Q_T])ᵀ; k None is ⌊min(p, q)/T⌋."""
-    k = min(stack[0].rows, stack[0].cols) // len(stack) if k is None else k
+def tsv_rank(size: tuple[int, int], tasks: int, k: int | None) -> int:
+    """The absolute k, or max(1, ⌊min(p, q) / T⌋)."""
+    return max(1, min(size) // tasks) if k is None else k
+
+
+def turn(matrix: Matrix, k: int, noise: mpf) -> mpf:
+    """ν / (last kept − first dropped singular value): how far the leading k vectors are known."""
+    s = svd(matrix)[1]
+    k = min(k, sum(x > noise for x in s))
+    if k == 0:
+        return mp.zero
+    gap = s[k - 1] - (s[k] if k < len(s) else 0)
+    return noise / gap if gap else mp.inf
+
+
+def polar_cut(turns: list[mpf], eps: mpf) -> mpf:
+    """What a singular value of Û or V̂ must exceed, relative to the largest: their columns are known only up to the
+    turns, at most √eps, and to rounding."""
+    return max(relative_tolerance(eps), min(mp.sqrt(eps), max(turns)))
+
+
+def tsv(stack: list[Matrix], noise: list[mpf], eps: mpf, k: int | None) -> Matrix:
+    """TSV-M (arXiv 2412.00081): polar([P_1 … P_T]) · blkdiag(S_t) · polar([Q_1 … Q_T])ᵀ."""
+    k = tsv_rank((stack[0].rows, stack[0].cols), len(stack), k)
     triplets = [leading(m, k, level) for m, level in zip(stack, noise, strict=True)]
-    left = polar(hcat([p for p, _, _ in triplets]), rtol)
-    right = polar(hcat([q for _, _, q in triplets]), rtol)
+    cut = polar_cut([turn(m, k, level) for m, level in zip(stack, noise, strict=True)], eps)
+    left = polar(hcat([p for p, _, _ in triplets]), cut)
+    right = polar(hcat([q for _, _, q in triplets]), cut)
     return product(scale_columns(left, [x for _, s, _ in triplets for x in s]), right.T)
 
 
@@ -60,18 +83,20 @@ def cts_counts(size: tuple[int, int], tasks: int, common_fraction: float, roundi
     return max(d - tasks * each, 0), each
 
 
-def iso_cts(stack: list[Matrix], noise: list[mpf], rtol: mpf, common_fraction: float, rounding: str) -> Matrix:
+def iso_cts(stack: list[Matrix], noise: list[mpf], eps: mpf, common_fraction: float, rounding: str) -> Matrix:
     """Iso-CTS (arXiv 2502.04959): common directions of Σ M_t, then each residual's own; polar; one mean value."""
     size = (stack[0].rows, stack[0].cols)
     common, each = cts_counts(size, len(stack), common_fraction, rounding)
     shared = leading(total(stack), common, max(noise))
-    u = shared[0]
-    triplets = [shared]
+    u, triplets, turns = shared[0], [shared], [turn(total(stack), common, max(noise))]
     for matrix, level in zip(stack, noise, strict=True):
-        triplets.append(leading(matrix - product(u, product(u.T, matrix)), each, level))
+        residual = matrix - product(u, product(u.T, matrix))
+        triplets.append(leading(residual, each, level))
+        turns.append(turn(residual, each, level))
     values = [x for _, s, _ in triplets for x in s]
     if not values:
         return mp.matrix(*size)
-    left = polar(hcat([p for p, _, _ in triplets]), rtol)
-    right = polar(hcat([q for _, _, q in triplets]), rtol)
+    cut = polar_cut(turns, eps)
+    left = polar(hcat([p for p, _, _ in triplets]), cut)
+    right = polar(hcat([q for _, _, q in triplets]), cut)
     return (mp.fsum(values) / len(values)) * product(left, right.T)

@@ -1,94 +1,97 @@
-"""One layer, its pipeline, and batches of the NumPy model."""
+"""A layer, its pipeline, and models of several layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..questions import norm
-from .entries import ties, trim
-from .linear import EPS, Array, frame
-from .spectra import cart, drm, iso, iso_cts, tsv
+from .arithmetic import Arithmetic, Array
+from .drm import drm
+from .entries import dare, ties, trim_all
+from .spaces import Coordinates, encode
+from .spectra import cart, iso, iso_cts, tsv
 
 
-def merge_layer(updates: list[Any], case: Any, wrong: set[str]) -> Array:
-    """One layer: updates (B (m, r), A (r, n), scale) in float64 -> (m, n)."""
-    stack, noise, decode = encode(updates, case, wrong)
-    return decode(run_stages(stack, noise, case, wrong))
+class Model(Arithmetic):
+    """A NumPy implementation of every case, which makes the mistakes that it is told to, and no others."""
 
+    def __call__(self, case: Any) -> Array:
+        """The answer to a case."""
+        if case.updates[0][0].ndim == 2:
+            return self.merged([case.updates], case)[0]
+        layers = [[(b[i], a[i], s) for b, a, s in case.updates] for i in range(case.updates[0][0].shape[0])]
+        if self.bad("first-layer-for-all"):
+            layers = layers[:1] * len(layers)
+        out = self.merged(layers, case)
+        return np.stack(out[::-1] if self.bad("layers-reversed") else out)
 
-def encode(updates: list[Any], case: Any, wrong: set[str]) -> tuple[Array, Array, Callable[[Array], Array]]:
-    """The stack (T, p, q) in the case's space, what counts as zero per task, and the way back."""
-    factors = [(np.asarray(b, np.float64) * s, np.asarray(a, np.float64)) for b, a, s in updates]
-    sizes = [norm(b) * norm(a) for b, a in factors]
-    m, n = factors[0][0].shape[0], factors[0][1].shape[1]
-    u: Array | None = None
-    v: Array | None = None
-    divide: Array | None = None
-    if case.space == "core":
-        u, _ = frame([b for b, _ in factors], [norm(b) for b, _ in factors], wrong)
-        v, _ = frame([a.T for _, a in factors], [norm(a) for _, a in factors], wrong)
-        if "both frames cut to the common rank" in wrong:
-            common = min(u.shape[1], v.shape[1])
-            u, v = u[:, :common], v[:, :common]
-    elif case.space == "knots":
-        u, values = frame([b @ a for b, a in factors], sizes, wrong)
-        divide = values if "KnOTS coordinates without their singular values" in wrong else None
-    stack = np.stack([(b if u is None else u.T @ b) @ (a if v is None else a @ v) for b, a in factors])
-    if divide is not None:
-        stack = stack / divide[:, None]
-    rtol = max(m, n, sum(b.shape[1] for b, _ in factors)) * EPS
-
-    def decode(matrix: Array) -> Array:
-        matrix = matrix if divide is None else divide[:, None] * matrix
-        out = matrix if u is None else u @ matrix
-        return out if v is None else out @ v.T
-
-    return stack, rtol * np.array(sizes), decode
-
-
-def run_stages(stack: Array, noise: Array, case: Any, wrong: set[str]) -> Array:
-    """The pipeline on a stack (T, p, q)."""
-    for stage in case.method.split("+"):
-        p = case.params[stage]
-        w = np.asarray(p.get("weights", np.ones(len(stack))), dtype=np.float64)
-        if stage == "dare":
-            mask = case.masks[:, : stack.shape[1], : stack.shape[2]]
-            new = np.where(mask, stack, 0)
-            factor = np.full(len(stack), 1 / (1 - p["drop"]) if p["rescale"] == "inverse" else 1.0)
-            if p["rescale"] == "l1":
-                left = np.abs(new).sum((1, 2))
-                factor = np.where(left == 0, 1, np.abs(stack).sum((1, 2)) / np.where(left == 0, 1, left))
-            stack, noise = new * factor[:, None, None], noise * factor
-        elif stage == "trim":
-            stack = np.stack([trim(x, p["density"], p["keep"], wrong) for x in stack])
-        elif stage == "iso":
-            stack = iso(stack[0], noise.max(), p["support"], wrong)[None]
-        else:
-            by = w.sum() if stage == "mean" else 1.0
-            if stage in ("ta", "mean"):
-                out = np.tensordot(w, stack, 1) / (
-                    len(w) if "mean over the number of tasks" in wrong and stage == "mean" else by
-                )
-            elif stage in ("ties", "drm"):
-                out = (ties if stage == "ties" else drm)(stack, noise, w, p, wrong)
-            elif stage == "tsv":
-                out = tsv(stack, noise, p["k"], wrong)
+    def merged(self, layers: list[list[Any]], case: Any) -> list[Array]:
+        """The layers of a model; they meet in stages of scope "model"."""
+        spaces = [encode(self, updates, case.space) for updates in layers]
+        full_size = min(case.shape[-2:]), case.shape[-2] * case.shape[-1]
+        for name in case.method.split("+"):
+            p = case.params[name]
+            apart = p.get("scope") == "tensor" or self.bad("trim-per-tensor")
+            joint = "scope" in p and (self.bad("trim-over-the-model") or not apart)
+            if joint and len(spaces) > 1:
+                self.advance_jointly(spaces, name, p, case, full_size)
             else:
-                out = (cart if stage == "cart" else iso_cts)(stack, noise, p, wrong)
-            stack, noise = out[None], np.array([(noise * np.abs(w)).max() * max(1.0, abs(p.get("coefficient", 1.0)))])
-    return stack[0]
+                for space in spaces:
+                    self.advance(space, name, p, case, full_size)
+        return [space.decode(space.restored(space.stack[0])) for space in spaces]
 
+    def advance_jointly(
+        self, spaces: list[Coordinates], name: str, p: dict[str, Any], case: Any, full_size: tuple[int, int]
+    ) -> None:
+        """A stage on the entries of all layers in one row."""
+        shapes = [space.stack.shape[1:] for space in spaces]
+        rows = np.concatenate([space.stack.reshape(len(space.stack), 1, -1) for space in spaces], axis=2)
+        whole = Coordinates(rows, np.max([space.levels for space in spaces], axis=0))
+        self.advance(whole, name, p, case, (full_size[0], full_size[1] * len(spaces)))
+        ends = np.cumsum([rows * cols for rows, cols in shapes])[:-1]
+        for space, shape, part in zip(spaces, shapes, np.split(whole.stack, ends, axis=2), strict=True):
+            space.stack = part.reshape(len(part), *shape)
+            space.levels = space.levels if len(part) == len(space.levels) else np.array([space.levels.max()])
 
-def merge(case: Any, wrong: set[str] | None = None) -> Array:
-    """A case's answer in float64, batches layer by layer."""
-    if case.updates[0][0].ndim == 2:
-        return merge_layer(case.updates, case, wrong or set())
-    layers = [[(b[i], a[i], s) for b, a, s in case.updates] for i in range(case.updates[0][0].shape[0])]
-    if "one trim threshold for the whole model" in (wrong or set()):
-        parts = [encode(updates, case, set()) for updates in layers]
-        joint = run_stages(np.concatenate([p[0] for p in parts], axis=2), parts[0][1], case, set())
-        return np.stack([p[2](x) for p, x in zip(parts, np.split(joint, len(parts), axis=1), strict=True)])
-    return np.stack([merge_layer(updates, case, wrong or set()) for updates in layers])
+    def advance(self, space: Coordinates, name: str, p: dict[str, Any], case: Any, full_size: tuple[int, int]) -> None:
+        """One stage of one layer."""
+        stack, levels = space.stack, space.levels
+        size, entries = full_size
+        w = self.read(np.asarray(p.get("weights", [1.0] * len(stack))))[: len(stack)]
+        if name == "dare":
+            space.stack, space.levels = dare(self, stack, levels, case.masks, p)
+            return
+        if name == "trim":
+            clean = np.where(np.abs(stack) > levels[:, None, None], stack, 0)
+            space.stack = trim_all(self, clean, p, entries)
+            return
+        if name == "iso":
+            if space.divided is not None:
+                levels = levels * float(space.divided[0]) if space.divided.size else levels
+                stack, space.divided = space.restored(stack[0])[None], None
+            space.stack = iso(self, stack[0], float(levels.max()), p["support"])[None]
+            space.levels = levels
+            return
+        if name in ("ta", "mean"):
+            out = np.tensordot(w, stack, 1)
+            if name == "mean":
+                by = len(w) if self.bad("mean-divided-by-count") else np.asarray(p["weights"]).sum()
+                out = out / self.dtype.type(by)
+            elif self.bad("sum-divided-by-count"):
+                out = out / self.dtype.type(len(stack))
+        elif name == "ties":
+            out = ties(self, stack, levels, w, p, entries)
+        elif name == "drm":
+            out = drm(self, stack, levels, w, p)
+        elif name == "tsv":
+            out = tsv(self, stack, levels, p, size)
+        elif name == "cart":
+            out = cart(self, stack, levels, p, size)
+        elif name == "iso_cts":
+            out = iso_cts(self, stack, levels, p)
+        else:
+            raise NotImplementedError(f"the model does not know {name}")
+        space.stack = out[None]
+        level = float((levels * np.abs(w)).max())
+        space.levels = np.array([level * max(1.0, abs(p.get("coefficient", 1.0)))])

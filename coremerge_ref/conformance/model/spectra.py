@@ -1,4 +1,4 @@
-"""TSV, CART, isotropization and Decom-Renorm-Merge of the NumPy model."""
+"""TSV, CART, isotropization and Iso-CTS of the model."""
 
 from __future__ import annotations
 
@@ -7,102 +7,142 @@ from typing import Any
 
 import numpy as np
 
-from ..questions import norm
-from .linear import Array, svd
+from .arithmetic import Arithmetic, Array
+
+Triplets = tuple[Array, Array, Array]
 
 
-def polar(x: Array, wrong: set[str]) -> Array:
-    """Canonical polar factor."""
-    if x.shape[1] == 0 or "TSV without orthogonalization" in wrong:
-        return x
-    p, s, q = svd(x)
-    r = len(s) if "null vectors used in TSV" in wrong else int(np.sum(s > 1e-10 * s[0]))
-    return p[:, :r] @ q[:, :r].T
-
-
-def leading(x: Array, k: int, noise: float) -> tuple[Array, Array, Array]:
-    """The first k triplets above the noise."""
-    p, s, q = svd(x)
-    k = min(k, int(np.sum(s > noise)))
+def leading(model: Arithmetic, x: Array, k: int, level: float) -> Triplets:
+    """The first k triplets above the level."""
+    p, s, q = model.svd(x)
+    k = min(k, int(np.sum(s > level)))
     return p[:, :k], s[:k], q[:, :k]
 
 
-def tsv(stack: Array, noise: Array, k: int | None, wrong: set[str]) -> Array:
+def turn(model: Arithmetic, x: Array, k: int, level: float) -> float:
+    """How far the leading k vectors are known."""
+    s = model.svd(x)[1]
+    k = min(k, int(np.sum(s > level)))
+    gap = float(s[k - 1] - (s[k] if k < len(s) else 0)) if k else math.inf
+    return level / gap if gap > 0 else math.inf
+
+
+def polar(model: Arithmetic, parts: list[Array], turns: list[float]) -> Array:
+    """Canonical polar factor of parts side by side."""
+    x = np.concatenate(parts, axis=1)
+    if x.shape[1] == 0 or model.bad("polar-left-out"):
+        return x
+    if model.bad("qr-for-polar"):
+        return np.linalg.qr(x)[0] @ np.eye(min(x.shape), x.shape[1], dtype=x.dtype)
+    p, s, q = model.svd(x)
+    cut = max(64 * model.eps, min(math.sqrt(model.eps), max(turns)))
+    for mistake, coarser in (("polar-cut-1e-5", 1e-5), ("null-vectors-in-polar", -1.0)):
+        cut = coarser if model.bad(mistake) else cut
+    r = int(np.sum(s > cut * s[0]))
+    return p[:, :r] @ q[:, :r].T
+
+
+def tsv(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any], full_size: int) -> Array:
     """TSV-M."""
-    k = min(stack.shape[1:]) // len(stack) if k is None else k
-    if "null vectors used in TSV" in wrong:
-        noise = noise * 0 - 1
-    parts = [leading(x, k, z) for x, z in zip(stack, noise, strict=True)]
-    left, right = (polar(np.concatenate([part[i] for part in parts], axis=1), wrong) for i in (0, 2))
-    values = np.concatenate([part[1] for part in parts])
-    return (left * (values**0 if "TSV without singular values" in wrong else values)) @ right.T
-
-
-def cart(stack: Array, noise: Array, p: dict[str, Any], wrong: set[str]) -> Array:
-    """CART."""
-    k = p["k"]
+    size, tasks, k = min(stack.shape[1:]), len(stack), p["k"]
     if k is None:
-        amount = p["fraction"] * min(stack.shape[1:])
+        k = max(1, size // tasks)
+        if model.bad("relative-rank-may-be-0"):
+            k = size // tasks
+        if model.bad("relative-rank-in-floating-point"):
+            k = max(1, int(size * (1 / tasks)))
+        if model.bad("relative-rank-of-the-full-size"):
+            k = max(1, full_size // tasks)
+    k += model.bad("rank-one-too-large") - model.bad("rank-one-too-small")
+    if model.bad("null-vectors-in-tsv"):
+        levels = levels * 0 - 1
+    parts = [leading(model, x, k, level) for x, level in zip(stack, levels, strict=True)]
+    turns = [turn(model, x, k, abs(level)) for x, level in zip(stack, levels, strict=True)]
+    left = polar(model, [part[0] for part in parts], turns)
+    if model.bad("right-side-not-orthogonalized"):
+        right = np.concatenate([part[2] for part in parts], axis=1)
+    else:
+        right = polar(model, [part[2] for part in parts], turns)
+    values = np.concatenate([part[1] for part in parts])
+    if model.bad("tsv-without-singular-values"):
+        values = values**0
+    if model.bad("singular-values-sorted-over-tasks"):
+        values = np.sort(values)[::-1]
+    if model.bad("singular-values-averaged"):
+        values = values / model.dtype.type(tasks)
+    return (left * values) @ right.T
+
+
+def cart(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any], full_size: int) -> Array:
+    """CART."""
+    k, coefficient = p["k"], model.dtype.type(p["coefficient"])
+    if k is None:
+        amount = p["fraction"] * (full_size if model.bad("relative-rank-of-the-full-size") else min(stack.shape[1:]))
         k = math.ceil(amount) if p["rounding"] == "ceil" else max(1, int(amount))
-    mean = stack.mean(0) if "CART without the mean" not in wrong else stack[0] * 0
-    out = mean.copy()
-    for x in stack:
-        a, s, b = leading(x - mean, k, noise.max())
-        out += p["coefficient"] * (a * s) @ b.T
-    if "CART mean not added back" in wrong:
-        return out - mean
-    return out + (p["coefficient"] - 1) * mean if "CART coefficient scales the mean too" in wrong else out
+    k += model.bad("rank-one-too-large") - model.bad("rank-one-too-small")
+    mean = stack.sum(0) / model.dtype.type(len(stack))
+    if model.bad("cart-sum-for-mean"):
+        mean = stack.sum(0)
+    if model.bad("cart-first-task-for-mean"):
+        mean = stack[0]
+    if model.bad("cart-without-mean"):
+        mean = stack[0] * 0
+    residuals = stack * 0
+    for t, x in enumerate(stack):
+        a, s, b = leading(model, x if model.bad("cart-not-centred") else x - mean, k, float(levels.max()))
+        residuals[t] = (a * s) @ b.T
+    out = coefficient * residuals.sum(0)
+    if model.bad("cart-residuals-averaged"):
+        out = out / model.dtype.type(len(stack))
+    if model.bad("cart-mean-not-added"):
+        return out
+    return out + (coefficient * mean if model.bad("cart-coefficient-on-mean") else mean)
 
 
-def iso(x: Array, noise: float, support: str, wrong: set[str]) -> Array:
+def iso(model: Arithmetic, x: Array, level: float, support: str) -> Array:
     """Isotropization."""
-    everything = support == "size" or "null vectors used in Iso" in wrong
-    p, s, q = leading(x, min(x.shape), -1.0 if everything else noise)
+    everything = support == "size" or model.bad("null-vectors-in-iso")
+    p, s, q = leading(model, x, min(x.shape), -1.0 if everything else level)
     if not s.size:
         return np.zeros_like(x)
-    mean = s.mean()
-    if "mean singular value over the wrong count" in wrong:
-        mean = s.sum() / min(x.shape) if not everything else s.sum() / np.sum(s > noise)
-    if "median or root mean square for the mean singular value" in wrong:
-        mean = math.sqrt(np.mean(s**2))
-    return mean * p @ q.T
+    value = s.sum() / model.dtype.type(len(s))
+    if model.bad("iso-mean-over-wrong-count"):
+        value = s.sum() / model.dtype.type(min(x.shape) if not everything else max(int(np.sum(s > level)), 1))
+    for mistake, other in (
+        ("iso-largest-for-mean", lambda: s[0]),
+        ("iso-median-for-mean", lambda: np.median(s)),
+        ("iso-root-mean-square", lambda: np.sqrt(np.mean(s**2))),
+        ("iso-sum-for-mean", lambda: s.sum()),
+    ):
+        value = other() if model.bad(mistake) else value
+    return value * p @ q.T
 
 
-def iso_cts(stack: Array, noise: Array, p: dict[str, Any], wrong: set[str]) -> Array:
+def iso_cts(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any]) -> Array:
     """Iso-CTS."""
     d, tasks = min(stack.shape[1:]), len(stack)
     shared = int(d * p["common_fraction"])
     each = (d - shared) // tasks if p["rounding"] == "floor" else round((d - shared) / tasks)
-    common = max(d - tasks * each, 0)
-    parts = [leading(stack.sum(0), common, noise.max())]
+    common = shared if model.bad("cts-common-part-not-adjusted") else max(d - tasks * each, 0)
+    if model.bad("null-vectors-in-tsv"):
+        levels = levels * 0 - 1
+    whole, top = stack.sum(0), float(levels.max())
+    parts, turns = [leading(model, whole, common, top)], [turn(model, whole, common, abs(top))]
     u, v = parts[0][0], parts[0][2]
-    for x, z in zip(stack, noise, strict=True):
+    for x, level in zip(stack, levels, strict=True):
         rest = x - u @ (u.T @ x)
-        rest = rest - (rest @ v) @ v.T if "Iso-CTS projects on both sides" in wrong else rest
-        parts.append(leading(x if "Iso-CTS without residuals" in wrong else rest, each, z))
-    left, right = (polar(np.concatenate([part[i] for part in parts], axis=1), wrong) for i in (0, 2))
+        if model.bad("cts-projects-on-both-sides"):
+            rest = rest - (rest @ v) @ v.T
+        if model.bad("cts-projects-on-the-right"):
+            rest = x - (x @ v) @ v.T
+        rest = x if model.bad("cts-without-residuals") else rest
+        parts.append(leading(model, rest, each, level))
+        turns.append(turn(model, rest, each, abs(level)))
+    if model.bad("cts-common-part-left-out"):
+        parts = parts[1:]
     values = np.concatenate([part[1] for part in parts])
-    return values.mean() * left @ right.T if values.size else np.zeros(stack.shape[1:])
-
-
-def drm(stack: Array, noise: Array, weights: Array, p: dict[str, Any], wrong: set[str]) -> Array:
-    """Decom-Renorm-Merge."""
-    if p["direction"] == "vertical":
-        return drm(stack.transpose(0, 2, 1), noise, weights, {**p, "direction": "horizontal"}, wrong).T
-    u, s, _ = svd(np.concatenate(list(stack), axis=1))
-    u = u[:, s > p["rank_cut"] * s[0]] if s.size else u
-    rows = np.stack([u.T @ x for x in stack])
-    lengths = np.array([[norm(r) for r in x] for x in rows]).reshape(rows.shape[:2])
-    dead = lengths <= noise[:, None]
-    unit = np.where(dead[..., None], 0, rows / np.where(dead, 1, lengths)[..., None])
-    if "DRM divides the rows of a zero task by their norm" in wrong:
-        unit = np.where(dead[..., None], np.nan, unit)
-    unit = rows if "DRM without renormalization" in wrong else unit
-    cut = unit.size - round(unit.size * (1 - p["drop"]))
-    threshold = np.sort(np.abs(unit).ravel())[cut - 1] if cut >= 1 else 0.0
-    rows = np.where((np.abs(unit) >= threshold) & ~dead[..., None] & (np.abs(rows) > noise[:, None, None]), rows, 0)
-    mass = rows.sum(0)
-    signs = np.where(np.abs(mass) > noise.max(), np.sign(mass), 0)
-    signs = np.where(signs == 0, np.sign(signs.sum()), signs)
-    agree = (rows != 0) & (np.sign(rows) == signs)
-    return u @ ((np.where(agree, rows * weights[:, None, None], 0)).sum(0) / np.maximum(agree.sum(0), 1))
+    if not values.size:
+        return np.zeros_like(whole)
+    left, right = (polar(model, [part[i] for part in parts], turns) for i in (0, 2))
+    of = parts[0][1] if model.bad("cts-mean-of-the-common") and parts[0][1].size else values
+    return (of.sum() / model.dtype.type(len(of))) * left @ right.T

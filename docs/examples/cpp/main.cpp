@@ -12,7 +12,7 @@ static const std::set<std::string> METHODS = {"ta", "mean", "tsv", "cart", "ta+i
 
 static bool supported(const json& record) {
   const json& params = record["params"];
-  return METHODS.count(record["method"]) && !(params.contains("iso") && params["iso"]["support"] != "rank");
+  return METHODS.count(record["method"]) && record["space"] != "knots-unscaled" && !(params.contains("iso") && params["iso"]["support"] != "rank");
 }
 
 static Matrix merge(const std::vector<Update>& updates, const json& record) {

@@ -6,8 +6,8 @@ import { mean, ta, ties } from "./methods.mjs";
 
 // What this implementation does, and in which spaces; every other case is left out and counts as unsupported.
 const METHODS = {
-  ta: [ta, ["full", "knots", "core"]],
-  mean: [mean, ["full", "knots", "core"]],
+  ta: [ta, ["full", "knots", "core", "knots-unscaled"]],
+  mean: [mean, ["full", "knots", "core", "knots-unscaled"]],
   ties: [ties, ["full"]],
 };
 
@@ -29,6 +29,7 @@ function product(B, A, scale, layer) {
 function answer(record, tensors) {
   const [method, spaces] = METHODS[record.method] ?? [];
   if (!method || !spaces.includes(record.space)) return null;
+  if (record.params.ties?.scope === "model") return null; // one threshold for all layers: not done here
   const [m, n] = record.shape.slice(-2);
   const layers = record.shape.slice(0, -2).reduce((count, size) => count * size, 1);
   const data = new Float64Array(layers * m * n);
