@@ -42,6 +42,7 @@ VARIANTS: dict[str, Config] = {
         {"ties": {**TIES, "keep": "exact", "zero_sign": "positive", "weight_order": "before", "divisor": "weight"}},
         "positive",
     ),
+    "ties-positive": ("ties", {"ties": {**TIES, "density": 1.0, "zero_sign": "positive"}}, PLAIN),
     "ties-count": ("ties", {"ties": {**TIES, "elect": "count"}}, PLAIN),
     "ties-sum": ("ties", {"ties": {**TIES, "aggregate": "sum"}}, PLAIN),
     "ties-weights": ("ties", {"ties": TIES}, UNEQUAL),

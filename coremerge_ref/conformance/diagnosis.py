@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -138,7 +139,7 @@ def matching(case: Case, answer: Any, names: Iterable[str] = MISTAKES, make: Mak
     with np.errstate(all="ignore"):
         for name in names:
             ids = [part for part in name.split("+") if part in MISTAKES]
-            other = mistaken(case, ids, make)
+            other = mistaken(case, tuple(ids), make)
             if other is None:
                 continue
             if reproduces(case, actual, other):
@@ -152,7 +153,8 @@ def matching(case: Case, answer: Any, names: Iterable[str] = MISTAKES, make: Mak
     return []
 
 
-def mistaken(case: Case, ids: Sequence[str], make: Make = Model) -> np.ndarray[Any, Any] | None:
+@lru_cache(maxsize=2**13)
+def mistaken(case: Case, ids: tuple[str, ...], make: Make = Model) -> np.ndarray[Any, Any] | None:
     """The answer with these mistakes; None where the case does not have them."""
     try:
         return answer(case, ids, make)

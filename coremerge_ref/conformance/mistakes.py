@@ -82,7 +82,6 @@ MISTAKES: dict[str, Mistake] = {
     "masks-in-column-order": inside("dare"),
     "masks-cut-from-the-end": inside("dare"),
     "dare-rescaled-by-the-kept-share": inside("dare"),
-    "dare-rescaled-by-drop": inside("dare"),
     "dare-rescaled-twice": inside("dare"),
     "dare-l2-for-l1": inside("dare"),
     "dare-for-trimming": Mistake(change=to.params("ties", density=1.0), many=("dare", "ties")),
@@ -100,10 +99,10 @@ MISTAKES: dict[str, Mistake] = {
     "trim-left-out": Mistake(("trim",), to.without("trim")),
     "ties-without-trimming": inside("ties"),
     "one-threshold-for-all-tasks": inside("ties"),
+    "at-least-one-entry-kept": inside(*ENTRYWISE),
     "density-rounded-up": inside(*ENTRYWISE),
     "density-is-the-dropped-share": inside(*ENTRYWISE),
     "density-of-the-full-size": inside(*ENTRYWISE),
-    "at-least-one-entry-kept": inside(*ENTRYWISE),
     "last-among-equals-first": inside(*ENTRYWISE),
     # TIES
     "election-by-count": Mistake(("ties",), to.params("ties", elect="count")),
@@ -124,9 +123,6 @@ MISTAKES: dict[str, Mistake] = {
     "divided-by-kept-weights": Mistake(("ties",), to.params("ties", divisor="weight")),
     "divided-by-kept-count": Mistake(("ties",), to.params("ties", divisor="count")),
     # TSV
-    "rank-one-too-small": inside("tsv", "cart"),
-    "rank-one-too-large": inside("tsv", "cart"),
-    "relative-rank-in-floating-point": inside("tsv"),
     "relative-rank-may-be-0": inside("tsv"),
     "relative-rank-of-the-full-size": inside("tsv", "cart"),
     "polar-left-out": inside("tsv", "iso_cts"),
@@ -149,6 +145,8 @@ MISTAKES: dict[str, Mistake] = {
     "cart-sum-for-mean": inside("cart"),
     "cart-first-task-for-mean": inside("cart"),
     "cart-residuals-averaged": inside("cart"),
+    "rank-one-too-small": inside("tsv", "cart"),
+    "rank-one-too-large": inside("tsv", "cart"),
     # isotropization
     "iso-left-out": Mistake(("iso",), to.without("iso")),
     "iso-mean-over-wrong-count": inside("iso"),

@@ -96,7 +96,9 @@ def test_others_can_judge_by_what_is_in_the_files(whole):
         if entry["undecided"] is not None:
             undecided += 1
             assert np.array_equal(tensors[entry["undecided"]], case.undecided)
-            assert list(tensors[entry["undecided"]].shape) == entry["live"]
+            assert list(tensors[entry["undecided"]].shape) == entry["live"] or case.method == "drm"
+            assert len(entry["possible"]) == tensors[entry["undecided"]].sum()
+            assert all(len(values) > 1 for values in entry["possible"])
     assert undecided == sum(c.undecided is not None for c in known.values()) > 0
 
 

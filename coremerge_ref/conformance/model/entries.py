@@ -104,8 +104,6 @@ def dare(model: Arithmetic, stack: Array, levels: Array, masks: Array, p: dict[s
     factors = np.full(len(stack), 1 / (1 - p["drop"]) if p["rescale"] == "inverse" else 1.0)
     if p["rescale"] == "inverse" and model.bad("dare-rescaled-by-the-kept-share"):
         factors = np.array([z.size / max(int(z.sum()), 1) for z in masks])
-    if p["rescale"] == "inverse" and model.bad("dare-rescaled-by-drop"):
-        factors = np.full(len(stack), 1 / p["drop"])
     if p["rescale"] == "l1":
         power = 2 if model.bad("dare-l2-for-l1") else 1
         whole, left = ((np.abs(x).astype(np.float64) ** power).sum((1, 2)) ** (1 / power) for x in (stack, new))

@@ -49,8 +49,6 @@ def tsv(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any], full_
         k = max(1, size // tasks)
         if model.bad("relative-rank-may-be-0"):
             k = size // tasks
-        if model.bad("relative-rank-in-floating-point"):
-            k = max(1, int(size * (1 / tasks)))
         if model.bad("relative-rank-of-the-full-size"):
             k = max(1, full_size // tasks)
     k += model.bad("rank-one-too-large") - model.bad("rank-one-too-small")
