@@ -23,6 +23,9 @@ def conformance(
         list[str] | None, typer.Option(help="Ask the cases whose name contains this, or matches this glob; repeatable.")
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave out such cases; repeatable.")] = None,
+    explaining: Annotated[
+        str | None, typer.Option("--explain", metavar="ID", help="What a mistake is, why it is common, how to mend it.")
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the cases chosen and ask none.")] = False,
     precision: Annotated[
         str, typer.Option(help="Arithmetic to judge by: float64, float32, or auto, what the answers show.")
@@ -62,7 +65,11 @@ def conformance(
     coremerge conformance my_pkg:merge --expected-failure "iso_cts=not implemented yet"
     coremerge conformance my_pkg:merge --generated 200
     coremerge conformance my_pkg:merge --properties
+    coremerge conformance --explain scaling-ignored
     """
+    if explaining is not None:
+        typer.echo(_page(explaining))
+        return None
     from coremerge_ref.conformance.asking import AUTO, run
     from coremerge_ref.conformance.loading import parsed
     from coremerge_ref.conformance.questions import cases
@@ -150,3 +157,13 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ParameterError(f"{path}: cannot be written: {error.strerror}; give another file") from error
+
+
+def _page(mistake: str) -> str:
+    """The page of a mistake."""
+    from coremerge_ref.conformance.mistakes import explain
+
+    try:
+        return explain(mistake)
+    except ValueError as error:
+        raise ParameterError(f"{error}; docs/mistakes.md lists all") from error

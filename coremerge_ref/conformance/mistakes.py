@@ -269,3 +269,23 @@ def explain(name: str) -> str:
         raise ValueError(f"no mistake has the id {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
     page = known[name]
     return f"{name}: {page['title']}\n\n{page['why']}\n\nTo mend it: {page['mend']}"
+
+
+def catalogue() -> str:
+    """All pages as one Markdown document: ``python -m coremerge_ref.conformance.mistakes``."""
+    head = (
+        "# Mistakes that the conformance kit knows\n\n"
+        "Written by `python -m coremerge_ref.conformance.mistakes`. Each has a stable id, which reports, JSON and "
+        "`coremerge conformance --explain ID` use.\nThe kit holds a model that makes each of them; where an answer is "
+        "the model's to rounding, the mistake is named, and where it takes two at once,\nboth (`one+other`). "
+        "`tests/conformance/test_mistakes.py` makes every one of them in another arithmetic and looks for its name.\n"
+    )
+    parts = [
+        f"\n## {name}\n\n{page['title'][0].upper()}{page['title'][1:]}. {page['why']} *To mend it:* {page['mend']}\n"
+        for name, page in pages().items()
+    ]
+    return head + "".join(parts)
+
+
+if __name__ == "__main__":
+    print(catalogue(), end="")

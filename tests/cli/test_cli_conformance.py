@@ -205,3 +205,10 @@ def test_vectors_in_single_precision(run: Run, tmp_path: Path, monkeypatch: pyte
     result = run("vectors", "check", "cases", "outputs.safetensors", "--only", "ta/", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["provenance"]["precision"] == "float32"
+
+
+def test_a_mistake_is_explained_by_its_id(run: Run, refused: Refused) -> None:
+    result = run("conformance", "--explain", "scaling-ignored")
+    assert result.exit_code == 0
+    assert "To mend it: " in result.stdout
+    assert "scaling-ignored" in refused("conformance", "--explain", "scaling-ignore")
