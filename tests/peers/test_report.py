@@ -33,7 +33,7 @@ def test_the_report_has_every_peer_and_names_differences_of_definition():
     )
     assert rows
     assert all(cases == same for cases, same in rows)
-    assert "null vectors used in Iso" in made
+    assert "null-vectors-in-iso" in made
 
 
 def test_the_report_in_docs_is_of_the_pinned_versions():

@@ -38,7 +38,8 @@ def drm(model: Arithmetic, stack: Array, levels: Array, weights: Array, p: dict[
     threshold: Any = np.sort(magnitudes, axis=None)[cut - 1] if cut >= 1 else 0.0
     if model.bad("drm-threshold-per-task"):
         at = [max(round(x.size * p["drop"]) - 1, 0) for x in magnitudes]
-        threshold = np.array([np.sort(x, axis=None)[i] for x, i in zip(magnitudes, at, strict=True)])[:, None, None]
+        threshold = np.array([np.sort(x, axis=None)[i] if x.size else 0 for x, i in zip(magnitudes, at, strict=True)])
+        threshold = threshold[:, None, None]
     # equal magnitudes differ by rounding, which may not decide which of them stay
     keep = (magnitudes >= threshold * (1 - 64 * model.eps)) & (np.abs(rows) > level)
     if not model.bad("drm-divides-zero-rows"):
