@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 from coremerge_ref.analysis import diagnostics  # noqa: F401  (cm.diagnostics)
 from coremerge_ref.analysis.certify import certify
 from coremerge_ref.analysis.explain import explain
-from coremerge_ref.core.core_space import project, reconstruct, reference_bases
-from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.compressed import Compressed
 from coremerge_ref.core.merging import merge
-from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.models import merge_adapters, prepare
 from coremerge_ref.core.pipeline import Pipeline
-from coremerge_ref.core.spaces import Core, Full, Knots
+from coremerge_ref.core.spaces import Core, Frames, Full, Knots, project, reconstruct, reference_bases
 from coremerge_ref.core.stages import STAGES, Stage, register
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import (
@@ -24,7 +23,6 @@ from coremerge_ref.errors import (
 )
 from coremerge_ref.methods import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
 from coremerge_ref.methods.dialects import preset
-from coremerge_ref.version import package_version
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters import add_merged_adapter
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdapterError",
     "Cart",
+    "Compressed",
     "Core",
     "CoreMergeError",
     "DTypeError",
@@ -55,20 +54,18 @@ __all__ = [
     "Ties",
     "Trim",
     "Tsv",
-    "__version__",
     "add_merged_adapter",
     "certify",
     "explain",
     "merge",
     "merge_adapters",
+    "prepare",
     "preset",
     "project",
     "reconstruct",
     "reference_bases",
     "register",
 ]
-
-__version__ = package_version()
 
 
 def __getattr__(name: str) -> Any:

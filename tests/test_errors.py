@@ -55,20 +55,30 @@ def layers(given: Any, method: Any = "ta", **options: Any) -> Callable[[], Any]:
 
 CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
     "ParameterError": [
-        ("rank: expected 'numerical' or 'full', got 'exact'", merge(rank="exact")),
-        ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
-        ("driver: expected one of auto, cholesky, qr, svd, got 'lu'", merge(driver="lu")),
-        ("driver: expected one of auto, cholesky, qr, svd, got 'lu'", layers({"q": [(B, A)]}, driver="lu")),
+        ("scale: expected a number, got '2'", merge(scale="2")),
+        ("scale: expected a number, got [2.0]", merge(scale=[2.0])),
+        ("Compressed: rank: expected an integer of at least 1, got 0", lambda: cm.Compressed(0)),
+        ("Compressed: beta: expected a number from 0 to 1, got 2", lambda: cm.Compressed(4, 2)),
         (
-            "driver: expected one of auto, cholesky, qr, svd, got 'lu'",
-            lambda: cm.reference_bases([(B, A)], driver="lu"),
+            "expected a sequence of updates, got a mapping; merge_adapters takes layers by name",
+            lambda: cm.merge({"a": [(B, A)]}),
         ),
+        ("expected a sequence of updates or pairs (B, A), got ndarray", lambda: cm.merge(np.ones((2, 2)))),
+        ("expected at least one update, got 0 of which none is there", lambda: cm.merge([])),
+        ("expected a mapping from layer names to updates, got list", layers([[(B, A)]])),
+        (
+            "layer 'k': expected 2 entries, one a task, as layer 'q' has, got 1; None stands for a task that lacks the "
+            "module",
+            layers({"q": [(B, A), (B, A)], "k": [(B, A)]}),
+        ),
+        ("executor: expected a concurrent.futures executor, got int", layers({"q": [(B, A)]}, executor=3)),
+        ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
         ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
         ("space: expected one of full, knots, core or a space object, got 'hull'", merge(space="hull")),
         ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),
         (
             "Knots: scaled=False is defined for transposed=False alone, as in the paper's code",
-            merge(space=cm.Knots(transposed=True, scaled=False)),
+            lambda: cm.Knots(transposed=True, scaled=False),
         ),
         (f"method: expected stages among {', '.join(sorted(STAGES))}, got 'tie'", merge(method="tie")),
         ("method: expected stage names, stage objects or a function of a stack, got 3", merge(method=3)),

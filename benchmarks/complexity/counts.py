@@ -1,19 +1,21 @@
-"""What our algorithms call, as plain functions of (m, n, ranks, method, space, driver, how Cholesky-QR2 goes).
+"""What our algorithms call, as plain functions of (m, n, ranks, method, space, how Cholesky-QR2 goes).
 
 For updates B_t (m, r_t), A_t (r_t, n) and default parameters of the stages. How Cholesky-QR2 goes is the one thing that
 depends on the entries and not on sizes alone, so it is told for either side. Tests compare these Counters, call for
 call, with what a counting array namespace sees.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.complexity.calls import Call, calls
 from coremerge_ref import Cart, IsoCts
 from coremerge_ref.core.pipeline import as_pipeline
-from coremerge_ref.core.stack import smaller, whole
 from coremerge_ref.methods.base import ORTHOGONAL
 
 Count = Counter[Call]
@@ -28,16 +30,12 @@ Outcomes = tuple[str, str]  # of the stack of the B_t, and of the stack of the A
 
 @dataclass(frozen=True)
 class Sizes:
-    """The T matrices (p, q) that stages work on, and the tasks' ranks.
-
-    `live` is (rows, cols) where those are Python ints. Where they are found out while computing, what depends on them
-    has its largest shape.
-    """
+    """The T matrices (p, q) that stages work on, the tasks' ranks, and how many rows and columns are live."""
 
     p: int
     q: int
     ranks: tuple[int, ...]
-    live: tuple[int, int] | None = None
+    live: tuple[int, int]
 
     @property
     def T(self) -> int:
@@ -51,7 +49,7 @@ class Sizes:
 
     def kept(self, k: Callable[[int], int], most: int) -> int:
         """How many triplets a cut at k(live size) leaves in the arrays, of `most`."""
-        return most if self.live is None else max(1, min(k(smaller(*self.live)), most))
+        return max(1, min(k(min(self.live)), most))
 
 
 def ours(
@@ -60,7 +58,6 @@ def ours(
     ranks: Sequence[int],
     method: str = "tsv",
     space: str = "core",
-    driver: str = "auto",
     outcomes: Outcomes = (ONE, ONE),
 ) -> dict[str, Count]:
     """The calls of merge, result in factors where the space stays in them, by step: frames, encode, merge, decode.
@@ -70,16 +67,21 @@ def ours(
     pipeline, ranks = as_pipeline(method), tuple(ranks)
     free = pipeline.equivariance == ORTHOGONAL
     R = sum(ranks)
-    passed = [fast(rows, R, driver, outcome) for rows, outcome in zip((m, n), outcomes, strict=True)]
+    if pipeline.linear:  # no frames at all
+        summed = Counter() if R <= min(m, n) else calls(*[("matmul", (m, r, n)) for r in ranks])
+        return {"frames": Counter(), "encode": Counter(), "merge": summed, "decode": Counter()}
+    passed = [fast(rows, R, outcome) for rows, outcome in zip((m, n), outcomes, strict=True)]
+    lost = [int(tried(rows, R) and outcome == INDEFINITE) for rows, outcome in zip((m, n), outcomes, strict=True)]
     if space == "core" or (space == "full" and free):  # full space runs in the core's small frames where it may
         p, q = min(m, R), min(n, R)
-        frames = stack_frame(m, ranks, driver, free, outcomes[0]) + stack_frame(n, ranks, driver, free, outcomes[1])
+        frames = stack_frame(m, ranks, free, outcomes[0]) + stack_frame(n, ranks, free, outcomes[1])
         sides = ((m, p, passed[0]), (n, q, passed[1]))
         decode = decoded(*sides) if p <= q else decoded(*reversed(sides))
-        live = (m, n) if space == "full" else (R, R) if all(passed) else None
+        live = (m, n) if space == "full" else (p - lost[0], q - lost[1])
     elif space == "knots":
-        outer, p, q, live = min(m, R), knots_rows(m, n, ranks), n, None
-        frames = tucker(m, n, ranks, driver, outcomes)
+        outer, p, q = min(m, R), knots_rows(m, n, ranks), n
+        live = (p - max(lost), q)
+        frames = knots(m, n, ranks, outcomes)
         decode = calls(
             *[("matmul", (m, outer, p))] if p <= q else [("matmul", (outer, p, q)), ("matmul", (m, outer, q))]
         )
@@ -105,7 +107,7 @@ def decoded(outer: tuple[int, int, bool], inner: tuple[int, int, bool]) -> Count
 def knots_rows(m: int, n: int, ranks: Sequence[int]) -> int:
     """How many directions KnOTS' frame has, found inside the core; min(m, R) unless ranks exceed n."""
     R = sum(ranks)
-    return min(m, R, len(ranks) * min(n, R))
+    return min(m, R, sum(min(r, m, n) for r in ranks))
 
 
 def in_order(pipeline: Any) -> list[tuple[Any, bool]]:
@@ -124,14 +126,14 @@ def tall(a: int, b: int) -> tuple[int, int]:
     return max(a, b), min(a, b)
 
 
-def tried(rows: int, R: int, driver: str) -> bool:
+def tried(rows: int, R: int) -> bool:
     """Whether Cholesky-QR2 of a stack (rows, R) is tried at all."""
-    return driver in ("auto", "cholesky") and rows >= R
+    return rows >= R
 
 
-def fast(rows: int, R: int, driver: str, outcome: str) -> bool:
+def fast(rows: int, R: int, outcome: str) -> bool:
     """Whether Cholesky-QR2 gives the frame of a stack (rows, R), and with it its live size, R."""
-    return tried(rows, R, driver) and outcome in PASSED
+    return tried(rows, R) and outcome in PASSED
 
 
 def cholesky_qr2(rows: int, R: int, outcome: str) -> Count:
@@ -144,30 +146,28 @@ def cholesky_qr2(rows: int, R: int, outcome: str) -> Count:
     count += calls(("cholesky", (R,)))
     if outcome == INDEFINITE:
         return count
-    count += calls(("inv", (R,)))
+    count += calls(("matmul", (R, R, R)), ("inv", (R,)))  # that it is a factor
     if outcome == ONE:  # the stack itself is Q
         return count
     count += calls(("matmul", (rows, R, R)), ("matmul", (R, rows, R)))
     if outcome == FAR:
         return count
     return count + calls(
-        ("cholesky", (R,)), ("inv", (R,)), ("matmul", (R, R, R)),
+        ("cholesky", (R,)), ("matmul", (R, R, R)), ("inv", (R,)), ("matmul", (R, R, R)),
         ("matmul", (R, R, R)), *2 * [("matmul", (rows, R, 4))], ("matmul", (R, R, 4)),  # the proof
     )  # fmt: skip
 
 
-def stack_frame(rows: int, columns: Sequence[int], driver: str, any_frame: bool, outcome: str = ONE) -> Count:
+def stack_frame(rows: int, columns: Sequence[int], any_frame: bool, outcome: str = ONE) -> Count:
     """An orthonormal frame Q Z, left as a product, and coordinates C of [X_1 … X_T], X_t (rows, columns[t])."""
     R = sum(columns)
     p = min(rows, R)
     count: Count = Counter()
-    if tried(rows, R, driver):
+    if tried(rows, R):
         count += cholesky_qr2(rows, R, outcome)
-    proven = fast(rows, R, driver, outcome)
+    proven = fast(rows, R, outcome)
     if not proven:
-        if driver == "svd":
-            count += calls(("svd", tall(rows, R)))
-        elif rows > R:  # else the identity is a frame of all there is
+        if rows > R:  # else the identity is a frame of all there is
             count += calls(("qr", (rows, R)))
         count += calls(("svd", tall(p, R)), ("matmul", (p, p, R)))  # which directions are live
     if not any_frame:
@@ -177,16 +177,20 @@ def stack_frame(rows: int, columns: Sequence[int], driver: str, any_frame: bool,
     return count
 
 
-def tucker(m: int, n: int, ranks: Sequence[int], driver: str, outcomes: Outcomes = (ONE, ONE)) -> Count:
-    """Both Tucker frames, found inside the core."""
-    T, R = len(ranks), sum(ranks)
+def knots(m: int, n: int, ranks: Sequence[int], outcomes: Outcomes = (ONE, ONE)) -> Count:
+    """The left Tucker frame, found inside the core from the singular triplets of every task."""
+    R = sum(ranks)
     p, q = min(m, R), min(n, R)
-    count = stack_frame(m, ranks, driver, True, outcomes[0]) + stack_frame(n, ranks, driver, True, outcomes[1])
-    count += calls(*[("matmul", (p, r, q)) for r in ranks])
-    for a, b in ((p, q), (q, p)):
-        k = min(a, T * b)
-        count += stack_frame(a, [b] * T, "qr", False)
-        count += calls(("matmul", (a, k, k)), ("matmul", (a, a, k)), *[("matmul", (k, a, r)) for r in ranks])
+    count = stack_frame(m, ranks, True, outcomes[0]) + stack_frame(n, ranks, True, outcomes[1])
+    count += sum((_product_svd(p, q, r, 1) for r in ranks), Counter())
+    columns = [min(r, p, q) for r in ranks]
+    met = [outcome for rows, outcome in zip((m, n), outcomes, strict=True) if tried(rows, R)]
+    # the triplets of a task are orthonormal however its factors are; they keep its size, and are zero where it has none
+    inner = next((outcome for outcome in (UNDERFLOW, INDEFINITE) if outcome in met), ONE)
+    count += stack_frame(p, columns, False, inner)
+    S = sum(columns)
+    k, width = min(p, S), S if fast(p, S, inner) or p > S else p
+    count += calls(("matmul", (p, width, k)), ("matmul", (p, p, k)), *[("matmul", (k, p, r)) for r in ranks])
     return count
 
 
@@ -200,20 +204,22 @@ def _iso(sizes: Sizes, changed: bool) -> Count:
 
 
 def _ties(sizes: Sizes, changed: bool) -> Count:
-    return calls(("sort" if sizes.live is None else "partition", (sizes.p * sizes.q,), sizes.T))
+    return calls(("partition", (sizes.p * sizes.q,), sizes.T))
 
 
 def triplets(sizes: Sizes, changed: bool) -> tuple[Count, int]:
     """SVDs of all tasks, from their factors while nothing has changed them; and how many triplets each has."""
     p, q, T, s = sizes.p, sizes.q, sizes.T, max(sizes.ranks)
-    if changed or s >= sizes.least:
+    if changed:
         return calls(("svd", tall(p, q), T)), sizes.least
     if len(set(sizes.ranks)) == 1:
-        return _product_svd(p, q, s, T), s
-    return sum((_product_svd(p, q, r, 1) for r in sizes.ranks), Counter()), s
+        return _product_svd(p, q, s, T), min(s, sizes.least)
+    return sum((_product_svd(p, q, r, 1) for r in sizes.ranks), Counter()), min(s, sizes.least)
 
 
 def _product_svd(p: int, q: int, r: int, T: int) -> Count:
+    if r >= min(p, q):
+        return calls(("matmul", (p, r, q), T), ("svd", tall(p, q), T))
     return calls(
         ("qr", (p, r), T), ("qr", (q, r), T), ("matmul", (r, r, r), T), ("svd", (r, r), T),
         ("matmul", (p, r, r), T), ("matmul", (r, r, q), T),
@@ -234,13 +240,16 @@ def _tsv(sizes: Sizes, changed: bool) -> Count:
 
 def _cart(sizes: Sizes, changed: bool) -> Count:
     p, q, T = sizes.p, sizes.q, sizes.T
-    s = sizes.kept(lambda least: whole(least * Cart().fraction, "ceil"), sizes.least)
+    s = sizes.kept(lambda least: math.ceil(least * Cart().fraction), sizes.least)
     return calls(("svd", tall(p, q), T), ("matmul", (p, s, q), T))
 
 
 def _iso_cts(sizes: Sizes, changed: bool) -> Count:
     p, q, T = sizes.p, sizes.q, sizes.T
-    common, each = (sizes.kept(lambda least, i=i: IsoCts().counts(least, T)[i], sizes.least) for i in range(2))
+    common, each = (
+        sizes.kept(lambda least, i=i: int(IsoCts().counts(np.asarray(float(least)), T)[i]), sizes.least)
+        for i in range(2)
+    )
     count = calls(("svd", tall(p, q)), ("svd", tall(p, q), T))
     count += calls(("matmul", (common, p, q), T), ("matmul", (p, common, q), T))
     return count + orthogonalized(p, q, common + T * each)
@@ -250,7 +259,7 @@ def _drm(sizes: Sizes, changed: bool) -> Count:
     p, q, T = sizes.p, sizes.q, sizes.T
     k = min(p, T * q)
     svd = calls(("svd", tall(p, T * q)), ("matmul", (k, p, q), T))
-    return svd + calls(("sort", (T * k * q,)), ("matmul", (p, k, q)))
+    return svd + calls(("partition", (T * k * q,)), ("matmul", (p, k, q)))
 
 
 STAGES: dict[str, Callable[[Sizes, bool], Count]] = {

@@ -7,13 +7,15 @@ Nothing is imported that the caller has not imported already.
 
 import hashlib
 import math
+import sys
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import array_api_extra as xpx
 import ml_dtypes
 import numpy as np
-from array_api_compat import array_namespace, device, is_cupy_array, is_torch_array, to_device
+from array_api_compat import array_namespace, device, is_cupy_array, is_jax_array, is_torch_array, to_device
 
 from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError
 
@@ -25,8 +27,13 @@ _RANKED = ("float16", "bfloat16", *WORKING)
 
 
 def namespace_of(*arrays: Array) -> Any:
-    """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array."""
+    """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array.
+
+    numpy.matrix and masked arrays are refused: their operators mean something else.
+    """
     try:
+        if any(isinstance(a, np.matrix | np.ma.MaskedArray) for a in arrays):
+            raise TypeError("no plain array")
         xp = array_namespace(*arrays)
     except TypeError as error:
         kinds = sorted({f"{type(a).__module__.split('.')[0]}.{type(a).__name__}" for a in arrays})
@@ -40,8 +47,14 @@ def namespace_of(*arrays: Array) -> Any:
 
 
 def is_concrete(array: Array) -> bool:
-    """False for a JAX tracer, whose values cannot be looked at."""
-    return not any(base.__name__ == "Tracer" for base in type(array).__mro__)
+    """Whether values can be looked at: not those of a JAX tracer, nor any JAX array while jit traces."""
+    if is_jax_array(array) and not _is_tracer(array):
+        array = sys.modules["jax"].numpy.zeros(())  # traced as all that happens inside jit
+    return not _is_tracer(array)
+
+
+def _is_tracer(array: Any) -> bool:
+    return any(base.__name__ == "Tracer" for base in type(array).__mro__)
 
 
 def dtype_name(dtype: DType) -> str:
@@ -60,17 +73,41 @@ def check_real_floating(array: Array, where: str) -> None:
         raise DTypeError(f"{where}: expected one of {', '.join(_RANKED)}, got {name}; cast it first")
 
 
-def check_finite(array: Array, where: str) -> None:
-    """NonFiniteError naming `where` if `array` holds NaN or Inf; silent while tracing: there is nothing to see."""
+def is_finite(array: Array) -> bool:
+    """Whether no entry is NaN or Inf; True while tracing: there is nothing to see."""
     if not is_concrete(array):
-        return
+        return True
     wide = widened(array)
     xp = array_namespace(wide)
     with overflow_checked():
-        if bool(xp.isfinite(xp.sum(wide))):  # no NaN or Inf survives in a finite sum, and a sum is quick
-            return
-    if not bool(xp.all(xp.isfinite(wide))):
+        # no NaN or Inf survives in a finite sum, and a sum is quick
+        return bool(xp.isfinite(xp.sum(wide))) or bool(xp.all(xp.isfinite(wide)))
+
+
+def check_finite(array: Array, where: str) -> None:
+    """NonFiniteError naming `where` if `array` holds NaN or Inf."""
+    if not is_finite(array):
         raise NonFiniteError(f"{where}: expected finite numbers, got NaN or Inf; find out where they come from")
+
+
+def check_range(array: Array, where: str) -> None:
+    """NonFiniteError where a computed `array` (…, p, q) has left the range of its dtype, upwards or downwards.
+
+    Downwards: a matrix that is not zero and so small that its largest entry has lost digits.
+    """
+    if not is_concrete(array) or count(array) == 0:
+        return
+    xp = array_namespace(array)
+    info = xp.finfo(array.dtype)
+    with overflow_checked():
+        largest = xp.max(xp.abs(array), axis=(-2, -1))
+        lost = (largest > 0) & (largest < float(info.smallest_normal) / float(info.eps))
+        if bool(xp.all(xp.isfinite(largest) & ~lost)):
+            return
+    raise NonFiniteError(
+        f"{where}: expected numbers within the range of {dtype_name(array.dtype)}, got some beyond it or too small "
+        "for their digits; scale the inputs"
+    )
 
 
 def widened(array: Array) -> Array:
@@ -181,10 +218,38 @@ def scalar(value: Any, like: Array, dtype: DType | None = None) -> Array:
     return from_host(np.asarray(value, dtype=np.float64), like, dtype=dtype)
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is one real number: of Python or of NumPy, no bool, or a 0-d real array of some library."""
+    if isinstance(value, bool | np.bool_ | str | np.ndarray):
+        return isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu"
+    if getattr(value, "shape", None) == () and not isinstance(value, np.generic):
+        return not any(word in str(value.dtype) for word in ("bool", "complex", "object"))
+    return isinstance(value, Real)
+
+
+def sizes(value: Any, like: Array) -> Array:
+    """A size, or one a layer (…), as floating numbers of the counting dtype beside `like`: the one kind of size."""
+    return scalar(value, like, counting_dtype(array_namespace(like), like))
+
+
+def rounded(value: Array, rounding: str) -> Array:
+    """Sizes rounded to whole numbers: "floor", "ceil" or "round" (half to even, as Python's)."""
+    xp = array_namespace(value)
+    return {"floor": xp.floor, "ceil": xp.ceil, "round": xp.round}[rounding](value)
+
+
+def one_size(value: Array) -> int | None:
+    """The one whole number that all of `value` is; None where layers differ or values cannot be looked at."""
+    if not is_concrete(value):
+        return None
+    xp = array_namespace(value)
+    lowest, highest = int(xp.min(value)), int(xp.max(value))
+    return lowest if lowest == highest else None
+
+
 def positions(size: int, like: Array) -> Array:
     """0, 1, …, size − 1 as floating numbers of the counting dtype, beside `like`."""
-    xp = array_namespace(like)
-    return from_host(np.arange(size), like, dtype=counting_dtype(xp, like))
+    return sizes(np.arange(size), like)
 
 
 def count(array: Array) -> int:
@@ -192,15 +257,23 @@ def count(array: Array) -> int:
     return math.prod(array.shape)
 
 
-def kth_smallest(values: Array, k: int) -> Array:
-    """The k-th smallest (from 0) of `values` (…, N) along the last axis, kept as an axis of length 1."""
-    if is_torch_array(values):  # which has no partition, and sorts instead
-        return values.kthvalue(k + 1, dim=-1, keepdim=True).values
-    return xpx.partition(values, k, axis=-1)[..., k : k + 1]
+def kth_smallest(values: Array, k: Array) -> Array:
+    """The k-th smallest (from 0) of `values` (…, N) along the last axis, an axis of length 1; k are sizes (…)."""
+    xp = array_namespace(values)
+    place = one_size(k)
+    if place is None:
+        index = xp.astype(k, xp.asarray(0).dtype)[..., None]  # the default integers
+        return xp.take_along_axis(xp.sort(values), xp.broadcast_to(index, (*values.shape[:-1], 1)), axis=-1)
+    if not is_torch_array(values):
+        return xpx.partition(values, place, axis=-1)[..., place : place + 1]
+    if values.is_cuda and sys.modules["torch"].are_deterministic_algorithms_enabled():  # kthvalue is not, there
+        return xp.sort(values)[..., place : place + 1]
+    return values.kthvalue(place + 1, dim=-1, keepdim=True).values
 
 
 def widen(array: Array, columns: int) -> Array:
-    """`array` (…, m, r) with zero columns appended up to `columns`."""
+    """`array` (…, m, r) with `columns` columns: the first ones, or zero columns appended."""
+    array = array[..., : min(columns, array.shape[-1])]
     return xpx.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, columns - array.shape[-1])])
 
 
@@ -214,3 +287,40 @@ def identity(like: Array, size: int) -> Array:
 def overflow_checked() -> Any:
     """A context in which NumPy does not warn of overflow: the result is checked for it, on every library alike."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def detached(array: Array) -> Array:
+    """`array` as a constant to automatic differentiation."""
+    if is_torch_array(array):
+        return array.detach() if array.requires_grad else array
+    return sys.modules["jax"].lax.stop_gradient(array) if _is_tracer(array) else array
+
+
+def may_differentiate(array: Any) -> bool:
+    """Whether derivatives may be asked of `array`: a torch array that requires them, any JAX tracer."""
+    return bool(getattr(array, "requires_grad", False)) or _is_tracer(array)
+
+
+def differentiates(array: Any) -> bool:
+    """Whether derivatives are asked of `array` here and now: as may_differentiate, but not of a tracer of jit alone."""
+    names = {base.__name__ for base in type(array).__mro__}
+    return bool(getattr(array, "requires_grad", False)) or bool(names & {"JVPTracer", "LinearizeTracer"})
+
+
+def without_derivative(array: Array, message: str) -> Array:
+    """`array`, of which derivatives are a ParameterError saying `message` (jit is differentiated after it traced)."""
+    if not _is_tracer(array):
+        return array
+    jax = sys.modules["jax"]
+
+    def refuse(_primals: Any, _tangents: Any) -> Any:
+        raise ParameterError(message)
+
+    same = jax.custom_jvp(lambda x: x)
+    same.defjvp(refuse)
+    return same(array)
+
+
+def raises_on_failure(array: Array) -> bool:
+    """Whether the library's decompositions raise when they fail; CuPy's do not, and JAX's return NaN."""
+    return not is_cupy_array(array)

@@ -1,10 +1,11 @@
-"""Decompositions, norms and the one place where a number is judged to be zero.
+"""Decompositions, norms, and the one place where a number is judged to be zero.
 
-A value counts as zero relative to what it was computed *from*, never to what came out: cancellation then leaves no
-garbage directions. `tolerance` says how small, `masked` takes the directions out; columns are set to zero, not cut, so
-that shapes stay static for batches and jit.
+Decompositions are constants to automatic differentiation, since the derivative of an SVD does not exist where singular
+values coincide, although that of what is made of it does. `polar` and `leading` add the derivative themselves, as a
+correction D(M − M₀), M₀ the same numbers held constant: its value is zero and its derivative the right one.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -12,39 +13,56 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 
-NUMERICAL, FULL = "numerical", "full"
 
+def thresholds(dtype: Any) -> tuple[float, float]:
+    """What counts as zero, (64 eps, 8 eps) of the dtype computed in: the only two such numbers.
 
-def tolerance(sizes: tuple[int, ...], dtype: Any, rank: str = NUMERICAL) -> float:
-    """Relative size up to which a value is rounding: max(sizes) · eps(dtype), as in numpy's matrix_rank.
+    64 eps: a singular value of a stack of columns of norm 1 (relative to the largest) or of a polar factor's argument
+    that is no larger is none. Null ones stay below 10 eps up to n = 8192, R = 256, in float32 and float64.
 
-    `rank="full"` gives −1: nothing, not even 0, is rounding then, which is how the paper's code behaves.
+    8 eps: times Σ_i ‖b_i‖ ‖a_i‖, over the rank-one terms b_i a_iᵀ of a task, it is ν_t, the rounding in anything that
+    is computed from the task (`rounding_level`). Multiplying b_i and dividing a_i changes neither.
+
+    `python -m benchmarks margins` measures both again.
     """
-    return -1.0 if rank == FULL else max(sizes) * arrays.eps(dtype)
+    eps = arrays.eps(dtype)
+    return 64 * eps, 8 * eps
+
+
+def rounding_level(left: Array, right: Array, dtype: Any) -> Array:
+    """ν (…) = 8 eps Σ_i ‖b_i‖ ‖a_i‖ from the norms (…, r) of the columns of B and of the rows of A."""
+    xp = array_namespace(left)
+    unit = thresholds(dtype)[1]
+    # the larger norm first: unit times the smaller alone could underflow
+    return xp.sum(unit * xp.maximum(left, right) * xp.minimum(left, right), axis=-1)
 
 
 def masked(columns: Array, live: Array) -> Array:
     """`columns` (…, m, p) with those where `live` (…, p) is False set to zero."""
-    xp = array_namespace(columns)
-    return xp.where(live[..., None, :], columns, 0.0)
+    return array_namespace(columns).where(live[..., None, :], columns, 0.0)
 
 
-def leading(count: Array, size: int, like: Array) -> Array:
-    """Boolean (…, size), True at the first `count` (…) positions; `count` is a number or an array of them."""
-    return arrays.positions(size, like) < (count[..., None] if hasattr(count, "shape") else float(count))
+def first(count: Array, size: int) -> Array:
+    """Boolean (…, size), True at the first `count` (…) positions."""
+    return arrays.positions(size, count) < count[..., None]
 
 
 def svd(X: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); a wide X goes through its transpose.
+    """Thin SVD, a constant: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); wide X by its transpose.
 
     LAPACK's divide and conquer sometimes does not converge on a matrix whose transpose it has no trouble with, mostly
     one with many singular values that are rounding; the transpose is tried before giving up.
     """
-    wide = X.shape[-2] < X.shape[-1]
-    try:
-        return _mirrored_svd(X) if wide else _plain_svd(X)
-    except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "did not converge"
-        return _plain_svd(X) if wide else _mirrored_svd(X)
+    X, wide = arrays.detached(X), X.shape[-2] < X.shape[-1]
+    for mirrored in (wide, not wide):
+        try:
+            P, S, Qh = _mirrored_svd(X) if mirrored else _plain_svd(X)
+            if arrays.raises_on_failure(X) or arrays.is_finite(S):
+                return P, S, Qh
+        except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "did not converge"
+            if mirrored != wide:
+                raise
+    return P, S, Qh
 
 
 def _plain_svd(X: Array) -> tuple[Array, Array, Array]:
@@ -59,32 +77,114 @@ def _mirrored_svd(X: Array) -> tuple[Array, Array, Array]:
 
 
 def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD of the product B A, from B (…, m, r) and A (…, r, n) alone: two QRs and an SVD of r × r size."""
+    """Thin SVD of the product B A, a constant, from B (…, m, r) and A (…, r, n): two QRs and one SVD of r × r."""
     xp = array_namespace(B)
-    QB, RB = xp.linalg.qr(B)
-    QA, RA = xp.linalg.qr(xp.matrix_transpose(A))
+    r = B.shape[-1]
+    if not 0 < r < min(B.shape[-2], A.shape[-1]):
+        return svd(B @ A)
+    QB, RB = xp.linalg.qr(arrays.detached(B))
+    QA, RA = xp.linalg.qr(xp.matrix_transpose(arrays.detached(A)))
     P, S, Qh = svd(RB @ xp.matrix_transpose(RA))
     return QB @ P, S, Qh @ xp.matrix_transpose(QA)
 
 
 def norm(X: Array) -> Array:
     """Frobenius norm (…) of X (…, m, n), without overflow or underflow on the way; 0 for an empty X."""
+    entries = X.shape[-2] * X.shape[-1]
+    return column_norms(array_namespace(X).reshape(X, (*X.shape[:-2], entries, 1)))[..., 0]
+
+
+def column_norms(X: Array) -> Array:
+    """Norm (…, r) of each column of X (…, m, r), without overflow or underflow on the way; 0 for an empty X."""
     xp = array_namespace(X)
-    if X.shape[-1] == 0 or X.shape[-2] == 0:
-        return xp.sum(X, axis=(-2, -1))
-    largest = xp.max(xp.abs(X), axis=(-2, -1))
+    if arrays.count(X) == 0:
+        return xp.sum(X, axis=-2)
+    largest = xp.max(xp.abs(X), axis=-2)
     unit = xp.where(largest > 0, largest, 1.0)
-    return unit * xp.sqrt(xp.sum((X / unit[..., None, None]) ** 2, axis=(-2, -1)))
+    return unit * xp.sqrt(xp.sum((X / unit[..., None, :]) ** 2, axis=-2))
 
 
 def polar(X: Array, rtol: Array) -> Array:
     """The canonical polar factor P Qᵀ (…, m, n) of X = P S Qᵀ, over the support σ > rtol · σ_1 only; rtol (…)."""
     P, S, Qh = svd(X)
-    return masked(P, S > rtol[..., None] * S[..., :1]) @ Qh
+    return spread(X, P, S, Qh, S > rtol[..., None] * S[..., :1])
+
+
+def spread(X: Array, P: Array, S: Array, Qh: Array, live: Array) -> Array:
+    """P Qᵀ (…, m, n) over `live` (…, k) of the SVD P, S, Qh of X, with its derivative on matrices of that rank.
+
+    For E = Pᵀ dX Q it is d(P Qᵀ) = P (E − Eᵀ)_ij / (σ_i + σ_j) Qᵀ over live i, j, and dX / σ beyond either span.
+    """
+    xp = array_namespace(X)
+    P, Qh = masked(P, live), xp.where(live[..., None], Qh, 0.0)
+    if not arrays.may_differentiate(X):
+        return P @ Qh
+    dX = X - arrays.detached(X)
+    Ph, Q = xp.matrix_transpose(P), xp.matrix_transpose(Qh)
+    inverse = xp.where(live, 1 / xp.where(live, S, 1.0), 0.0)  # (…, k)
+    both = live[..., :, None] & live[..., None, :]
+    total = xp.where(both, S[..., :, None] + S[..., None, :], 1.0)
+    left, right = dX @ Q, Ph @ dX  # (…, m, k), (…, k, n)
+    E = Ph @ left
+    inner = xp.where(both, (E - xp.matrix_transpose(E)) / total, 0.0)
+    outer = (left - P @ E) * inverse[..., None, :] @ Qh + P @ (inverse[..., :, None] * (right - E @ Qh))
+    return P @ (Qh + inner @ Qh) + outer
+
+
+@dataclass(frozen=True, eq=False)
+class Triplets:
+    """P (…, m, s), S (…, s), Q (…, n, s) of a matrix M: leading singular triplets, columns not taken being zero.
+
+    error (…): how far rounding may turn the span of what was taken. core (…, s, s) is Pᵀ M Q, diag(S) to the eye, with
+    the derivative of M in it where one may be asked for, as P and Q have it; None otherwise.
+    """
+
+    P: Array
+    S: Array
+    Q: Array
+    error: Array
+    core: Array | None = None
+
+    def product(self) -> Array:
+        """P S Qᵀ (…, m, n), the low-rank part of M."""
+        xp = array_namespace(self.P)
+        inner = self.P * self.S[..., None, :] if self.core is None else self.P @ self.core
+        return inner @ xp.matrix_transpose(self.Q)
+
+
+def leading(M: Array, triplets: tuple[Array, Array, Array], k: Array, level: Array) -> Triplets:
+    """The first k (…) singular triplets of M (…, m, n) with σ above `level` (…), from its SVD P, S, Qh.
+
+    The spans of P and Q are functions of M wherever the last σ taken and the first one left differ, whatever the gaps
+    among those taken: dP = P_j (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²) for taken i and left j, and dM Q / σ beyond.
+    """
+    xp = array_namespace(M)
+    P, S, Qh = triplets
+    live = S > level[..., None]
+    taken = live & first(k, S.shape[-1])
+    last = xp.min(xp.where(taken, S, float("inf")), axis=-1)
+    dropped = xp.max(xp.where(live & ~taken, S, 0.0), axis=-1)
+    error = xp.where(last > dropped, level / xp.where(last > dropped, last - dropped, 1.0), 1.0)
+    most = arrays.one_size(k)
+    s = S.shape[-1] if most is None else max(1, min(most, S.shape[-1]))
+    cut, Q = taken[..., :s], xp.matrix_transpose(Qh)
+    Ps, Ss, Qs = masked(P[..., :s], cut), xp.where(cut, S[..., :s], 0.0), masked(Q[..., :s], cut)
+    if not arrays.may_differentiate(M):
+        return Triplets(Ps, Ss, Qs, error)
+    dM = M - arrays.detached(M)
+    right, left = xp.matrix_transpose(dM) @ Ps, dM @ Qs  # (…, n, s), (…, m, s)
+    inside, across = xp.matrix_transpose(P) @ left, Qh @ right  # E_ji and E_ij: (…, k, s)
+    turned = cut[..., None, :] & ~taken[..., :, None]
+    gap = xp.where(turned, Ss[..., None, :] ** 2 - S[..., :, None] ** 2, 1.0)
+    a, b = Ss[..., None, :] * inside, S[..., :, None] * across
+    c, d = Ss[..., None, :] * across, S[..., :, None] * inside
+    inverse = xp.where(cut, 1 / xp.where(cut, Ss, 1.0), 0.0)[..., None, :]
+    dP = P @ xp.where(turned, (a + b) / gap, 0.0) + (left - P @ inside) * inverse
+    dQ = Q @ xp.where(turned, (c + d) / gap, 0.0) + (right - Q @ across) * inverse
+    core = Ss[..., None, :] * arrays.identity(dM[..., :1, :1], s) + xp.matrix_transpose(Ps) @ left
+    return Triplets(Ps + dP, Ss, Qs + dQ, error, core)
 
 
 def at_most_half_precision(error: Array, rtol: float) -> Array:
     """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, lest it eat signal."""
-    if rtol < 0:
-        return array_namespace(error).full_like(error, rtol)
     return array_namespace(error).clip(error, rtol, arrays.eps(error.dtype) ** 0.5)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.merging import Options, Prepared, finish, prepare
+from coremerge_ref.core import arrays
+from coremerge_ref.core.merging import Options, Prepared, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates
@@ -26,12 +26,10 @@ def merge_adapters(
     layers: Mapping[str, Sequence[Any]],
     method: Method | Pipeline = "tsv",
     space: str | Space = "core",
-    scale: float = 1.0,
-    weights: Sequence[float] | None = None,
-    rank: str = linalg.NUMERICAL,
+    scale: Any = 1.0,
+    weights: Any = None,
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
-    driver: str = "auto",
     executor: Executor | None = None,
 ) -> dict[str, Update]:
     """Merge every layer of a model: {"layer.q": updates, …} → {"layer.q": merged update, …}, in the given order.
@@ -46,35 +44,87 @@ def merge_adapters(
     pickle: ParameterError where a function given as the method does not. Stages with scope="model" run here, once the
     workers have found the frames.
     """
-    pipeline, space = as_pipeline(method), as_space(space)
-    options = Options(scale, weights, rank, compute_dtype, out_dtype, driver)
-    checked = {name: as_updates(updates, name) for name, updates in layers.items()}
+    pipeline, space, options = as_pipeline(method), as_space(space), Options(scale, weights, out_dtype)
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ParameterError(f"executor: expected a concurrent.futures executor, got {type(executor).__name__}")
+    checked = check_layers(layers)
     groups = equal_shapes(checked)
     if executor is not None and not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):
         groups = [chunk for names in groups for chunk in _chunks(checked, names)]  # masks have the shape of a batch
-    work = [(names, [checked[name] for name in names], pipeline, space, options) for names in groups]
+    work = [(names, [checked[name] for name in names], space, compute_dtype) for names in groups]
     results: Iterable[Update]
     if pipeline.whole_model:
-        results = finish(list(_mapped(executor, _prepared, work)), pipeline, options)
+        results = merge_groups(list(_mapped(executor, _prepared, work)), pipeline, options)
     else:
-        results = _mapped(executor, _merged, work)
+        results = _mapped(executor, _merged, [(*args, pipeline, options) for args in work])
+    return _by_layer(groups, results, layers)
+
+
+def prepare(
+    updates: Sequence[Any] | Mapping[str, Sequence[Any]], space: str | Space = "core", compute_dtype: Any = "float64"
+) -> "Prepared | PreparedModel":
+    """Finds frames and core matrices once, for people who try many settings.
+
+    updates: as merge takes them, or {layer: updates} as merge_adapters does. The result's
+    merge(method, scale=1.0, weights=None, out_dtype=None) returns what merge, or merge_adapters, returns. Such a merge
+    costs work on core matrices and the product that decodes its result. Raises what merge raises.
+    """
+    if isinstance(updates, Mapping):
+        return PreparedModel(updates, as_space(space), compute_dtype)
+    return Prepared(as_updates(updates), as_space(space), compute_dtype)
+
+
+class PreparedModel:
+    """The layers of a model in a space: frames and core matrices, found once for many merges."""
+
+    def __init__(self, layers: Mapping[str, Sequence[Any]], space: Space, compute_dtype: Any = "float64") -> None:
+        checked = check_layers(layers)
+        self.layers, self.groups = tuple(layers), equal_shapes(checked)
+        self.prepared = [
+            _prepared(names, [checked[name] for name in names], space, compute_dtype) for names in self.groups
+        ]
+
+    def merge(
+        self, method: Method | Pipeline = "tsv", scale: Any = 1.0, weights: Any = None, out_dtype: Any = None
+    ) -> dict[str, Update]:
+        """One merge of these layers; parameters, result and errors as for `merge_adapters`."""
+        results = merge_groups(self.prepared, as_pipeline(method), Options(scale, weights, out_dtype))
+        return _by_layer(self.groups, results, self.layers)
+
+
+def check_layers(layers: Mapping[str, Sequence[Any]]) -> dict[str, list[LowRankUpdate | None]]:
+    """as_updates of each layer; ParameterError where layers do not have one entry for each task."""
+    if not isinstance(layers, Mapping):
+        raise ParameterError(f"expected a mapping from layer names to updates, got {type(layers).__name__}")
+    checked = {name: as_updates(updates, name) for name, updates in layers.items()}
+    counts = {name: len(updates) for name, updates in checked.items()}
+    if len(set(counts.values())) > 1:
+        first, other = next(iter(counts)), next(name for name in counts if counts[name] != next(iter(counts.values())))
+        raise ParameterError(
+            f"layer {other!r}: expected {counts[first]} entries, one a task, as layer {first!r} has, got "
+            f"{counts[other]}; None stands for a task that lacks the module"
+        )
+    return checked
+
+
+def _by_layer(groups: list[list[str]], results: Iterable[Update], order: Iterable[str]) -> dict[str, Update]:
     merged = {
         name: update
         for names, batch in zip(groups, results, strict=True)
         for name, update in zip(names, unstacked(batch), strict=True)
     }
-    return {name: merged[name] for name in layers}
+    return {name: merged[name] for name in order}
 
 
 # What goes to a worker is in lists, not dicts: dask keys work by content and takes dicts in any order for the same.
-def _prepared(names: list[str], layers: list[Updates], *how: Any) -> Prepared:
-    pipeline, space, options = how
-    return prepare(stacked(dict(zip(names, layers, strict=True)), names), pipeline, space, options, names)
+def _prepared(names: list[str], layers: list[Updates], space: Space, compute_dtype: Any) -> Prepared:
+    return Prepared(stacked(dict(zip(names, layers, strict=True)), names), space, compute_dtype, names)
 
 
-def _merged(names: list[str], layers: list[Updates], *how: Any) -> Update:
-    pipeline, _, options = how
-    return finish([_prepared(names, layers, *how)], pipeline, options)[0]
+def _merged(
+    names: list[str], layers: list[Updates], space: Space, compute_dtype: Any, pipeline: Pipeline, options: Options
+) -> Update:
+    return merge_groups([_prepared(names, layers, space, compute_dtype)], pipeline, options)[0]
 
 
 def _mapped(executor: Executor | None, function: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
@@ -89,20 +139,21 @@ def _mapped(executor: Executor | None, function: Callable[..., Any], work: Seque
             yield future.result()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         if any(word in str(error) for word in ("pickle", "serialize", "local object")):
-            _check_picklable(executor, *work[0][2:])
+            _check_picklable(executor, work[0][2:])
         raise
     finally:
         for future in futures:
             future.cancel()
 
 
-def _check_picklable(executor: Executor, pipeline: Pipeline, *rest: Any) -> None:
-    """ParameterError if the pipeline, space or options cannot be sent to another process."""
+def _check_picklable(executor: Executor, parts: tuple[Any, ...]) -> None:
+    """ParameterError if the space, the pipeline or the options cannot be sent to another process."""
     try:
-        pickle.dumps((pipeline, *rest))
+        pickle.dumps(parts)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
+        method = next((str(part) for part in parts if isinstance(part, Pipeline)), "")
         raise ParameterError(
-            f"executor: {type(executor).__name__} cannot send method {str(pipeline)!r} to its workers: {error}; define "
+            f"executor: {type(executor).__name__} cannot send method {method!r} to its workers: {error}; define "
             "functions at the top level of a module, or use a ThreadPoolExecutor"
         ) from error
 

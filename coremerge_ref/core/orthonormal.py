@@ -1,86 +1,64 @@
-"""Orthonormal frames of tall matrices: X = (Q Z) C, by the quickest driver that proves itself on the spot."""
+"""Orthonormal frames of tall matrices of full rank by matrix products: X = (Q Z) C, proven on the spot."""
 
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.errors import ParameterError
 
-DRIVERS = ("auto", "cholesky", "qr", "svd")
 _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
-_FAR = 1e-6  # distance from orthonormality up to which a second Cholesky pass restores all digits (cond X ≲ 1e4)
-_LOST = 30.0  # lossless residual, in units of eps · ‖X‖, up to which a frame is taken
+_LOST = 30.0  # residuals, in units of eps · R, up to which a factorization is taken
 
 
-def check_driver(driver: str) -> None:
-    """ParameterError unless `driver` is one of DRIVERS."""
-    if driver not in DRIVERS:
-        raise ParameterError(f"driver: expected one of {', '.join(DRIVERS)}, got {driver!r}")
-
-
-def householder(X: Array, driver: str) -> tuple[Array, Array]:
-    """Q (…, m, p) orthonormal and C (…, p, R) with X = Q C (…, m, R), p = min(m, R), whatever the rank of X.
-
-    By Householder's QR, or by the SVD for driver "svd", the paper's way. A wide X takes the identity: it has no rows to
-    save, and its QR has no derivative where it is deficient.
-    """
-    xp = array_namespace(X)
-    if driver == "svd":
-        P, S, Qh = linalg.svd(X)
-        return P, S[..., None] * Qh
-    if X.shape[-2] <= X.shape[-1]:
-        return arrays.identity(X, X.shape[-2]), X
-    Q, C = xp.linalg.qr(X)
-    return Q, C
-
-
-def cholesky_qr2(X: Array, ranks: list[int], driver: str) -> tuple[Array, Array, Array] | None:
-    """Q (…, m, R), Z (…, R, R), C (…, R, R): X = (Q Z) C with Q Z orthonormal, for X (…, m, R) of full numerical rank.
+def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
+    """Q (…, m, R), Z (…, R, R), C (…, R, R) and column norms (…, R): X = (Q Z) C, Q Z orthonormal, X of full rank.
 
     Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the most part; the last
     L⁻ᵀ = Z is not multiplied in, since whoever uses the frame can do that on the small side. One pass is enough where L
-    is well conditioned, as it mostly is for the A_t. Blocks of `ranks` columns are balanced by their norms, which the
-    Gram matrix has on its diagonal.
+    is well conditioned, as it mostly is for the A_t. Columns are balanced by their norms, which the Gram matrix has on
+    its diagonal.
 
-    None where it cannot prove itself: driver "qr" or "svd", m < R, values that cannot be looked at (jit), Gram matrices
-    that are not positive definite or out of range, columns that are dependent or nearly so.
+    None where it cannot prove itself: m < R, values that cannot be looked at (jit), Gram matrices that are not positive
+    definite or out of range, columns that are dependent or nearly so. No library need raise for that: L Lᵀ is held
+    against the Gram matrix it is to be the factor of.
     """
-    if driver in ("qr", "svd") or X.shape[-2] < X.shape[-1] or not arrays.is_concrete(X):
+    if X.shape[-2] < X.shape[-1] or not arrays.is_concrete(X):
         return None
-    xp = array_namespace(X)
+    xp, eps = array_namespace(X), arrays.eps(X.dtype)
+    far = eps**0.375  # distance from orthonormality up to which a second pass restores all digits
+    X = arrays.detached(X)
     try:
         with arrays.overflow_checked():
             gram = xp.matrix_transpose(X) @ X
-            unit = 1 / _block_norms(gram, ranks)  # (…, R)
-            finest = arrays.eps(X.dtype) / float(xp.finfo(X.dtype).smallest_normal)
+            norms = xp.sqrt(xp.linalg.diagonal(gram))  # (…, R)
+            unit = 1 / xp.where(norms > 0, norms, 1.0)
+            finest = eps / float(xp.finfo(X.dtype).smallest_normal)
             if not bool(xp.all(unit <= finest**0.5)):  # squares that small have lost digits to underflow
                 return None
-            L = xp.linalg.cholesky(unit[..., :, None] * gram * unit[..., None, :])
-            inverse = xp.linalg.inv(L)
-            first = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
-            if bool(xp.all(linalg.norm(L) * linalg.norm(inverse) <= _NEAR * X.shape[-1])):
-                return X, first, xp.matrix_transpose(L) / unit[..., None, :]
-            Q = X @ first
-            again = xp.matrix_transpose(Q) @ Q
-            if not _small(again - arrays.identity(again, again.shape[-1]), _FAR):
+            L = _proven_cholesky(unit[..., :, None] * gram * unit[..., None, :])
+            if L is None:
                 return None
-            K = xp.linalg.cholesky(again)
+            inverse = xp.linalg.inv(L)
+            once = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
+            if bool(xp.all(linalg.norm(L) * linalg.norm(inverse) <= _NEAR * X.shape[-1])):
+                return X, once, xp.matrix_transpose(L) / unit[..., None, :], norms
+            Q = X @ once
+            again = xp.matrix_transpose(Q) @ Q
+            K = _proven_cholesky(again) if _small(again - arrays.identity(again, again.shape[-1]), far) else None
+            if K is None:
+                return None
             Z = xp.matrix_transpose(xp.linalg.inv(K))
             C = (xp.matrix_transpose(K) @ xp.matrix_transpose(L)) / unit[..., None, :]
-            return (Q, Z, C) if _proven(X, unit, Q, Z @ C) else None
+            return (Q, Z, C, norms) if _proven(X, unit, Q, Z @ C) else None
     except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "not positive definite"
         return None
 
 
-def _block_norms(gram: Array, ranks: list[int]) -> Array:
-    """Frobenius norm of each block of columns, once a column (…, R), from the Gram matrix; 1 for a zero block."""
+def _proven_cholesky(gram: Array) -> Array | None:
+    """L with L Lᵀ = gram (…, R, R) of unit size to rounding, None if what came back is something else."""
     xp = array_namespace(gram)
-    squares = xp.linalg.diagonal(gram)  # (…, R)
-    starts = [sum(ranks[:t]) for t in range(len(ranks))]
-    sums = [xp.sum(squares[..., i : i + r], axis=-1, keepdims=True) for i, r in zip(starts, ranks, strict=True)]
-    columns = [xp.broadcast_to(total, (*total.shape[:-1], r)) for total, r in zip(sums, ranks, strict=True)]
-    norms = xp.sqrt(xp.concat(columns, axis=-1))
-    return xp.where(norms > 0, norms, 1.0)
+    L = xp.linalg.cholesky(gram)
+    error = L @ xp.matrix_transpose(L) - gram
+    return L if _small(error, _LOST * arrays.eps(gram.dtype) * gram.shape[-1]) else None
 
 
 def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
@@ -88,9 +66,9 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
     xp = array_namespace(X)
     columns = arrays.positions(X.shape[-1], X)  # (R,)
     probes = arrays.cast(xp.stack([xp.cos((k + 1.0) * columns) for k in range(4)], axis=-1), X.dtype)
-    probes = unit[..., :, None] * probes  # (…, R, 4), which sees every block at norm 1
+    probes = unit[..., :, None] * probes  # (…, R, 4), which sees every column at norm 1
     error = X @ probes - Q @ (C @ probes)
-    return _small(error, _LOST * arrays.eps(X.dtype) * X.shape[-1])  # ‖X‖ ‖probe‖ is about √T √(R / 2)
+    return _small(error, _LOST * arrays.eps(X.dtype) * X.shape[-1])
 
 
 def _small(error: Array, bound: float) -> bool:

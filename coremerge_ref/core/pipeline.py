@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, MERGE, STAGES, TRANSFORM, Custom, Stage
+from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, MERGE, POST, STAGES, TRANSFORM, Custom, Stage
 from coremerge_ref.errors import ParameterError
 
 DEFAULT_MERGE = "ta"
@@ -64,13 +64,41 @@ class Pipeline:
     def __str__(self) -> str:
         return "+".join(stage.name for stage in self.stages)
 
-    def merge(self, stacks: list[Stack], restore: Callable[[list[Merged]], list[Merged]]) -> list[Merged]:
-        """One merged matrix for each stack; `restore` returns a space's matrices to orthonormal frames before posts."""
-        items: list[Any] = stacks
+    @property
+    def weights(self) -> Any:
+        """The merge's own weights, one for each task of the call; None where those given to merge count."""
+        return getattr(self._merge, "weights", None)
+
+    @property
+    def linear(self) -> bool:
+        """Whether this is a scalar-weighted sum Σ c_t M_t and nothing else: the same ΔW in every lossless space."""
+        return len(self.stages) == 1 and self._merge.linear
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether automatic differentiation through all stages is right wherever a derivative exists."""
+        return all(stage.differentiable for stage in self.stages)
+
+    def coefficients(self, weights: Any) -> Any:
+        """The c_t (T) of a linear pipeline, from the weights of the tasks."""
+        return self._merge.coefficients(weights)
+
+    @property
+    def _merge(self) -> Stage:
+        return next(stage for stage in self.stages if stage.kind == MERGE)
+
+    def merge(self, stacks: list[Stack]) -> list[Merged]:
+        """One merged matrix for each stack, before posts."""
+        return self._through(stacks, (TRANSFORM, MERGE))
+
+    def finish(self, merged: list[Merged]) -> list[Merged]:
+        """The posts, on matrices in orthonormal frames."""
+        return self._through(merged, (POST,))
+
+    def _through(self, items: list[Any], kinds: tuple[str, ...]) -> list[Any]:
         for stage in self.stages:
-            items = stage(items)
-            if stage.kind == MERGE:
-                items = restore(items)
+            if stage.kind in kinds:
+                items = stage(items)
         return items
 
 

@@ -12,28 +12,35 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.errors import ParameterError
 
+Weights = tuple[float, ...] | Array  # (T,)
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """The factors (…, p, r_t), (…, r_t, q) of the matrices in `M`: of no other, so that no change makes them stale."""
+
+    M: Array
+    factors: Sequence[tuple[Array, Array]]
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
     """T matrices M (T, …, p, q), one a task, of one layer or of a batch of layers.
 
-    noise (T, …): up to this size a singular value or entry of M_t is rounding of what it was computed from.
-    rows, cols: live sizes, Python ints or floating arrays (…). rtol: relative size of rounding in this layer.
-    weights (T): one finite number a task. tasks (T): each task's place among the `total` tasks of the call, some of
-    which may lack this layer. names: the layer names of the batch in row-major order.
-    products: while no transform has changed M, the factors (…, p, r_t), (…, r_t, q) that each M_t is the product of.
+    rounding_level ν (T, …): up to this size a singular value or entry of M_t is rounding of what it was computed from.
+    rows, cols (…): live sizes, floating numbers. weights (T): one finite number a task. tasks (T): each task's place
+    among all tasks of the call, some of which may lack this layer. names: the layer names of the batch in row-major
+    order. products: the factors of M, where it has some.
     """
 
     M: Array
-    noise: Array
-    rows: Any
-    cols: Any
-    rtol: float
-    weights: tuple[float, ...]
+    rounding_level: Array
+    rows: Array
+    cols: Array
+    weights: Weights
     tasks: tuple[int, ...]
-    total: int
     names: tuple[str, ...]
-    products: Sequence[tuple[Array, Array]] | None = None
+    products: Products | None = None
 
     @property
     def T(self) -> int:
@@ -41,95 +48,112 @@ class Stack:
         return int(self.M.shape[0])
 
     @property
-    def least(self) -> Any:
-        """min(rows, cols), the size that relative ranks refer to."""
-        return smaller(self.rows, self.cols)
-
-    def reweighted(self, weights: Sequence[float] | None) -> "Stack":
-        """The stack with a stage's own weights, one for each task of the call; None keeps those given to merge."""
-        if weights is None:
-            return self
-        checked = check_weights(weights, self.total)
-        return replace(self, weights=tuple(checked[t] for t in self.tasks))
+    def short_side(self) -> Array:
+        """min(rows, cols) (…), the size that relative ranks refer to."""
+        return array_namespace(self.rows).minimum(self.rows, self.cols)
 
     def weigh(self) -> Array:
         """The weights as an array (T, 1, …, 1) that multiplies M."""
-        w = arrays.from_host(np.asarray(self.weights), self.M, dtype=self.M.dtype)
-        return array_namespace(self.M).reshape(w, (self.T, *(1,) * (self.M.ndim - 1)))
+        return as_array(self.weights, self.M, self.M.ndim)
 
     def weighted(self) -> "Stack":
         """w_t M_t with weights 1: what a stage sees that has no use of its own for weights."""
-        xp, w = array_namespace(self.M), self.weigh()
-        if all(weight == 1 for weight in self.weights):
+        if isinstance(self.weights, tuple) and all(weight == 1 for weight in self.weights):
             return self
-        products = self.products and [(w[t, ...] * L, R) for t, (L, R) in enumerate(self.products)]
-        noise = xp.abs(w[..., 0, 0]) * self.noise
-        return replace(self, M=w * self.M, noise=noise, weights=(1.0,) * self.T, products=products)
+        xp, w = array_namespace(self.M), self.weigh()
+        M, level = w * self.M, xp.abs(arrays.detached(w)[..., 0, 0]) * self.rounding_level
+        arrays.check_range(M, "weights times updates")
+        factors = self._factors()
+        products = None
+        if factors is not None:
+            products = Products(M, [(w[t, ...] * L, R) for t, (L, R) in enumerate(factors)])
+        return replace(self, M=M, rounding_level=level, weights=(1.0,) * self.T, products=products)
 
-    def with_entries(self, M: Array, noise: Array | None = None) -> "Stack":
-        """The stack with other matrices M (T, …, p, q), which are no longer the product of anything."""
-        return replace(self, M=M, noise=self.noise if noise is None else noise, products=None)
+    def with_entries(self, M: Array, rounding_level: Array | None = None) -> "Stack":
+        """The stack with other matrices M (T, …, p, q)."""
+        level = self.rounding_level if rounding_level is None else rounding_level
+        return replace(self, M=M, rounding_level=level, products=None)
 
-    def triplets(self) -> tuple[Array, Array, Array]:
-        """Thin SVDs P (T, …, p, s), S (T, …, s), Qh (T, …, s, q) of all tasks; s = max r_t while M_t are products."""
-        xp = array_namespace(self.M)
-        if self.products is None or self.rtol < 0:  # null vectors count
-            return linalg.svd(self.M)
-        s = max(L.shape[-1] for L, _ in self.products)
-        if not 0 < s < min(self.M.shape[-2:]):
-            return linalg.svd(self.M)
-        if all(L.shape[-1] == s for L, _ in self.products):
-            return linalg.product_svd(xp.stack([L for L, _ in self.products]), xp.stack([R for _, R in self.products]))
-        # one by one: a factor padded with zero columns has a QR, but no derivative of it
-        parts = [linalg.product_svd(L, R) for L, R in self.products]
-        P = xp.stack([arrays.widen(P, s) for P, _, _ in parts])  # (T, …, p, s)
-        S = xp.stack([arrays.widen(S[..., None, :], s)[..., 0, :] for _, S, _ in parts])
-        Q = xp.stack([arrays.widen(xp.matrix_transpose(Qh), s) for _, _, Qh in parts])
-        return P, S, xp.matrix_transpose(Q)
+    def _factors(self) -> Sequence[tuple[Array, Array]] | None:
+        return self.products.factors if self.products is not None and self.products.M is self.M else None
+
+    def leading(self, k: Array) -> linalg.Triplets:
+        """The first k singular triplets of every M_t above ν_t, from small factors where M has them."""
+        xp, factors = array_namespace(self.M), self._factors()
+        if factors is None:
+            return linalg.leading(self.M, linalg.svd(self.M), k, self.rounding_level)
+        s = max(1, min(max(L.shape[-1] for L, _ in factors), *self.M.shape[-2:]))
+        if len({L.shape[-1] for L, _ in factors}) == 1:
+            parts = linalg.product_svd(xp.stack([L for L, _ in factors]), xp.stack([R for _, R in factors]))
+            return linalg.leading(self.M, parts, k, self.rounding_level)
+        each = [linalg.product_svd(L, R) for L, R in factors]
+        P = xp.stack([arrays.widen(P, s) for P, _, _ in each])  # (T, …, p, s)
+        S = xp.stack([arrays.widen(S[..., None, :], s)[..., 0, :] for _, S, _ in each])
+        Q = xp.stack([arrays.widen(xp.matrix_transpose(Qh), s) for _, _, Qh in each])
+        return linalg.leading(self.M, (P, S, xp.matrix_transpose(Q)), k, self.rounding_level)
 
     def merged(self, M: Array, factor: float = 1.0, **info: Any) -> "Merged":
-        """The merge result M (…, p, q); rounding in it is the largest |w_t| noise_t, times `factor`."""
+        """The merge result M (…, p, q); rounding in it is the largest |w_t| ν_t, times `factor`."""
         xp = array_namespace(self.M)
-        noise = factor * xp.max(xp.abs(self.weigh()[..., 0, 0]) * self.noise, axis=0)
-        return Merged(M, noise, self.rows, self.cols, info)
+        w = xp.abs(arrays.detached(self.weigh())[..., 0, 0])
+        return Merged(M, factor * xp.max(w * self.rounding_level, axis=0), self.rows, self.cols, info)
 
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """A merged matrix M (…, p, q), its noise (…) and live sizes; `info` holds what stages found out, such as ranks."""
+    """A merged matrix M (…, p, q), its rounding level (…) and live sizes; `info` is what stages report, as ranks."""
 
     M: Array
-    noise: Array
-    rows: Any
-    cols: Any
+    rounding_level: Array
+    rows: Array
+    cols: Array
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def short_side(self) -> Array:
+        """min(rows, cols) (…)."""
+        return array_namespace(self.rows).minimum(self.rows, self.cols)
 
-def check_weights(weights: Sequence[float], total: int) -> tuple[float, ...]:
-    """`weights` as floats, one a task, any sign, finite; ParameterError otherwise."""
+
+def check_weights(weights: Any, tasks: int) -> Weights:
+    """`weights`, one a task, any sign, finite: as floats, or an array (T,) of another library than NumPy as it is."""
+    expected = f"weights: expected {tasks} numbers, one a task"
+    if hasattr(weights, "shape") and not isinstance(weights, np.ndarray):
+        if tuple(weights.shape) != (tasks,):
+            raise ParameterError(f"{expected}, got an array of shape {tuple(weights.shape)}")
+        arrays.check_real_floating(weights, "weights")
+        arrays.check_finite(weights, "weights")
+        return weights
     try:
         values = tuple(float(w) for w in weights)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"weights: expected a sequence of {total} numbers, got {weights!r}") from error
-    if len(values) != total:
-        raise ParameterError(f"weights: expected {total} numbers, one a task, got {len(values)}")
+        raise ParameterError(f"weights: expected a sequence of {tasks} numbers, got {weights!r}") from error
+    if len(values) != tasks:
+        raise ParameterError(f"{expected}, got {len(values)}")
     if not all(math.isfinite(w) for w in values):
         raise ParameterError(f"weights: expected finite numbers, got {values}")
     return values
 
 
-def smaller(a: Any, b: Any) -> Any:
-    """min of two sizes, each a Python int or a floating array."""
-    if isinstance(a, int) and isinstance(b, int):
-        return min(a, b)
-    like = b if isinstance(a, int) else a
-    return array_namespace(like).minimum(arrays.scalar(a, like), arrays.scalar(b, like))
+def chosen_weights(weights: Weights, tasks: Sequence[int]) -> Weights:
+    """Those of the tasks at these places."""
+    if isinstance(weights, tuple):
+        return tuple(weights[t] for t in tasks)
+    return array_namespace(weights).stack([weights[t] for t in tasks])
 
 
-def whole(value: Any, rounding: str = "floor") -> Any:
-    """A size rounded to a whole number as Python's int, math.ceil and round (half to even) do; arrays stay floating."""
-    if not hasattr(value, "shape"):
-        value = float(value)
-        return int(value) if rounding == "floor" else -int(-value // 1) if rounding == "ceil" else round(value)
-    xp = array_namespace(value)
-    return {"floor": xp.floor, "ceil": xp.ceil, "round": xp.round}[rounding](value)
+def as_array(weights: Weights, like: Array, ndim: int = 1) -> Array:
+    """Weights as an array (T, 1, …, 1) of `ndim` dimensions beside `like`, of its dtype."""
+    w = arrays.scalar(np.asarray(weights) if isinstance(weights, tuple) else weights, like)
+    return array_namespace(w).reshape(w, (w.shape[0], *(1,) * (ndim - 1)))
+
+
+def exact_total(weights: Weights) -> Any:
+    """Σ_t w_t, exactly rounded; where gradients flow, a number of the same derivative."""
+    if isinstance(weights, tuple):
+        return math.fsum(weights)
+    total = array_namespace(weights).sum(weights)
+    if not arrays.is_concrete(weights):
+        return total
+    host = [float(w) for w in arrays.to_host(weights)]
+    return total + (math.fsum(host) - float(arrays.to_host(total)))

@@ -48,6 +48,17 @@ class Stage:
         """Whether all layers are needed at once."""
         return False
 
+    linear: ClassVar[bool] = False  # a merge Σ c_t M_t with the scalars c_t that `coefficients` gives
+
+    def coefficients(self, weights: Any) -> Any:
+        """The c_t (T) of a linear merge, from the weights (T) of its tasks."""
+        raise ParameterError(f"stage {type(self).__name__}: is not linear")
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether automatic differentiation through it is right wherever a derivative exists."""
+        return True
+
     def __call__(self, items: list[Any]) -> list[Any]:
         """One result for each item."""
         return [self.apply(item) for item in items]

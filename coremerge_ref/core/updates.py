@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.errors import DTypeError, NamespaceError, ParameterError, ShapeError
+from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError, ShapeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +41,13 @@ class LowRankUpdate:
             raise ShapeError(f"expected B (…, m, r) and A (…, r, n), got B {b} and A {a}; is A or B transposed?")
         if b[-2] == 0 or a[-1] == 0:
             raise ShapeError(f"expected m and n of at least 1, got B {b} and A {a}")
-        scale_shape = tuple(getattr(self.scale, "shape", ()))
-        if scale_shape not in ((), b[:-2]):
-            raise ShapeError(f"scale: expected a number or shape {b[:-2]}, got shape {scale_shape}")
+        if arrays.is_number(self.scale):
+            return
+        shape = getattr(self.scale, "shape", None)
+        if shape is None or any(word in str(self.scale.dtype) for word in ("bool", "complex", "object", "<U")):
+            raise DTypeError(f"scale: expected a real number or an array of them, got {self.scale!r}")
+        if tuple(shape) != b[:-2]:
+            raise ShapeError(f"scale: expected a number or shape {b[:-2]}, got shape {tuple(shape)}")
 
     @property
     def rank(self) -> int:
@@ -62,10 +67,16 @@ class LowRankUpdate:
         return B * arrays.scalar(self.scale, B)[..., None, None], A
 
     def to_dense(self) -> Array:
-        """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists."""
+        """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists.
+
+        Raises NonFiniteError where it leaves the dtype's range.
+        """
         xp = arrays.namespace_of(self.B)
-        B, A = self.folded(arrays.counting_dtype(xp, self.B))
-        return arrays.cast(B @ A, arrays.promoted(xp, (self.B, self.A)))
+        with arrays.overflow_checked():
+            B, A = self.folded(arrays.counting_dtype(xp, self.B))
+            dense = arrays.cast(B @ A, arrays.promoted(xp, (self.B, self.A)))
+        arrays.check_finite(dense, f"the product B A in {arrays.dtype_name(dense.dtype)}")
+        return dense
 
     def truncate(self, rank: int) -> "LowRankUpdate":
         """The nearest update of rank ≤ `rank` in Frobenius and spectral norm (Eckart-Young).
@@ -74,7 +85,9 @@ class LowRankUpdate:
         evenly: B = P √S, A = √S Qᵀ, which keeps both factors within the range of a narrow dtype.
         """
         xp = arrays.namespace_of(self.B)
-        B, A = self.folded(arrays.counting_dtype(xp, self.B))
+        with arrays.overflow_checked():
+            B, A = self.folded(arrays.counting_dtype(xp, self.B))
+            arrays.check_finite(linalg.norm(B) * linalg.norm(A), "the product B A")
         return _leading(*linalg.product_svd(B, A), rank, arrays.promoted(xp, (self.B, self.A)), self.info)
 
 
@@ -109,11 +122,45 @@ class DenseUpdate:
 Update = LowRankUpdate | DenseUpdate
 
 
+def narrowed(pairs: Sequence[tuple[Array, Array]], dtype: Any) -> list[tuple[Array, Array]]:
+    """The pairs B (…, m, r), A (…, r, n) in a narrower `dtype`: c B and A / c, c one power of 2 a layer.
+
+    One for all pairs, so that bases of their stacks stay what they are, and such that the largest entries of all B and
+    of all A are equal: what leaves the range of `dtype` in one factor alone does not matter. Raises NonFiniteError
+    where factors leave it even so, or vanish in it.
+    """
+    full = [(arrays.detached(B), arrays.detached(A)) for B, A in pairs if B.shape[-1]]
+    c: Any = 1.0
+    if full:
+        xp = array_namespace(full[0][0])
+        b, a = (xp.max(xp.stack([xp.max(xp.abs(pair[i]), axis=(-2, -1)) for pair in full]), axis=0) for i in range(2))
+        live = (b > 0) & (a > 0)
+        c = 2.0 ** xp.round(xp.log2(xp.where(live, a, 1.0)) / 2 - xp.log2(xp.where(live, b, 1.0)) / 2)[..., None, None]
+    balanced = [(B * c, A / c) for B, A in pairs]
+    with arrays.overflow_checked():
+        cast = [(arrays.cast(B, dtype), arrays.cast(A, dtype)) for B, A in balanced]
+    for wide, narrow in zip(balanced, cast, strict=True):
+        for X, Y in zip(wide, narrow, strict=True):
+            check_cast(X, Y)
+    return cast
+
+
+def check_cast(wide: Array, X: Array) -> None:
+    """NonFiniteError where `X`, a cast of `wide` (…, m, r), has overflowed, or a layer of it has become zero."""
+    if not arrays.is_concrete(X) or arrays.count(X) == 0:
+        return
+    xp, name = array_namespace(wide), arrays.dtype_name(X.dtype)
+    arrays.check_finite(X, f"the result in {name}")
+    before, after = (xp.max(xp.abs(Y), axis=(-2, -1)) > 0 for Y in (wide, arrays.widened(X)))
+    if bool(xp.any(before & ~after)):
+        raise NonFiniteError(f"the result: expected numbers that {name} holds, got some that become 0; scale them")
+
+
 def _leading(P: Array, S: Array, Qh: Array, rank: int, out: Any, info: Mapping[str, Any]) -> LowRankUpdate:
     """The first `rank` triplets of P (…, m, k), S (…, k), Qh (…, k, n) as an update in dtype `out`."""
-    if not isinstance(rank, int) or rank < 0:
+    if not isinstance(rank, Integral) or isinstance(rank, bool) or rank < 0:
         raise ParameterError(f"rank: expected an integer of at least 0, got {rank!r}")
-    k = min(rank, S.shape[-1])
+    k = min(int(rank), S.shape[-1])
     root = array_namespace(S).sqrt(S[..., :k])
     B, A = P[..., :, :k] * root[..., None, :], root[..., :, None] * Qh[..., :k, :]
     return LowRankUpdate(arrays.cast(B, out), arrays.cast(A, out), info=info)
@@ -126,11 +173,17 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
     Raises what LowRankUpdate raises and NonFiniteError, each naming the task, the factor and the layer.
     """
     where = f"layer {layer!r}, " if layer else ""
+    if isinstance(updates, Mapping):
+        raise ParameterError(
+            f"{where}expected a sequence of updates, got a mapping; merge_adapters takes layers by name"
+        )
+    if isinstance(updates, str) or not isinstance(updates, Sequence):
+        raise ParameterError(f"{where}expected a sequence of updates or pairs (B, A), got {type(updates).__name__}")
     made: list[LowRankUpdate | None] = []
     for t, given in enumerate(updates):
         if given is None or isinstance(given, LowRankUpdate):
             made.append(given)
-        elif isinstance(given, Sequence) and len(given) == 2:
+        elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
             try:
                 made.append(LowRankUpdate(*given))
             except (ShapeError, DTypeError, NamespaceError) as error:
@@ -157,3 +210,15 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
         wide = arrays.counting_dtype(arrays.namespace_of(u.B), u.B)
         arrays.check_finite(arrays.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
     return made
+
+
+def folded_factors(updates: Sequence[LowRankUpdate | None], compute_dtype: Any) -> list[tuple[Array, Array]]:
+    """(s_t B_t, A_t) of every update that is there, in the compute dtype."""
+    present = [update for update in updates if update is not None]
+    xp = arrays.namespace_of(present[0].B)
+    dtype = arrays.working_dtype(xp, compute_dtype, present[0].B)
+    with arrays.overflow_checked():
+        if arrays.eps(dtype) <= min(arrays.eps(X.dtype) for u in present for X in (u.B, u.A)):
+            return [update.folded(dtype) for update in present]
+        wide = arrays.counting_dtype(xp, present[0].B)
+        return narrowed([update.folded(wide) for update in present], dtype)

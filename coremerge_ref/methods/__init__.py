@@ -4,12 +4,13 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from coremerge_ref.core.stages import STAGES, Custom, Stage
-from coremerge_ref.methods.arithmetic import Mean, Ta
 from coremerge_ref.methods.cart import Cart
 from coremerge_ref.methods.dare import Dare
 from coremerge_ref.methods.drm import Drm
 from coremerge_ref.methods.iso import Iso
 from coremerge_ref.methods.iso_cts import IsoCts
+from coremerge_ref.methods.mean import Mean
+from coremerge_ref.methods.ta import Ta
 from coremerge_ref.methods.ties import Ties
 from coremerge_ref.methods.trim import Trim
 from coremerge_ref.methods.tsv import Tsv

@@ -1,14 +1,13 @@
 """CART: low-rank parts of the tasks' deviations from their mean (Choi et al., 2024)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import linalg
-from coremerge_ref.core.stack import Merged, Stack, whole
+from coremerge_ref.core import arrays
+from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
-from coremerge_ref.methods.tsv import leading_triplets
 
 
 @register
@@ -46,14 +45,10 @@ class Cart(Stage):
         """The merged matrix; info["k"] is the rank each deviation was cut to."""
         stack = item.weighted()
         xp = array_namespace(stack.M)
-        k = self.k if self.k is not None else self._relative(stack)
+        share = arrays.rounded(stack.short_side * self.fraction, self.rounding)
+        k = xp.clip(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
         mean = xp.sum(stack.M, axis=0) / stack.T
-        # a deviation is computed from all tasks, so the noise of any of them is its own
-        noise = xp.broadcast_to(xp.max(stack.noise, axis=0), stack.noise.shape)
-        P, S, Qh, _ = leading_triplets(*linalg.svd(stack.M - mean), k, noise)
-        parts = xp.sum((P * S[..., None, :]) @ Qh, axis=0)
+        # a deviation is computed from all tasks, so rounding in any of them is its own
+        level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)
+        parts = xp.sum(stack.with_entries(stack.M - mean, level).leading(k).product(), axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
-
-    def _relative(self, stack: Stack) -> Any:
-        k = whole(stack.least * self.fraction, self.rounding)
-        return array_namespace(k).maximum(k, array_namespace(k).ones_like(k)) if hasattr(k, "shape") else max(1, k)

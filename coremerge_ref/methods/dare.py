@@ -10,6 +10,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.errors import ShapeError
+from coremerge_ref.methods._entries import denoised
 from coremerge_ref.methods.base import DROPS, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
@@ -49,19 +50,21 @@ class Dare(Stage):
         self.check_share("drop")
         self.check_integer("seed")
         self.check_choice("rescale", ("inverse", "l1", "none"))
+        boolean = self.masks is None or "bool" in str(getattr(self.masks, "dtype", ""))
+        self.check(boolean, "masks", "a boolean array (T, …, p, q), True where an entry is kept")
 
     def apply(self, item: Stack) -> Stack:
         """The stack with dropped entries zero and the rest rescaled."""
-        xp = array_namespace(item.M)
+        xp, item = array_namespace(item.M), denoised(item)
         kept = xp.where(self._masks(item), item.M, 0.0)
         if self.rescale == "none":
-            factor = xp.ones_like(item.noise)
+            factor = xp.ones_like(item.rounding_level)
         elif self.rescale == "inverse":
-            factor = xp.ones_like(item.noise) / (1 - self.drop)
+            factor = xp.ones_like(item.rounding_level) / (1 - self.drop)
         else:
             before, after = (xp.sum(xp.abs(M), axis=(-2, -1)) for M in (item.M, kept))
             factor = xp.where(after > 0, before / xp.where(after > 0, after, 1.0), 1.0)
-        return item.with_entries(factor[..., None, None] * kept, factor * item.noise)
+        return item.with_entries(factor[..., None, None] * kept, factor * item.rounding_level)
 
     def _masks(self, stack: Stack) -> Array:
         """Boolean (T, …, p, q), True where kept."""
@@ -73,6 +76,9 @@ class Dare(Stage):
                 for name in stack.names
             ]
             return arrays.from_host(np.stack(drawn).reshape(shape), stack.M)
-        if tuple(self.masks.shape) != shape:
-            raise ShapeError(f"dare.masks: expected boolean {shape}, (T, …, p, q), got {tuple(self.masks.shape)}")
+        got = tuple(getattr(self.masks, "shape", ()))
+        if got != shape:
+            raise ShapeError(
+                f"dare.masks: expected boolean {shape}, (T, …, p, q), got {got or type(self.masks).__name__}"
+            )
         return arrays.from_host(self.masks, stack.M)

@@ -8,9 +8,8 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
-from coremerge_ref.methods.ties import signs
-from coremerge_ref.methods.trim import largest
 
 
 @register
@@ -53,27 +52,26 @@ class Drm(Stage):
         )
         return replace(mirrored, M=xp.matrix_transpose(mirrored.M), rows=item.rows, cols=item.cols)
 
-    def _horizontal(self, given: Stack) -> Merged:
-        stack = given.reweighted(self.weights)
+    def _horizontal(self, stack: Stack) -> Merged:
         xp = array_namespace(stack.M)
-        noise = xp.max(stack.noise, axis=0)  # (…)
+        level = xp.max(stack.rounding_level, axis=0)  # (…)
         U, S, _ = linalg.svd(xp.concat([stack.M[t, ...] for t in range(stack.T)], axis=-1))
-        live = (S > self.rank_cut * S[..., :1]) & (S > noise[..., None])  # (…, k)
+        live = (S > self.rank_cut * S[..., :1]) & (S > level[..., None])  # (…, k)
         U = linalg.masked(U, live)
-        rank = xp.sum(xp.astype(live, S.dtype), axis=-1)
+        rank = xp.sum(xp.astype(live, stack.cols.dtype), axis=-1)
         Y = xp.matrix_transpose(U) @ stack.M  # (T, …, k, q): rows s_tj V̂_tj
         length = linalg.norm(Y[..., None, :])  # (T, …, k)
-        there = length > stack.noise[..., None]
+        there = length > stack.rounding_level[..., None]
         unit = xp.where(there, length, 1.0)[..., None]
         V = xp.where(there[..., None], Y / unit, 0.0)
         # a row is known as well as its direction in U is, which the gap between singular values says
-        turn = linalg.at_most_half_precision(noise[..., None] / gaps(S), 0.0)  # (…, k)
-        known = stack.noise[..., None] + turn * linalg.norm(stack.M)[..., None]  # (T, …, k)
+        turn = linalg.at_most_half_precision(level[..., None] / gaps(S), 0.0)  # (…, k)
+        known = stack.rounding_level[..., None] + turn * linalg.norm(stack.M)[..., None]  # (T, …, k)
         slack = xp.broadcast_to(known[..., None] / unit, V.shape)
         cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
         kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
-        values = xp.where(kept & (V != 0), Y, 0.0)
-        sign = signs(xp.sum(values, axis=0), noise)
+        values = xp.where(kept & (xp.abs(Y) > known[..., None]), Y, 0.0)
+        sign = signs(xp.sum(values, axis=0), level)
         majority = xp.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
         sign = xp.where(sign == 0, majority, sign)
         agrees = xp.sign(values) == sign

@@ -6,7 +6,7 @@ from typing import ClassVar
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.stack import Merged, smaller
+from coremerge_ref.core.stack import Merged
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 
 
@@ -41,16 +41,22 @@ class Iso(Stage):
         """Orthogonal on the support; with null vectors taking part, nothing can be said."""
         return ORTHOGONAL if self.support == "rank" else UNKNOWN
 
+    @property
+    def differentiable(self) -> bool:
+        """Null vectors have no derivative."""
+        return self.support == "rank"
+
     def apply(self, item: Merged) -> Merged:
         """The isotropized matrix; info["support"] is how many singular values took part."""
         xp = array_namespace(item.M)
         P, S, Qh = linalg.svd(item.M)
         if self.support == "size":
-            mean = xp.sum(S, axis=-1) / arrays.scalar(smaller(item.rows, item.cols), S)
+            mean = xp.sum(S, axis=-1) / arrays.cast(item.short_side, S.dtype)
             return replace(item, M=mean[..., None, None] * (P @ Qh))
-        live = S > item.noise[..., None]  # (…, k)
+        live = S > item.rounding_level[..., None]  # (…, k)
         count = xp.sum(xp.astype(live, S.dtype), axis=-1)
-        mean = xp.sum(xp.where(live, S, 0.0), axis=-1) / xp.where(count > 0, count, 1.0)
-        return replace(
-            item, M=mean[..., None, None] * (linalg.masked(P, live) @ Qh), info={**item.info, "support": count}
-        )
+        factor = linalg.spread(item.M, P, S, Qh, live)
+        # Σ σ over the support is ⟨P Qᵀ, M⟩, of which only M need be differentiated: P Qᵀ maximizes it
+        total = xp.sum(arrays.detached(factor) * item.M, axis=(-2, -1))
+        mean = total / xp.where(count > 0, count, 1.0)
+        return replace(item, M=mean[..., None, None] * factor, info={**item.info, "support": count})

@@ -1,14 +1,15 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import linalg
-from coremerge_ref.core.stack import Merged, Stack, whole
+from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
-from coremerge_ref.methods.tsv import beside, leading_triplets, orthogonalized, side_by_side
 
 
 @register
@@ -41,28 +42,31 @@ class IsoCts(Stage):
         """The merged matrix; info holds the two counts."""
         stack = item.weighted()
         xp = array_namespace(stack.M)
-        common, each = self.counts(stack.least, stack.T)
+        count, each = self.counts(stack.short_side, stack.T)
         total = stack.merged(xp.sum(stack.M, axis=0))
-        # (…, p, s), (…, s), (…, s, q), and how far rounding may have turned them
-        Uc, Sc, Vch, turned = leading_triplets(*linalg.svd(total.M), common, total.noise)
-        residual = stack.M - Uc @ (xp.matrix_transpose(Uc) @ stack.M)
+        common = linalg.leading(total.M, linalg.svd(total.M), count, total.rounding_level)
+        residual = stack.M - common.P @ (xp.matrix_transpose(common.P) @ stack.M)
         # what is left of M_t is known only as well as the common directions are
-        noise = stack.noise + turned * linalg.norm(stack.M)
-        P, S, Qh, error = leading_triplets(*linalg.svd(residual), each, noise)
-        U = xp.concat([Uc, side_by_side(P)], axis=-1)
-        V = xp.concat([xp.matrix_transpose(Vch), side_by_side(xp.matrix_transpose(Qh))], axis=-1)
-        error = xp.maximum(turned, xp.max(error, axis=0))
-        sigma = xp.concat([Sc, beside(S)], axis=-1)  # (…, k), zero where nothing was kept
-        kept = sigma > 0
-        count = xp.sum(xp.astype(kept, sigma.dtype), axis=-1)
-        mean = xp.sum(sigma, axis=-1) / xp.where(count > 0, count, 1.0)
-        level = xp.where(kept, mean[..., None], 0.0)
-        return stack.merged(orthogonalized(U, level, V, error, stack.rtol), common=common, task=each)
+        level = stack.rounding_level + common.error * linalg.norm(arrays.detached(stack.M))
+        own = stack.with_entries(residual, level).leading(each)
+        U = xp.concat([common.P, side_by_side(own.P)], axis=-1)
+        V = xp.concat([common.Q, side_by_side(own.Q)], axis=-1)
+        values = xp.concat([common.S, beside(own.S)], axis=-1)  # (…, k), zero where nothing was taken
+        blocks = None
+        if common.core is not None and own.core is not None:
+            blocks = [common.core, *(own.core[t, ...] for t in range(stack.T))]
+            values = xp.concat([xp.linalg.diagonal(block) for block in blocks], axis=-1)
+        taken = values > 0
+        size = xp.sum(xp.astype(taken, values.dtype), axis=-1)
+        mean = xp.sum(values, axis=-1) / xp.where(size > 0, size, 1.0)
+        error = xp.maximum(common.error, xp.max(own.error, axis=0))
+        middle = xp.where(taken, mean[..., None], 0.0)
+        if blocks is not None:  # P and Q are bases of their spans then, paired by the polar factor of Pᵀ M Q
+            rtol = xp.full_like(error, linalg.thresholds(error.dtype)[0])
+            middle = mean[..., None, None] * block_diagonal([linalg.polar(block, rtol) for block in blocks])
+        return stack.merged(orthogonalized(U, middle, V, error), common=count, task=each)
 
-    def counts(self, d: Any, T: int) -> tuple[Any, Any]:
-        """How many common directions and how many of each task, of d; Python ints or floating arrays."""
-        each = whole((d - whole(d * self.common_fraction)) / T, self.rounding)
-        common = d - T * each
-        if not hasattr(common, "shape"):
-            return max(0, common), each
-        return array_namespace(common).clip(common, 0.0), each
+    def counts(self, d: Array, T: int) -> tuple[Array, Array]:
+        """How many common directions and how many of each task, of d (…)."""
+        each = arrays.rounded((d - arrays.rounded(d * self.common_fraction, "floor")) / T, self.rounding)
+        return array_namespace(d).clip(d - T * each, 0.0), each

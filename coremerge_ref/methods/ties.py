@@ -7,8 +7,9 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._entries import KEEPS, SCOPES, signs
 from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
-from coremerge_ref.methods.trim import KEEPS, SCOPES, Trim
+from coremerge_ref.methods.trim import Trim
 
 _CHOICES = {
     "keep": KEEPS,
@@ -72,8 +73,7 @@ class Ties(Stage):
 
     def __call__(self, items: list[Stack]) -> list[Merged]:
         """Trims all, elects all, then merges each."""
-        stacks = [denoised(item.reweighted(self.weights)) for item in items]
-        stacks = Trim(self.density, self.keep, self.scope)(stacks)
+        stacks = Trim(self.density, self.keep, self.scope)(items)
         if self.weight_order == "before":
             elected = [self._elected(stack.weighted()) for stack in stacks]
         else:
@@ -86,7 +86,7 @@ class Ties(Stage):
         xp = array_namespace(stack.M)
         if self.elect == "count":
             return xp.sign(xp.sum(xp.sign(stack.M), axis=0))
-        return signs(xp.sum(stack.M, axis=0), xp.max(stack.noise, axis=0))
+        return signs(xp.sum(stack.M, axis=0), xp.max(stack.rounding_level, axis=0))
 
     def _fill_zeros(self, elected: list[Array]) -> list[Array]:
         """The elected signs with every 0 replaced as zero_sign says."""
@@ -113,15 +113,3 @@ class Ties(Stage):
         share = w if self.divisor == "weight" else xp.ones_like(w)
         divisor = xp.sum(xp.where(agrees, xp.broadcast_to(share, stack.M.shape), 0.0), axis=0)
         return stack.merged(total / xp.where(divisor == 0, 1.0, divisor))
-
-
-def denoised(stack: Stack) -> Stack:
-    """The stack with entries that are rounding of what they were computed from set to exactly zero."""
-    xp = array_namespace(stack.M)
-    return stack.with_entries(xp.where(xp.abs(stack.M) > stack.noise[..., None, None], stack.M, 0.0))
-
-
-def signs(total: Array, noise: Array) -> Array:
-    """Sign of each entry of `total` (…, p, q), 0 where it is within `noise` (…)."""
-    xp = array_namespace(total)
-    return xp.where(xp.abs(total) > noise[..., None, None], xp.sign(total), 0.0)

@@ -1,16 +1,15 @@
 """Trimming: keep the entries of each task's matrix that are largest in magnitude."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.core.stack import Stack, whole
+from coremerge_ref.core.stack import Stack
+from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
 from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
-
-KEEPS, SCOPES = ("threshold", "exact"), ("tensor", "model")
 
 
 @register
@@ -49,14 +48,15 @@ class Trim(Stage):
 
     def __call__(self, items: list[Stack]) -> list[Stack]:
         """Each stack with the entries below the cut set to zero."""
+        stacks = [denoised(item) for item in items]
         if self.scope == "model":
-            return self._over_model(items)
-        return [self._each_tensor(item) for item in items]
+            return self._over_model(stacks)
+        return [self._each_tensor(stack) for stack in stacks]
 
     def _each_tensor(self, stack: Stack) -> Stack:
         xp = array_namespace(stack.M)
         flat = xp.reshape(stack.M, (*stack.M.shape[:-2], -1))  # (T, …, p·q)
-        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, stack.noise[..., None])
+        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, stack.rounding_level[..., None])
         return stack.with_entries(xp.reshape(xp.where(kept, flat, 0.0), stack.M.shape))
 
     def _over_model(self, stacks: list[Stack]) -> list[Stack]:
@@ -68,7 +68,8 @@ class Trim(Stage):
             flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
             d = sum(live_entries(stacks[i]) for i, _ in holders)
             noise = [
-                xp.broadcast_to(stacks[i].noise[t, ...][..., None, None], stacks[i].M.shape[1:]) for i, t in holders
+                xp.broadcast_to(stacks[i].rounding_level[t, ...][..., None, None], stacks[i].M.shape[1:])
+                for i, t in holders
             ]
             slack = xp.concat([xp.reshape(part, (-1,)) for part in noise])
             flat = xp.where(largest(xp.abs(flat), d, self.density, self.keep, slack), flat, 0.0)
@@ -80,37 +81,8 @@ class Trim(Stage):
         return [s.with_entries(array_namespace(s.M).stack(Ms)) for s, Ms in zip(stacks, trimmed, strict=True)]
 
 
-def live_entries(stack: Stack) -> Any:
-    """Live entries of one task over the whole batch: Σ rows · cols, a Python int or a 0-d array."""
-    d = stack.rows * stack.cols
+def live_entries(stack: Stack) -> Array:
+    """Live entries of one task over the whole batch: Σ rows · cols."""
+    xp, d = array_namespace(stack.M), stack.rows * stack.cols
     layers = arrays.count(stack.M[0, ...]) // (stack.M.shape[-2] * stack.M.shape[-1])
-    return d * layers if isinstance(d, int) else array_namespace(d).sum(d)
-
-
-def largest(magnitude: Array, d: Any, fraction: float, keep: str, slack: Array, rounding: str = "floor") -> Array:
-    """Which of `magnitude` (…, N) are kept: K = rounding(d · fraction) of d live entries, the N − d others being zeros.
-
-    d is a Python int or an array (…). Zeros sort below all else, so the (d − K)-th smallest live one is the (N − K)-th
-    smallest of all. Magnitudes closer to the cut than `slack`, broadcast against (…, N), are equal to it: which of two
-    equal numbers rounding made the larger must not matter. Entries are thus intervals of width slack, each its own, and
-    the cut is the smallest that its own entry may be.
-    """
-    xp = array_namespace(magnitude)
-    N = magnitude.shape[-1]
-    K = whole(d * fraction, rounding)
-    if keep == "exact":
-        order = xp.argsort(magnitude, descending=True)  # stable, the standard's default
-        place = xp.argsort(order)  # the inverse permutation
-        return place < (xp.astype(K, place.dtype)[..., None] if hasattr(K, "shape") else K)
-    slack = xp.where(slack > 0, slack, 0.0)  # negative where nothing counts as rounding (rank "full")
-    lowest, highest = magnitude - slack / 2, magnitude + slack / 2
-    if not hasattr(K, "shape"):
-        if K >= d:
-            return magnitude >= 0
-        return highest >= arrays.kth_smallest(lowest, N - K - 1)
-    ordered = xp.sort(lowest)
-    # the cut's place; where all are kept any place does, since the cut is not looked at
-    index = xp.astype(xp.clip(N - K - 1, 0.0), xp.asarray(0).dtype)  # the default integers
-    index = xp.broadcast_to(index[..., None], (*magnitude.shape[:-1], 1))
-    cut = xp.take_along_axis(ordered, index, axis=-1)
-    return (highest >= cut) | (K >= d)[..., None]
+    return d * layers if d.ndim == 0 else xp.sum(d)

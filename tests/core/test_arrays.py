@@ -1,7 +1,9 @@
 """Array libraries, dtypes, devices and seeded masks."""
 
+import math
 import subprocess
 import sys
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -182,16 +184,38 @@ def test_mask_keeps_the_share_it_should(drop: float) -> None:
 def test_kth_smallest(backend: Backend) -> None:
     values = np.array([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
     for k in range(4):
-        found = backend.host(arrays.kth_smallest(backend.array(values), k))
+        found = backend.host(arrays.kth_smallest(backend.array(values), backend.array(float(k))))
         np.testing.assert_array_equal(found, np.sort(values, axis=-1)[:, k : k + 1])
 
 
-def test_kth_smallest_where_there_is_no_partition() -> None:
-    torch = pytest.importorskip("torch")
-    values = torch.tensor([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
-    for k, expected in enumerate([[[1.0], [-2.0]], [[1.0], [0.0]], [[4.0], [3.0]], [[5.0], [7.0]]]):
-        assert arrays.kth_smallest(values, k).tolist() == expected
-        assert arrays.kth_smallest(values[None], k).tolist() == [expected]
+def test_kth_smallest_of_each_layer(backend: Backend) -> None:
+    values = backend.array([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
+    found = backend.host(arrays.kth_smallest(values, backend.array([2.0, 0.0])))
+    np.testing.assert_array_equal(found, [[4.0], [-2.0]])
+
+
+@pytest.mark.parametrize(("rounding", "function"), [("floor", math.floor), ("ceil", math.ceil), ("round", round)])
+def test_sizes_are_rounded_as_python_does(backend: Backend, rounding: str, function: Any) -> None:
+    values = [0.0, 0.4, 0.5, 1.5, 2.5, 2.6, 3.0]
+    np.testing.assert_array_equal(
+        backend.host(arrays.rounded(backend.array(values), rounding)), [function(v) for v in values]
+    )
+
+
+def test_one_size_is_a_number_where_all_layers_agree(backend: Backend) -> None:
+    assert arrays.one_size(backend.array(3.0)) == 3
+    assert arrays.one_size(backend.array([2.0, 2.0])) == 2
+    assert arrays.one_size(backend.array([2.0, 3.0])) is None
+
+
+@pytest.mark.parametrize("value", [1, 2.5, np.float32(1), np.int64(3), np.array(2.0)])
+def test_numbers_are_numbers_of_any_type(value: Any) -> None:
+    assert arrays.is_number(value)
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), "2", 1j, None, [1.0], np.array([1.0]), np.array(1j)])
+def test_other_things_are_none(value: Any) -> None:
+    assert not arrays.is_number(value)
 
 
 def test_casts_keep_what_needs_no_cast(backend: Backend) -> None:

@@ -112,13 +112,18 @@ def test_polar_cut_is_relative_to_the_largest(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_tolerance_is_the_largest_size_times_eps(dtype: str) -> None:
-    assert linalg.tolerance((3, 10, 7), dtype) == 10 * EPS[dtype]
-    assert linalg.tolerance((3, 10, 7), np.dtype(dtype)) == 10 * EPS[dtype]
+def test_the_two_thresholds_are_multiples_of_eps(dtype: str) -> None:
+    assert linalg.thresholds(dtype) == linalg.thresholds(np.dtype(dtype)) == (64 * EPS[dtype], 8 * EPS[dtype])
 
 
-def test_full_rank_tolerance_lets_zero_pass() -> None:
-    assert linalg.tolerance((3, 10), "float64", linalg.FULL) < 0
+def test_rounding_level_is_that_of_the_rank_one_terms(backend: Backend) -> None:
+    """8 eps Σ ‖b_i‖ ‖a_i‖, the same when a column is multiplied by 1e200 and its row divided."""
+    found = [
+        linalg.rounding_level(backend.array(b), backend.array(a), "float64")
+        for b, a in (([3.0, 0.5], [2.0, 4.0]), ([3e200, 0.5], [2e-200, 4.0]))
+    ]
+    for level in found:
+        assert ratio(backend.host(level), 64 * EPS["float64"], 64 * EPS["float64"], EPS["float64"]) <= THRESHOLD
 
 
 def test_masked_columns_are_zero_and_stay(backend: Backend) -> None:
@@ -128,22 +133,16 @@ def test_masked_columns_are_zero_and_stay(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, [0, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (9, [1, 1, 1])])
-def test_leading_positions(backend: Backend, count: int, expected: list[int]) -> None:
-    like = backend.array([0.0])
-    for given in (count, backend.array(float(count))):
-        found = linalg.leading(given, 3, like)
-        assert [bool(found[i]) for i in range(3)] == expected
+def test_first_positions(backend: Backend, count: int, expected: list[int]) -> None:
+    found = linalg.first(backend.array(float(count)), 3)
+    assert [bool(found[i]) for i in range(3)] == expected
 
 
-def test_leading_positions_of_a_batch(backend: Backend) -> None:
-    found = linalg.leading(backend.array([1.0, 3.0, 0.0]), 3, backend.array([0.0]))
+def test_first_positions_of_a_batch(backend: Backend) -> None:
+    found = linalg.first(backend.array([1.0, 3.0, 0.0]), 3)
     assert [[bool(found[j, i]) for i in range(3)] for j in range(3)] == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(("error", "expected"), [(0.0, 1e-10), (1e-9, 1e-9), (1.0, 2.0**-26)])
 def test_cuts_never_eat_signal(backend: Backend, error: float, expected: float) -> None:
     assert backend.host(linalg.at_most_half_precision(backend.array(error), 1e-10)) == expected
-
-
-def test_cuts_at_full_rank_let_zero_pass(backend: Backend) -> None:
-    assert backend.host(linalg.at_most_half_precision(backend.array(1.0), -1.0)) == -1.0

@@ -97,7 +97,7 @@ def test_a_layer_without_any_task() -> None:
 def test_layers_must_agree_on_the_number_of_tasks(first: int, second: int) -> None:
     """A weight belongs to a task of the call, so a layer with fewer tasks has to say which ones it lacks."""
     pair = (np.ones((3, 1)), np.ones((1, 3)))
-    with pytest.raises(cm.ParameterError, match="weights: expected 3 numbers"):
+    with pytest.raises(cm.ParameterError, match="layer 'y': expected 2 entries, one a task, as layer 'x' has, got 3"):
         cm.merge_adapters({"x": [pair] * first, "y": [pair] * second}, "ta", weights=(1.0,) * first)
 
 

@@ -85,16 +85,6 @@ def test_on_generic_input_both_definitions_are_one(method: str) -> None:
     assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
 
 
-def test_rank_full_is_the_papers_definition() -> None:
-    """On input where that has an answer; elsewhere it moves as the paper's does."""
-    pairs = [(B, A) for B, A, _ in Recipe(24, 20, (3, 3, 3), seed=17).build()]
-    full = cm.merge(pairs, ["ta", cm.Iso("size")], rank="full").to_dense()
-    theirs = paper_code.merge(pairs, "iso", "core")
-    assert np.linalg.norm(full - theirs) <= 1e-12 * np.linalg.norm(theirs)
-    vera = [(B, A) for B, A, _ in Recipe(24, 20, (3, 3, 3), kind="vera", seed=16).build()]
-    assert largest_move(lambda p: cm.merge(p, "tsv", rank="full").to_dense(), vera) > MOVED
-
-
 @pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
 def test_cuts_are_relative_to_the_input(unit: float) -> None:
     """No absolute threshold anywhere: the same merge at any size, in every space."""

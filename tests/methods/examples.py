@@ -6,6 +6,7 @@ import numpy as np
 from backends import Backend
 
 import coremerge_ref as cm
+from coremerge_ref.core.stack import Stack
 
 
 def rows(backend: Backend, *vectors: Any) -> list[Any]:
@@ -22,6 +23,13 @@ def matrices(backend: Backend, W: Any) -> list[Any]:
     """Updates whose matrices (…, m, n) are these, factored as W · I: exact."""
     eyes = [np.broadcast_to(np.eye(n), (*batch, n, n)) for *batch, _, n in (np.shape(X) for X in W)]
     return [cm.LowRankUpdate(backend.array(X), backend.array(eye)) for X, eye in zip(W, eyes, strict=True)]
+
+
+def stack_of(M: Any, rounding_level: Any, weights: tuple[float, ...] = (1.0, 1.0)) -> Stack:
+    """Tasks 0, 1, … of a layer without a name, M (T, p, q), in a space all of whose directions are live."""
+    M = np.asarray(M, dtype=np.float64)
+    rows, cols = (np.asarray(float(size)) for size in M.shape[-2:])
+    return Stack(M, np.asarray(rounding_level), rows, cols, weights, tuple(range(len(M))), ("",))
 
 
 def flat(backend: Backend, updates: Any, method: Any, **options: Any) -> list[float]:

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from backends import BACKENDS, Backend
-from examples import flat, rows
+from examples import flat, rows, stack_of
 
 import coremerge_ref as cm
-from coremerge_ref.core.stack import Stack
 
 X, Y = [1.0, -2.0, 4.0], [3.0, 5.0, -1.0]
 NUMPY = BACKENDS["numpy"]
@@ -36,9 +35,15 @@ def test_rounding_shrinks_with_the_mean() -> None:
     """The largest of |4| · 0.5 and |−2| · 0.25, over 4 − 2; the same where the sum is −2."""
     for sign in (1, -1):
         weights = (4.0 * sign, -2.0 * sign)
-        stack = Stack(np.ones((2, 1, 3)), np.array([0.5, 0.25]), 1, 3, 1e-15, weights, (0, 1), 2, ("",))
-        assert float(cm.Mean().apply(stack).noise) == 1.0
-        assert float(cm.Ta().apply(stack).noise) == 2.0
+        stack = stack_of(np.ones((2, 1, 3)), [0.5, 0.25], weights)
+        assert float(cm.Mean().apply(stack).rounding_level) == 1.0
+        assert float(cm.Ta().apply(stack).rounding_level) == 2.0
+
+
+def test_the_sum_of_the_weights_is_exactly_rounded() -> None:
+    """1 + 1e-8 − 1 is 1e-8, not 9.99999994e-9."""
+    updates = rows(NUMPY, [1.0, 0.0], [0.0, 1.0], [1.0, 0.0])
+    assert flat(NUMPY, updates, "mean", weights=(1, 1e-8, -1)) == [0.0, 1.0]
 
 
 def test_mean_counts_the_tasks_that_are_there() -> None:

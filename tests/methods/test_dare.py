@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from backends import BACKENDS, EPS, Backend
-from examples import flat, matrices, rows
+from examples import flat, matrices, rows, stack_of
 
 import coremerge_ref as cm
 from coremerge_ref.core import arrays
-from coremerge_ref.core.stack import Stack
 from coremerge_ref.testing import THRESHOLD, ratio
 
 NUMPY = BACKENDS["numpy"]
@@ -33,9 +32,24 @@ def test_l1_of_nothing_kept_is_nothing(backend: Backend) -> None:
 @pytest.mark.parametrize(("rescale", "expected"), [("inverse", [2, 4]), ("none", [1, 2]), ("l1", [1.4, 2])])
 def test_rounding_grows_with_the_entries(rescale: str, expected: list[float]) -> None:
     """Of X 5 of 7 are kept, of Y nothing, so that nothing is rescaled by l1."""
-    stack = Stack(np.array([[X], [Y]]), np.array([1.0, 2.0]), 1, 3, 1e-16, (1.0, 1.0), (0, 1), 2, ("",))
+    stack = stack_of([[X], [Y]], [0.1, 0.2])
     found = cm.Dare(0.5, masks=MASKS & [[[True]], [[False]]], rescale=rescale).apply(stack)
-    assert ratio(found.noise, expected, 2.0, EPS["float64"]) <= THRESHOLD
+    assert ratio(10 * found.rounding_level, expected, 2.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_l1_of_rounding_kept_rescales_nothing() -> None:
+    """Where all that was kept is rounding, its norm is no measure of anything."""
+    stack = stack_of([[[1.0, 1e-17, 0.0]], [Y]], [1e-16, 1e-16])
+    masks = np.array([[[False, True, True]], [[True, True, True]]])
+    found = cm.Dare(0.5, masks=masks, rescale="l1").apply(stack)
+    np.testing.assert_array_equal(found.M, [[[0.0, 0.0, 0.0]], [Y]])
+    np.testing.assert_array_equal(found.rounding_level, stack.rounding_level)
+
+
+@pytest.mark.parametrize("masks", [MASKS.astype(float), [[[True]]], np.full((2, 1, 3), np.nan), "mask"])
+def test_masks_are_boolean_arrays(masks: object) -> None:
+    with pytest.raises(cm.ParameterError, match=r"dare.masks: expected a boolean array \(T, …, p, q\)"):
+        cm.Dare(0.5, masks=masks)
 
 
 def test_drop_zero_is_the_identity(backend: Backend) -> None:

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import reference
 from backends import BACKENDS, EPS, Backend
-from examples import matrices
+from examples import matrices, stack_of
 
 import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged as defined
-from coremerge_ref.core.stack import Stack
+from coremerge_ref.core import linalg
 from coremerge_ref.methods.drm import gaps
-from coremerge_ref.methods.tsv import leading_triplets
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, ratio, sensitivity, size
 
 NUMPY = BACKENDS["numpy"]
@@ -80,10 +79,10 @@ def test_defaults_on_every_library(backend: Backend, space: str, method: str) ->
 @pytest.mark.parametrize("rounding", ["round", "floor"])
 def test_iso_cts_counts(rounding: str) -> None:
     """d = 10, T = 4, 0.8: the rest is 2, so round(0.5) = 0 each (half to even); 0.4: 6, round(1.5) = 2, or 1."""
-    stage = cm.IsoCts(0.8, rounding)
-    assert stage.counts(10, 4) == (10, 0)
-    assert cm.IsoCts(0.4, rounding).counts(10, 4) == ((2, 2) if rounding == "round" else (6, 1))
-    assert cm.IsoCts(0.01, rounding).counts(3, 2) == ((0, 2) if rounding == "round" else (1, 1))  # 3 − 4 is no count
+    ten, three = np.asarray(10.0), np.asarray(3.0)
+    assert cm.IsoCts(0.8, rounding).counts(ten, 4) == (10, 0)
+    assert cm.IsoCts(0.4, rounding).counts(ten, 4) == ((2, 2) if rounding == "round" else (6, 1))
+    assert cm.IsoCts(0.01, rounding).counts(three, 2) == ((0, 2) if rounding == "round" else (1, 1))  # 3 − 4 is none
     common, each = cm.IsoCts(0.01, rounding).counts(np.array([3.0, 10.0]), 2)  # live sizes of two layers
     assert (common.tolist(), each.tolist()) == (([0, 0], [2, 5]) if rounding == "round" else ([1, 0], [1, 5]))
 
@@ -120,8 +119,8 @@ def test_iso_of_nothing_has_no_support() -> None:
 
 @pytest.mark.parametrize(("coefficient", "expected"), [(0.5, 1.0), (-3.0, 3.0)])
 def test_rounding_of_cart_grows_with_its_coefficient(coefficient: float, expected: float) -> None:
-    stack = Stack(np.ones((2, 3, 4)), np.array([0.5, 1.0]) * 1e-15, 3, 4, 1e-15, (1.0, 1.0), (0, 1), 2, ("",))
-    assert float(cm.Cart(k=1, coefficient=coefficient).apply(stack).noise) == expected * 1e-15
+    stack = stack_of(np.ones((2, 3, 4)), np.array([0.5, 1.0]) * 1e-15)
+    assert float(cm.Cart(k=1, coefficient=coefficient).apply(stack).rounding_level) == expected * 1e-15
 
 
 def test_iso_of_what_cancels_is_zero(backend: Backend) -> None:
@@ -149,11 +148,14 @@ def test_tsv_of_duplicates_halves_nothing(backend: Backend) -> None:
 
 
 def test_tsv_of_more_tasks_than_directions() -> None:
-    """⌊min/T⌋ = 0: nothing is taken, and nothing breaks."""
+    """⌊min/T⌋ = 0, where one triplet of each is taken and info says so; a zero layer helps nobody."""
     factors = Recipe(3, 3, (1,) * 5, seed=3).build()
     found = cm.merge(NUMPY.updates(factors), "tsv")
-    assert float(found.info["k"]) == 0
-    np.testing.assert_array_equal(found.to_dense(), np.zeros((3, 3)))
+    assert (float(found.info["k"]), bool(found.info["k_raised"])) == (1, True)
+    one = cm.merge(NUMPY.updates(factors), cm.Tsv(1)).to_dense()
+    np.testing.assert_array_equal(found.to_dense(), one)
+    assert np.any(one)
+    assert not cm.merge(NUMPY.updates(factors[:3]), "tsv").info["k_raised"]
 
 
 def test_relative_rank_is_integer_arithmetic() -> None:
@@ -248,19 +250,25 @@ def test_drm_elects_for_each_layer() -> None:
         ([5.0, 3.0, 1.0], 0, [0], 0.0),
     ],
 )
-@pytest.mark.parametrize("array", [False, True])
-def test_leading_triplets_by_hand(
-    backend: Backend, S: list[float], k: int, kept: list[float], error: float, array: bool
-) -> None:
-    """A noise of 1/2 turns directions by 1/2 over the distance to the first that was dropped."""
-    kept = kept + [0] * (3 - len(kept)) if array else kept  # how many are kept is then no shape
-    eye, count = backend.array(np.eye(3)), backend.array(float(k)) if array else k
-    P, found, Qh, turned = leading_triplets(eye, backend.array(S), eye, count, backend.array(0.5))
+def test_leading_triplets_by_hand(backend: Backend, S: list[float], k: int, kept: list[float], error: float) -> None:
+    """A rounding level of 1/2 turns directions by 1/2 over the distance to the first that was dropped."""
+    eye, count = backend.array(np.eye(3)), backend.array(float(k))
+    M = backend.array(np.diag(S))
+    found = linalg.leading(M, (eye, backend.array(S), eye), count, backend.array(0.5))
     mask = np.diag([float(s > 0) for s in kept] + [0.0] * (3 - len(kept)))
-    assert backend.host(found).tolist() == kept
-    np.testing.assert_array_equal(backend.host(P), mask[:, : len(kept)])
-    np.testing.assert_array_equal(backend.host(Qh), mask[: len(kept)])
-    assert float(turned) == error
+    assert backend.host(found.S).tolist() == kept
+    for X in (found.P, found.Q):
+        np.testing.assert_array_equal(backend.host(X), mask[:, : len(kept)])
+    assert float(found.error) == error
+    np.testing.assert_array_equal(backend.host(found.product()), np.diag(kept + [0.0] * (3 - len(kept))))
+
+
+def test_leading_triplets_of_a_batch_have_one_shape(backend: Backend) -> None:
+    """How many are taken is no shape where layers differ in it."""
+    eye, M = backend.array([np.eye(2)] * 2), backend.array([np.diag([5.0, 3.0])] * 2)
+    S = backend.array([[5.0, 3.0]] * 2)
+    found = linalg.leading(M, (eye, S, eye), backend.array([1.0, 2.0]), backend.array([0.5, 0.5]))
+    np.testing.assert_array_equal(backend.host(found.S), [[5.0, 0.0], [5.0, 3.0]])
 
 
 NEAR = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1e-9]])  # its left vector: the second axis but for 1e-9

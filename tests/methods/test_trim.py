@@ -7,7 +7,7 @@ from backends import BACKENDS, Backend
 from examples import flat, matrices, rows
 
 import coremerge_ref as cm
-from coremerge_ref.methods.trim import largest
+from coremerge_ref.methods._entries import largest
 
 NUMPY = BACKENDS["numpy"]
 LADDER = [float(i) * (-1) ** i for i in range(1, 11)]
@@ -49,19 +49,16 @@ def test_magnitudes_within_rounding_of_the_cut_are_equal() -> None:
 
 
 @pytest.mark.parametrize("distance", [0.5, 0.51])
-@pytest.mark.parametrize("live", ["number", "array"])
-def test_entries_are_intervals_as_wide_as_their_slack(backend: Backend, live: str, distance: float) -> None:
+def test_entries_are_intervals_as_wide_as_their_slack(backend: Backend, distance: float) -> None:
     """K = 1 and the cut is at 2: an entry with a slack of 1/2 is equal to it up to a distance of 1/2."""
     magnitude = backend.array([[1.0, 2 - distance, 2.0, 5.0]])
     slack = backend.array([[0.5]])
-    d = 4 if live == "number" else backend.array([4.0])
-    kept = largest(magnitude, d, 0.25, "threshold", slack)
+    kept = largest(magnitude, backend.array([4.0]), 0.25, "threshold", slack)
     assert backend.host(kept).tolist() == [[False, distance == 0.5, True, True]]
 
 
-@pytest.mark.parametrize("live", ["number", "array"])
-def test_all_of_all_are_kept(backend: Backend, live: str) -> None:
-    d = 3 if live == "number" else backend.array([3.0])
+def test_all_of_all_are_kept(backend: Backend) -> None:
+    d = backend.array([3.0])
     for keep in ("threshold", "exact"):
         kept = largest(backend.array([[0.0, 0.0, 1.0]]), d, 1.0, keep, backend.array([[0.0]]))
         assert backend.host(kept).tolist() == [[True] * 3]
@@ -106,10 +103,3 @@ def test_a_model_of_one_layer_is_that_layer(keep: str) -> None:
         updates = matrices(NUMPY, [values.reshape(shape)])
         found = flat(NUMPY, updates, [cm.Trim(0.25, keep, "model")])
         np.testing.assert_array_equal(found, reference.trim(values, 0.25, keep))
-
-
-def test_rank_full_keeps_what_is_at_the_cut() -> None:
-    """Nothing counts as rounding then, and still the K + 1 = 2 entries at or above the cut stay."""
-    update = (np.array([[1.0]]), np.array([[4.0, -3.0, 2.0, 1.0]]))
-    found = cm.merge([update], cm.Ties(density=0.25), space="full", rank="full").to_dense()
-    np.testing.assert_array_equal(found, [[4.0, -3.0, 0.0, 0.0]])

@@ -8,10 +8,10 @@ from array_api_compat import array_namespace
 from coremerge_ref.analysis.diagnostics.triplets import checked, kept, triplets
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.core.merging import Options, prepare
+from coremerge_ref.core.merging import Prepared
 from coremerge_ref.core.pipeline import as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
-from coremerge_ref.methods.ties import denoised
+from coremerge_ref.methods._entries import denoised
 
 
 def interference(updates: Sequence[Any], k: int | None = None) -> Array:
@@ -45,10 +45,9 @@ def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     """
     given = checked(updates, absent=True)
     dtype = arrays.counting_dtype(arrays.namespace_of(given[0].B), given[0].B)
-    options = Options(compute_dtype=arrays.dtype_name(dtype))
-    stack = prepare(given, as_pipeline("ties"), as_space(space), options).stack
+    _, stack = Prepared(given, as_space(space), arrays.dtype_name(dtype)).encoded(as_pipeline("ties"))
     xp = array_namespace(stack.M)
-    least = xp.maximum(stack.noise, arrays.eps(stack.M.dtype) ** 0.5 * linalg.norm(stack.M))  # (T, …)
+    least = xp.maximum(stack.rounding_level, arrays.eps(stack.M.dtype) ** 0.5 * linalg.norm(stack.M))  # (T, …)
     M = denoised(stack.with_entries(stack.M, least)).M  # (T, …, p, q)
     positive, negative = (xp.sum(xp.astype(X, M.dtype), axis=0) for X in (M > 0, M < 0))
     both = xp.sum(xp.astype((positive > 0) & (negative > 0), M.dtype), axis=(-2, -1))

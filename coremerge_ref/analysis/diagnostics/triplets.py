@@ -32,8 +32,8 @@ def triplets(update: Any) -> Triplets:
         size = linalg.norm(B) * linalg.norm(A)
     arrays.check_finite(size, "product B A, whose range it leaves; scale the factors down")
     P, S, Qh = linalg.product_svd(B, A)
-    noise = linalg.tolerance((*update.shape[-2:], update.rank), B.dtype) * size
-    return P, xp.where(S > noise[..., None], S, 0.0), Qh
+    level = linalg.rounding_level(linalg.column_norms(B), linalg.column_norms(xp.matrix_transpose(A)), B.dtype)
+    return P, xp.where(S > level[..., None], S, 0.0), Qh
 
 
 def length(S: Array) -> Array:
@@ -47,7 +47,7 @@ def kept(S: Array, epsilon: float, k: int | None) -> Array:
         raise ParameterError(f"k: expected an integer of at least 1, or None, got {k!r}")
     live = S > 0
     if k is not None:
-        return live & linalg.leading(k, S.shape[-1], S)
+        return live & linalg.first(arrays.sizes(k, S), S.shape[-1])
     xp = array_namespace(S)
     lost = xp.stack([length(S[..., i:]) for i in range(S.shape[-1])], axis=-1)  # without triplet i and the later ones
     return live & (lost > epsilon * lost[..., :1])

@@ -9,7 +9,7 @@ from coremerge_ref.analysis.explain.trace import Trace
 from coremerge_ref.core import linalg
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods import IsoCts
-from coremerge_ref.methods.tsv import leading_triplets, side_by_side
+from coremerge_ref.methods._triplets import side_by_side
 
 
 @per_layer(IsoCts)
@@ -27,10 +27,11 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     stack = before.weighted()
     delta, _ = trace.weighted(before.weights)
     common, each = int(after.info["common"]), int(after.info["task"])
-    every, noise = float(delta.sum()), float(np.max(stack.noise))
+    every, noise = float(delta.sum()), float(np.max(stack.rounding_level))
     summed, ranks = stack.M.sum(axis=0), trace.rank
     first = linalg.svd(summed)
-    Uc, Sc, Vch, turned = leading_triplets(*first, common, np.asarray(noise))
+    shared = linalg.leading(summed, first, np.asarray(float(common)), np.asarray(noise))
+    Uc, Sc, Vc, turned = shared.P, shared.S, shared.Q, shared.error
     trace.rank = np.asarray([ranks.sum()])
     kept, columns = subspace(stage, trace, summed, first[1], common, noise, every, len(Sc), None, "Σ M_t")
     trace.rank = ranks
@@ -38,9 +39,10 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     own = delta + np.asarray([min(turn, 2.0) * norm(M) for M in stack.M])
     residual = stack.M - Uc @ (Uc.T @ stack.M)
     trace.rank = np.minimum(ranks, max(0, min(len(Uc), int(ranks.sum())) - kept))  # no more is left beside U_c
-    level = stack.noise + float(turned) * np.asarray([norm(M) for M in stack.M])
+    level = stack.rounding_level + float(turned) * np.asarray([norm(M) for M in stack.M])
     second = linalg.svd(residual)
-    P, S, Qh, error = leading_triplets(*second, each, level)
+    own_parts = linalg.leading(residual, second, np.asarray(float(each)), level)
+    P, S, Q, error = own_parts.P, own_parts.S, own_parts.Q, own_parts.error
     spans, least = [], [every / Sc[kept - 1] if kept else 0.0]
     pairing = [every * _pairing(Sc, kept)]
     whole = {side: spanned(stack.M, delta, ranks, side) for side in ("left", "right")}
@@ -69,9 +71,12 @@ def _iso_cts(stage: IsoCts, trace: Trace, before: Stack, after: Merged) -> Trace
     trace.check(stage, max(least), "a direction is kept whose singular value is no larger than its error")
     levels = np.where(values > 0, mean, 0.0)
     wide = np.maximum(turned, np.max(error, axis=0))
-    cut, uncut = float(linalg.at_most_half_precision(wide, stack.rtol)), max(float(wide), stack.rtol)
+    cut, uncut = (
+        float(linalg.at_most_half_precision(wide, linalg.thresholds(stack.M.dtype)[0])),
+        max(float(wide), linalg.thresholds(stack.M.dtype)[0]),
+    )
     bound = mean * norm(np.asarray(pairing)) + (kept**0.5 * every + float(np.sqrt(spans) @ own)) / count**0.5
-    U, V = np.concatenate([Uc, side_by_side(P)], axis=1), np.concatenate([Vch.T, side_by_side(Qh.mT)], axis=1)
+    U, V = np.concatenate([Uc, side_by_side(P)], axis=1), np.concatenate([Vc, side_by_side(Q)], axis=1)
     rank = count
     for X, side in ((U, "left"), (V, "right")):
         turned_by = [np.minimum(e, 4.0) for e in sides[side]]  # no turn is wider

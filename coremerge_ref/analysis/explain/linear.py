@@ -16,11 +16,11 @@ def _ta(stage: Ta, trace: Trace, before: Stack, after: Merged) -> Trace:
 @per_layer(Mean)
 def _mean(stage: Mean, trace: Trace, before: Stack, after: Merged) -> Trace:
     """Σ |w_t| δ_t / |Σ w_t|."""
-    return _summed(stage, trace, before, after, abs(sum(before.reweighted(stage.weights).weights)))
+    return _summed(stage, trace, before, after, abs(sum(before.weights)))
 
 
 def _summed(stage: Ta | Mean, trace: Trace, before: Stack, after: Merged, divisor: float) -> Trace:
-    weights = before.reweighted(stage.weights).weights
+    weights = before.weights
     sizes = sum(abs(w) * norm(M) for w, M in zip(weights, before.M, strict=True)) / divisor
     share = norm(after.M) / sizes if sizes else 1.0
     trace.margin(stage, "size of the sum relative to its terms", share, amplifies=1 / share if share else float("inf"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.analysis.explain.formulas import norm
+from coremerge_ref.core import linalg
 from coremerge_ref.core.spaces import Core, Full, Knots
 
 Factors = list[tuple[np.ndarray, np.ndarray]]
@@ -14,11 +14,10 @@ Factors = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A stack of blocks whose left singular vectors are a frame; norms: what its rank is judged relative to."""
+    """A stack of blocks whose left singular vectors are a frame, and whose rank is judged with columns of norm 1."""
 
     what: str
     blocks: list[np.ndarray]
-    norms: list[float]
     of_updates: bool
 
 
@@ -39,8 +38,8 @@ def _(space: Core, factors: Factors) -> dict[str, Reference]:
         return {"left": _of_updates(factors, "left"), "right": _of_updates(factors, "right")}
     Bs, Ats = [B for B, _ in factors], [A.T for _, A in factors]
     return {
-        "left": Reference("[B_1 … B_T]", Bs, [norm(B) for B in Bs], False),
-        "right": Reference("[A_1; …; A_T]", Ats, [norm(A) for A in Ats], False),
+        "left": Reference("[B_1 … B_T]", Bs, False),
+        "right": Reference("[A_1; …; A_T]", Ats, False),
     }
 
 
@@ -53,6 +52,9 @@ def _(space: Knots, factors: Factors) -> dict[str, Reference]:
 def _of_updates(factors: Factors, side: str) -> Reference:
     left = np.linalg.qr(np.concatenate([B for B, _ in factors], axis=1))[0]
     right = np.linalg.qr(np.concatenate([A.T for _, A in factors], axis=1))[0]
-    Ms = [(left.T @ B) @ (A @ right) for B, A in factors]  # ΔW_t in frames that hold all of them
-    what = "[ΔW_1 … ΔW_T]" if side == "left" else "[ΔW_1; …; ΔW_T]"
-    return Reference(what, Ms if side == "left" else [M.T for M in Ms], [norm(B) * norm(A) for B, A in factors], True)
+    blocks = []
+    for B, A in factors:  # P_t S_t, or Q_t S_t, of the triplets above ν_t, in frames that hold every ΔW_t
+        P, S, Qh = np.linalg.svd((left.T @ B) @ (A @ right), full_matrices=False)
+        level = linalg.rounding_level(linalg.column_norms(B), linalg.column_norms(A.T), B.dtype)
+        blocks.append((P if side == "left" else Qh.T) * np.where(level < S, S, 0.0))
+    return Reference("[ΔW_1 … ΔW_T]" if side == "left" else "[ΔW_1; …; ΔW_T]", blocks, True)

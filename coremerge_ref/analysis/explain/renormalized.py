@@ -10,10 +10,10 @@ from coremerge_ref.analysis.explain.thresholds import cut_at
 from coremerge_ref.analysis.explain.trace import Trace
 from coremerge_ref.analysis.explain.votes import Votes, elected
 from coremerge_ref.core import linalg
-from coremerge_ref.core.stack import Merged, Stack, whole
+from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods import Drm
+from coremerge_ref.methods._entries import largest
 from coremerge_ref.methods.drm import gaps
-from coremerge_ref.methods.trim import largest
 
 
 @per_layer(Drm)
@@ -31,7 +31,7 @@ def _drm(stage: Drm, trace: Trace, before: Stack, after: Merged) -> Trace:
 
 def _horizontal(stage: Drm, trace: Trace, stack: Stack, after: Merged) -> Trace:
     unsized = trace.uses_size(stage)
-    error, noise = norm(trace.delta), float(np.max(stack.noise))
+    error, noise = norm(trace.delta), float(np.max(stack.rounding_level))
     U, S, _ = linalg.svd(np.concatenate(list(stack.M), axis=1))
     level = max(stage.rank_cut * S[0], noise)
     k = int(np.sum(level < S))
@@ -84,21 +84,21 @@ def _pruned(
     """
     length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
     known = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
-    own = stack.noise[:, None, None]
+    own = stack.rounding_level[:, None, None]
     there = length > own
     if (near(length, own, known) & (length > 0)).any():
         trace.doubt(stage, "a task's part in a direction is at the level that counts as zero")
     unit = np.where(there, length, 1.0)
     V = np.where(there, np.abs(Y) / unit, 0.0)
     error = np.where(there, (E + V * known) / unit, 0.0)
-    live = int(whole(Y.shape[1] * float(stack.cols) * stack.T))
-    K = int(whole(live * (1 - stage.drop), "round"))
+    live = int(Y.shape[1] * float(stack.cols) * stack.T)
+    K = round(live * (1 - stage.drop))
     kept, unsure = V > 0, np.zeros(V.shape, dtype=bool)
     if live > K:
         slack = np.broadcast_to(np.maximum(own, 0.0) / unit, V.shape)
         wide = np.asarray([norm(M) for M in stack.M])[:, None, None] * turn[:, None] / unit + slack  # (T, k, q)
         flat, e, s, w = (X.ravel() for X in (V, error, slack, wide))
-        chosen = largest(flat, live, 1 - stage.drop, "threshold", w, "round") & (flat > 0)
+        chosen = largest(flat, np.asarray(float(live)), 1 - stage.drop, "threshold", w, "round") & (flat > 0)
         cut = cut_at(flat, e, chosen, K, "threshold", s)
         kept = chosen.reshape(V.shape)
         unsure = (cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e)).reshape(V.shape)

@@ -7,9 +7,9 @@ from coremerge_ref.analysis.explain.rules import per_layer
 from coremerge_ref.analysis.explain.subspaces import at_noise, kept_gap, orthogonalizing, spanned, subspace
 from coremerge_ref.analysis.explain.trace import Trace
 from coremerge_ref.core import linalg
-from coremerge_ref.core.stack import Merged, Stack, smaller
+from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods import Cart, Iso, Tsv
-from coremerge_ref.methods.tsv import leading_triplets, side_by_side
+from coremerge_ref.methods._triplets import side_by_side
 
 
 @per_layer(Tsv)
@@ -26,14 +26,17 @@ def _tsv(stage: Tsv, trace: Trace, before: Stack, after: Merged) -> Trace:
     stack = before.weighted()
     delta, total = trace.weighted(before.weights)
     k, T = int(after.info["k"]), stack.T
-    every = stack.triplets()
-    P, S, Qh, error = leading_triplets(*every, k, stack.noise)
+    parts, values = stack.leading(np.asarray(float(k))), linalg.svd(stack.M)[1]
+    P, S, Q, error = parts.P, parts.S, parts.Q, parts.error
     columns = np.zeros(S.shape)
     for t in range(T):
-        noise, own = float(stack.noise[t]), float(delta[t])
-        columns[t] = subspace(stage, trace, stack.M[t], every[1][t], k, noise, own, S.shape[1], t)[1]
+        noise, own = float(stack.rounding_level[t]), float(delta[t])
+        columns[t] = subspace(stage, trace, stack.M[t], values[t], k, noise, own, S.shape[1], t)[1]
     turned = np.max(error, axis=0)
-    cut, uncut = float(linalg.at_most_half_precision(turned, stack.rtol)), max(float(turned), stack.rtol)
+    cut, uncut = (
+        float(linalg.at_most_half_precision(turned, linalg.thresholds(stack.M.dtype)[0])),
+        max(float(turned), linalg.thresholds(stack.M.dtype)[0]),
+    )
     sides = [
         orthogonalizing(
             stage,
@@ -46,7 +49,7 @@ def _tsv(stage: Tsv, trace: Trace, before: Stack, after: Merged) -> Trace:
             side,
             spanned(stack.M, delta, trace.rank, side),
         )
-        for X, side in ((P, "left"), (Qh.mT, "right"))
+        for X, side in ((P, "left"), (Q, "right"))
     ]
     bound, most = total + sum(b for b, _ in sides), 2 * norm(stack.M) + total
     rank = min(r for _, r in sides)
@@ -66,7 +69,7 @@ def _cart(stage: Cart, trace: Trace, before: Stack, after: Merged) -> Trace:
     stack = before.weighted()
     delta, _ = trace.weighted(before.weights)
     of_mean = float(delta.sum()) / stack.T
-    bound, k, noise = of_mean, int(after.info["k"]), float(np.max(stack.noise))
+    bound, k, noise = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
     for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
         S, own = linalg.svd(D)[1], float(delta[t]) + of_mean
         kept = min(k, int(np.sum(S > noise)))
@@ -101,9 +104,9 @@ def _iso(stage: Iso, trace: Trace, before: Merged, after: Merged) -> Trace:
     if stage.support == "size":
         trace.uses_size(stage)
         finer = None  # null vectors take part
-        kept, mean, cut = len(S), float(S.sum()) / float(smaller(before.rows, before.cols)), None
+        kept, mean, cut = len(S), float(S.sum()) / float(before.short_side), None
     else:
-        cut = float(before.noise)
+        cut = float(before.rounding_level)
         kept = int(np.sum(S > cut))
         mean = float(S[:kept].sum()) / max(kept, 1)
         finer = finer if kept == trace.rank else None

@@ -9,7 +9,7 @@ from coremerge_ref.analysis.explain.formulas import coupling, near, norm, safely
 from coremerge_ref.analysis.explain.references import Factors, Reference, references
 from coremerge_ref.analysis.explain.trace import Level, Trace
 from coremerge_ref.core import linalg
-from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.spaces import Frames
 from coremerge_ref.core.stack import Stack
 
 
@@ -30,7 +30,7 @@ class Turn:
 
 
 def entered(
-    level: Level, space: Any, frames: Frames, stack: Stack, factors: Factors, rank: str, elementwise: bool
+    level: Level, space: Any, frames: Frames, stack: Stack, factors: Factors, elementwise: bool
 ) -> tuple[Trace, dict[str, Turn]]:
     """The errors of every M_t in its space, and the turns of the frames that matter to what comes.
 
@@ -61,7 +61,7 @@ def entered(
     )
     found: dict[str, Turn] = {}
     for side, reference in references(space, factors).items():
-        found[side] = _turned(trace, side, reference, frames, rank, space)
+        found[side] = _turned(trace, side, reference, frames, space)
     if frames.sigma is not None:
         _divided(trace, frames.sigma, stack, found["left"])
     if not elementwise and frames.sigma is None:
@@ -76,7 +76,7 @@ def entered(
     return trace, found
 
 
-def _turned(trace: Trace, side: str, reference: Reference, frames: Frames, rank: str, space: Any) -> Turn:
+def _turned(trace: Trace, side: str, reference: Reference, frames: Frames, space: Any) -> Turn:
     """Turn of the frame of one side; notes spectrum, gaps and the cut at the numerical rank."""
     X = np.concatenate(reference.blocks, axis=1)
     width = int(frames.U.shape[1] if side == "left" else frames.V.shape[1])  # type: ignore[union-attr]
@@ -85,11 +85,17 @@ def _turned(trace: Trace, side: str, reference: Reference, frames: Frames, rank:
     values = np.linalg.svd(X, compute_uv=False) if X.size else np.zeros(0)
     S[: len(values)] = values[:width]
     error = norm(trace.delta) if reference.of_updates else trace.level.size * norm(X)
-    units = [block / (c if c > 0 else 1.0) for block, c in zip(reference.blocks, reference.norms, strict=True)]
-    balanced = np.linalg.svd(np.concatenate(units, axis=1), compute_uv=False) if X.size else np.zeros(0)
-    cut = linalg.tolerance(X.shape, X.dtype, rank) * (balanced[0] if len(balanced) else 0.0)
-    slack = trace.level.size * len(units) ** 0.5 * (2.0 if reference.of_updates else 1.0)
-    trace.spectrum(space, f"{reference.what}, blocks of norm 1", balanced, live, max(cut, 0.0))
+    lengths = np.linalg.norm(X, axis=0)
+    units = X / np.where(lengths > 0, lengths, 1.0)
+    balanced = np.linalg.svd(units, compute_uv=False) if X.size else np.zeros(0)
+    cut = linalg.thresholds(X.dtype)[0] * (balanced[0] if len(balanced) else 0.0)
+    slack = trace.level.size * X.shape[1] ** 0.5
+    if reference.of_updates:  # directions are known up to the error of their task over their singular value
+        turns = np.concatenate(
+            [safely(np.asarray(d), 1 / s[s > 0]) for d, s in zip(trace.delta, _lengths(reference), strict=True)]
+        )
+        slack = float(np.linalg.norm(np.minimum(turns, 1.0)))
+    trace.spectrum(space, f"{reference.what}, columns of norm 1", balanced, live, max(cut, 0.0))
     band = np.flatnonzero(near(balanced, cut, trace.level.beside(slack, cut)) & (balanced > 0))
     if live:
         dropped = float(balanced[live]) if live < len(balanced) else 0.0
@@ -113,6 +119,11 @@ def _turned(trace: Trace, side: str, reference: Reference, frames: Frames, rank:
     mixing[np.arange(width), np.arange(width)] = 0.0
     mixing[live:, :] = mixing[:, live:] = leaving[live:] = 0.0
     return Turn(mixing, leaving)
+
+
+def _lengths(reference: Reference) -> list[np.ndarray]:
+    """Norms of the columns of each block."""
+    return [np.linalg.norm(block, axis=0) for block in reference.blocks]
 
 
 def _name_the_tie(trace: Trace, side: str, turn: Turn, stack: Stack, reference: Reference, space: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from coremerge_ref.analysis.explain.formulas import norm
 from coremerge_ref.analysis.explain.rules import carry, per_layer
 from coremerge_ref.analysis.explain.trace import Trace
-from coremerge_ref.core.stack import Stack, whole
+from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods import Dare, Trim
 
 
@@ -55,11 +55,13 @@ def _trim(stage: Trim, traces: list[Trace], before: list[Any], after: list[Any])
     unsure = [np.zeros(s.M.shape, dtype=bool) for s in before]
     for group in groups:
         d = sum(int(before[i].rows * before[i].cols) for i, _ in group)
-        K = int(whole(d * float(stage.density)))
+        K = int(d * float(stage.density))
         flat = [before[i].M[t].ravel() for i, t in group]
         x, out = np.abs(np.concatenate(flat)), np.concatenate([after[i].M[t].ravel() for i, t in group])
         error = np.concatenate([traces[i].entry[t].ravel() for i, t in group])
-        slack = np.concatenate([np.full(before[i].M[t].size, max(float(before[i].noise[t]), 0.0)) for i, t in group])
+        slack = np.concatenate(
+            [np.full(before[i].M[t].size, max(float(before[i].rounding_level[t]), 0.0)) for i, t in group]
+        )
         if d > K:
             cut = cut_at(x, error, (out != 0) & (x > 0), K, stage.keep, slack)
             start = 0

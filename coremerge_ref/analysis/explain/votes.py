@@ -10,7 +10,7 @@ from coremerge_ref.analysis.explain.rules import carry
 from coremerge_ref.analysis.explain.trace import Trace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods import Ties, Trim
-from coremerge_ref.methods.ties import denoised
+from coremerge_ref.methods._entries import denoised
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +88,12 @@ def elected(
 def _ties(stage: Ties, traces: list[Trace], before: list[Any], after: list[Any]) -> list[Trace]:
     """Trim, then elect: an entry's error is Σ |w_t| δ_t / divisor over its voters where sign and voters are decided,
     the spread of its possible values where they are not."""
-    stacks: list[Stack] = [item.reweighted(stage.weights) for item in before]
+    stacks: list[Stack] = list(before)
     clean = [denoised(stack) for stack in stacks]
     trim = Trim(stage.density, stage.keep, stage.scope)
     trimmed = trim(clean)
     for trace, stack in zip(traces, stacks, strict=True):
-        noise = stack.noise[:, None, None]
+        noise = stack.rounding_level[:, None, None]
         error = trace.entry if trace.gauge_free else trace.level.beside(trace.entry, noise)
         at_noise = near(np.abs(stack.M), noise, error)
         trace.unsure = at_noise if trace.unsure is None else trace.unsure | at_noise
@@ -126,7 +126,7 @@ def _ballot(stage: Ties, trace: Trace, stack: Stack, rounding: np.ndarray) -> Vo
     count = stage.elect == "count"
     # signs are counted, so of a weight only its sign has a say in them
     votes = (np.sign(W) if count else W) if before else np.ones_like(W)
-    zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.noise))
+    zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
     possible = (X != 0) | (trace.unsure & (trace.entry > 0))
     return Votes(X, trace.entry, rounding, votes, sure, possible & (votes != 0), zero, count, 0)
 

@@ -13,10 +13,10 @@ from coremerge_ref.analysis.explain.rules import carry
 from coremerge_ref.analysis.explain.start import entered, left_space
 from coremerge_ref.analysis.explain.trace import Level, Trace
 from coremerge_ref.core import arrays
-from coremerge_ref.core.frames import Frames
-from coremerge_ref.core.merging import Options, prepare
+from coremerge_ref.core.merging import Prepared, restored
 from coremerge_ref.core.pipeline import Pipeline
-from coremerge_ref.core.spaces import Space
+from coremerge_ref.core.sides import Side
+from coremerge_ref.core.spaces import Frames, Space
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.methods.base import MERGE, ORTHOGONAL, Stage
@@ -60,23 +60,20 @@ def coarsest(updates: Updates) -> str:
     return max(names, key=arrays.eps)
 
 
-def prepared(
-    updates: Updates, pipeline: Pipeline, space: Space, options: Options, names: Sequence[str] | None, dtype: str
-) -> list[Layer]:
+def prepared(ready: Prepared, pipeline: Pipeline, weights: Any, dtype: str) -> list[Layer]:
     """The layers of one batch, each by itself."""
-    ready = prepare(updates, pipeline, space, options, names)
-    present = [u for u in updates if u is not None]
-    factors = [u.folded(arrays.working_dtype(np, options.compute_dtype, u.B)) for u in present]
-    batch = present[0].shape[:-2]
+    frames, stack = ready.encoded(pipeline)
+    stack = replace(stack, weights=ready.weights(pipeline, weights))
+    batch = ready.present[0].shape[:-2]
     return [
         Layer(
             name,
-            [(B[at], A[at]) for B, A in factors],
-            _frames(ready.frames, at),
-            _one(ready.stack, at, name),
+            [(B[at], A[at]) for B, A in ready.factors],
+            _frames(frames, at),
+            _one(stack, at, name),
             dtype,
         )
-        for name, at in zip(ready.stack.names, np.ndindex(*batch), strict=True)
+        for name, at in zip(stack.names, np.ndindex(*batch), strict=True)
     ]
 
 
@@ -88,19 +85,16 @@ def passed(layers: list[Layer], pipeline: Pipeline) -> Pass:
         made = stage(items)
         steps.append((stage, items, made))
         if stage.kind == MERGE:
-            unscaled = [layer.frames.unscale(item.M, item.noise) for layer, item in zip(layers, made, strict=True)]
-            made = [replace(item, M=M, noise=noise) for item, (M, noise) in zip(made, unscaled, strict=True)]
+            made = [restored(item, layer.frames) for layer, item in zip(layers, made, strict=True)]
         items = made
     return Pass(layers, steps, items)
 
 
-def errors(
-    run: Pass, pipeline: Pipeline, space: Space, rank: str, levels: Sequence[Level]
-) -> list[tuple[Trace, float]]:
+def errors(run: Pass, pipeline: Pipeline, space: Space, levels: Sequence[Level]) -> list[tuple[Trace, float]]:
     """For each layer the trace at its level, and a bound on the error of its merged ΔW in Frobenius norm."""
     elementwise = pipeline.equivariance != ORTHOGONAL
     started = [
-        entered(level, space, layer.frames, layer.stack, layer.factors, rank, elementwise)
+        entered(level, space, layer.frames, layer.stack, layer.factors, elementwise)
         for layer, level in zip(run.layers, levels, strict=True)
     ]
     traces = [trace for trace, _ in started]
@@ -133,7 +127,20 @@ def _multiplied(trace: Trace, frames: Frames, item: Merged) -> None:
 
 def _frames(frames: Frames, at: tuple[int, ...]) -> Frames:
     """One layer's frames out of a batch."""
-    return Frames(*(_at(X, at) for X in (frames.U, frames.V, frames.rows, frames.cols, frames.sigma)))
+    sizes = _at(frames.rows, at), _at(frames.cols, at)
+    return Frames(_side(frames.left, at), _side(frames.right, at), *sizes, _at(frames.sigma, at))
+
+
+def _side(side: Side, at: tuple[int, ...]) -> Side:
+    return replace(
+        side,
+        Q=_at(side.Q, at),
+        Z=_at(side.Z, at),
+        live=_at(side.live, at),
+        S=_at(side.S, at),
+        coordinates=[C[at] for C in side.coordinates],
+        norms=[c[at] for c in side.norms],
+    )
 
 
 def _at(value: Any, at: tuple[int, ...]) -> Any:
@@ -143,7 +150,5 @@ def _at(value: Any, at: tuple[int, ...]) -> Any:
 def _one(stack: Stack, at: tuple[int, ...], name: str) -> Stack:
     place = (slice(None), *at)
     rows, cols = _at(stack.rows, at), _at(stack.cols, at)
-    products = stack.products and [(L[at], R[at]) for L, R in stack.products]
-    return replace(
-        stack, M=stack.M[place], noise=stack.noise[place], rows=rows, cols=cols, names=(name,), products=products
-    )
+    level, M = stack.rounding_level[place], stack.M[place]
+    return replace(stack, M=M, rounding_level=level, rows=rows, cols=cols, names=(name,), products=None)

@@ -1,0 +1,141 @@
+"""One side of a space: an orthonormal frame of a stack [X_1 … X_T], and what every X_t is in it (paper, Def. 2).
+
+With the thin SVD [X_1 … X_T] = U S Wᵀ the coordinates Uᵀ X_t are S times the t-th block of Wᵀ: no further product with
+an m-sized array is needed. The right side of a space is the left side of the transposed factors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core import arrays, linalg, orthonormal
+from coremerge_ref.core.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A frame (…, m, p) as Q Z, Q (…, m, k) tall and Z (…, k, p) small: fewer m-sized products. Q None is I_m,
+    Z None an identity.
+
+    live (…): how many columns are not masked; masked ones are zero and come last. S (…, p): singular values of the
+    stack. coordinates: frameᵀ X_t (…, p, r_t). norms: those of the columns of X_t (…, r_t). invertible: Z is, so that Q
+    alone spans the same and Z may go to the other factor of an update.
+    """
+
+    Q: Array | None
+    Z: Array | None = None
+    live: Array = None
+    coordinates: Sequence[Array] = ()
+    norms: Sequence[Array] = ()
+    S: Array | None = None
+    invertible: bool = False
+
+    @cached_property
+    def frame(self) -> Array | None:
+        """The frame itself (…, m, p), None for the identity."""
+        if self.Q is None or self.Z is None:
+            return self.Q
+        return self.Q @ self.Z
+
+    def encode(self, X: Array) -> Array:
+        """frameᵀ X (…, p, r) of X (…, m, r)."""
+        return X if self.frame is None else array_namespace(X).matrix_transpose(self.frame) @ X
+
+    def decode(self, M: Array) -> Array:
+        """The frame times M (…, p, q)."""
+        return M if self.Q is None else self.Q @ (M if self.Z is None else self.Z @ M)
+
+    def split(self, M: Array) -> tuple[Array, Array]:
+        """An m-sized factor and what is left of M (…, p, q), with the same product as the frame times M."""
+        if self.Q is None:
+            return arrays.identity(M, M.shape[-2]), M
+        return (self.Q, self.Z @ M) if self.invertible else (self.frame, M)
+
+    def turned(self, inner: "Side") -> "Side":
+        """The frame times `inner`'s frame W (…, p, p'), which is one of this side's coordinates."""
+        coordinates = [inner.encode(C) for C in self.coordinates]
+        W = inner.frame if self.Z is None else self.Z @ inner.frame
+        return Side(self.Q, W, inner.live, coordinates, self.norms, inner.S)
+
+
+def identity_side(factors: Sequence[Array]) -> Side:
+    """I_m, in which every X_t (…, m, r_t) is itself."""
+    X = factors[0]
+    return Side(None, None, arrays.sizes(X.shape[-2], X), list(factors), [linalg.column_norms(X) for X in factors])
+
+
+def stack_side(factors: Sequence[Array], any_frame: bool = False) -> Side:
+    """Left singular vectors of [X_1 … X_T], p = min(m, Σ r_t) of them, for X_t (…, m, r_t).
+
+    Which directions are live is judged with every nonzero column scaled to norm 1: then nothing is lost for being
+    small, and no refactoring B_t D, D⁻¹A_t by a diagonal D changes the live size. In the live span the frame is that of
+    the stack itself, as in the paper. any_frame: any orthonormal frame of the span will do, S means nothing.
+    """
+    xp = array_namespace(*factors)
+    ranks = [X.shape[-1] for X in factors]
+    # one masked direction keeps every later shape legal
+    X = xp.concat(list(factors), axis=-1) if sum(ranks) else xp.sum(factors[0], axis=-1, keepdims=True)
+    proven = orthonormal.cholesky_qr2(X)
+    if proven is not None:  # of full rank, nothing to mask
+        Q, Z, C, norms = proven
+        live = arrays.sizes(X.shape[-1], X)
+    else:
+        Q, Z, C, norms, live = _revealed(X)
+    S = None
+    if not any_frame:
+        # masked rows of C are zero, hence rows and columns of this R are: however graded C is, they mix with nothing
+        small = C if proven is not None else xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C))[1])
+        P, S, _ = linalg.svd(small)
+        if proven is None:
+            P, S = _live_first(P, S, linalg.first(live, S.shape[-1]))
+        Z, C = Z @ P, xp.matrix_transpose(P) @ C
+    starts = [sum(ranks[:t]) for t in range(len(ranks))]
+    cuts = [(..., slice(i, i + r)) for i, r in zip(starts, ranks, strict=True)]
+    return Side(Q, Z, live, [C[cut] for cut in cuts], [norms[cut] for cut in cuts], S, proven is not None)
+
+
+def _revealed(X: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Q (…, m, k), Z (…, k, p), coordinates C (…, p, R), column norms (…, R) and live size (…), whatever X's rank.
+
+    A wide X takes the identity for Q: it has no rows to save.
+    """
+    xp = array_namespace(X)
+    norms = linalg.column_norms(X)
+    unit = xp.where(norms > 0, norms, 1.0)[..., None, :]
+    Y = arrays.detached(X / unit)
+    Q, Y = xp.linalg.qr(Y) if X.shape[-2] > X.shape[-1] else (arrays.identity(X, X.shape[-2]), Y)
+    Z, S, _ = linalg.svd(Y)
+    live = S > linalg.thresholds(X.dtype)[0] * S[..., :1]  # (…, p)
+    Z = linalg.masked(Z, live)
+    size = xp.sum(xp.astype(live, arrays.counting_dtype(xp, X)), axis=-1)
+    return Q, Z, (xp.matrix_transpose(Z) @ Y) * unit, norms, size
+
+
+def _live_first(P: Array, S: Array, live: Array) -> tuple[Array, Array]:
+    """P (…, p, p) and S (…, p), columns that stand on rows where `live` (…, p) first, the others zero.
+
+    Singular values tell them apart but where those of live directions have drowned in rounding too.
+    """
+    xp = array_namespace(P)
+    share = xp.sum(xp.where(live[..., None], P * P, 0.0), axis=-2)  # (…, p): about 1 or 0
+    order = xp.argsort(xp.astype(share < 0.5, P.dtype))  # stable, the standard's default
+    P = xp.take_along_axis(P, xp.broadcast_to(order[..., None, :], P.shape), axis=-1)
+    return linalg.masked(P, live), xp.take_along_axis(S, order, axis=-1)
+
+
+def update_blocks(left: Side, right: Side) -> tuple[list[Array], list[Array]]:
+    """P_t S_t (…, p, s_t) and Q_t S_t (…, q, s_t), the triplets of every ΔW_t above ν_t, from sides that hold it.
+
+    The stacks of these have the left and right singular vectors of [ΔW_1 … ΔW_T] and [ΔW_1; …; ΔW_T], the Tucker
+    (HOSVD) frames: a matter of the ΔW_t alone. With columns of norm 1 they are [P_1 … P_T] and [Q_1 … Q_T].
+    """
+    xp = array_namespace(left.coordinates[0])
+    blocks: tuple[list[Array], list[Array]] = ([], [])
+    for L, R, b, a in zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True):
+        P, S, Qh = linalg.product_svd(L, xp.matrix_transpose(R))
+        S = xp.where(S > linalg.rounding_level(b, a, S.dtype)[..., None], S, 0.0)
+        blocks[0].append(P * S[..., None, :])
+        blocks[1].append(xp.matrix_transpose(Qh) * S[..., None, :])
+    return blocks

@@ -1,0 +1,33 @@
+"""The mean: the weighted sum over the sum of the weights."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from coremerge_ref.core import arrays
+from coremerge_ref.core.stack import Merged, Stack, exact_total
+from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods.base import MERGE, Stage, register
+from coremerge_ref.methods.ta import summed
+
+
+@register
+@dataclass(frozen=True)
+class Mean(Stage):
+    """Σ_t w_t M_t / Σ_t w_t, the sum of the weights exactly rounded. ParameterError where it is 0."""
+
+    weights: Any = None
+    name: ClassVar[str] = "mean"
+    kind: ClassVar[str] = MERGE
+    source = "Ilharco et al., 2023"
+    linear: ClassVar[bool] = True
+
+    def coefficients(self, weights: Any) -> Any:
+        """w_t / Σ_j w_j."""
+        total = exact_total(weights)
+        if arrays.is_concrete(total) and float(arrays.detached(total)) == 0:
+            raise ParameterError(f"mean: expected weights that do not sum to 0, got {weights}; use ta instead")
+        return tuple(w / total for w in weights) if isinstance(weights, tuple) else weights / total
+
+    def apply(self, item: Stack) -> Merged:
+        """Σ_t w_t M_t / Σ_t w_t."""
+        return summed(replace(item, weights=self.coefficients(item.weights)))
