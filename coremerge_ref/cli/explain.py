@@ -16,9 +16,6 @@ def explain(
         list[str] | None, typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="A parameter of a stage; repeatable.")
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, any sign. [all 1]")] = None,
-    rank: Annotated[
-        str, typer.Option(help="numerical, or full to keep null directions as the paper's code does.")
-    ] = "numerical",
     compute_dtype: Annotated[str, typer.Option("--compute-dtype", help="float64 or float32 arithmetic.")] = "float64",
     layer: Annotated[
         str | None, typer.Option(help="Only layers with this text in their name; one alone is shown in full.")
@@ -73,7 +70,7 @@ def explain(
         for group in groups:
             loaded = load_layers(opened, group)
             updates = {one.path: one.updates(loaded) for one in group}
-            part = explained(updates, pipeline, where, 1.0, given, rank, compute_dtype)
+            part = explained(updates, pipeline, where, 1.0, given, compute_dtype)
             assert isinstance(part, Explanations), "a mapping gives a mapping"
             found.update(part)
             report(len(found), len(layers))

@@ -48,7 +48,7 @@ def build(method: str, space: str, settings: Settings) -> tuple[Pipeline, Space]
     find_methods()
     if space not in SPACES:
         raise ParameterError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
-    owners: dict[str, type] = {**STAGES, **SPACES}
+    owners: dict[str, type] = {**dict(sorted(STAGES.items())), **SPACES}
     converted: dict[str, dict[str, Any]] = {}
     for owner, parameters in settings.items():
         if owner not in owners:

@@ -1,5 +1,6 @@
 """Decom-Renorm-Merge: TIES-like merging of renormalized singular vectors (Chaichana et al., 2025, arXiv 2505.23117)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -36,6 +37,11 @@ class Drm(Stage):
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Chaichana et al., 2025"
     searches = (Search("drm", {"drm": {"direction": ("horizontal", "vertical"), "drop": DROPS}}),)
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """Of the checks of a method."""
+        return {"check_single_precision": "entries closer to the cut than their row is known are equal to it"}
 
     def __post_init__(self) -> None:
         self.check_choice("direction", ("horizontal", "vertical"))

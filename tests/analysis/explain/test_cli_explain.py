@@ -44,7 +44,8 @@ def test_many_layers_are_a_table_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_null_vectors_are_named() -> None:
-    result = explained("--method", "iso", "--rank", "full", "--space", "full", "--layer", "blocks.0.q", "--json")
+    words = ("--method", "iso", "--set", "iso.support=size", "--space", "full", "--layer", "blocks.0.q", "--json")
+    result = explained(*words)
     made = json.loads(result.stdout)
     assert made["verdict"] == "ill-posed"
     assert "the last that takes part" in made["reason"]
