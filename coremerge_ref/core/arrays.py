@@ -199,15 +199,14 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(wide)
 
 
-def bernoulli_mask(seed: int, layer: str, task: int, shape: tuple[int, int], drop: float) -> np.ndarray:
-    """Host mask (p, q), True where kept, each with probability 1 − drop.
+def uniform_numbers(seed: int, layer: str, task: int, shape: tuple[int, int]) -> np.ndarray:
+    """Host array (p, q) of random numbers in [0, 1).
 
-    Philox keyed by a hash of (seed, layer, task): the mask depends on nothing else, so it is the same on every backend
+    Philox keyed by a hash of (seed, layer, task): they depend on nothing else, so they are the same on every backend
     and device, in every batch grouping and order of layers.
     """
     key = int.from_bytes(hashlib.blake2b(f"{seed}|{layer}|{task}".encode(), digest_size=16).digest(), "little")
-    draws = np.random.Generator(np.random.Philox(key=key)).random(shape[0] * shape[1])
-    return draws.reshape(shape) >= drop
+    return np.random.Generator(np.random.Philox(key=key)).random(shape[0] * shape[1]).reshape(shape)
 
 
 def scalar(value: Any, like: Array, dtype: DType | None = None) -> Array:

@@ -1,10 +1,14 @@
 """What the elementwise methods share: which entries are largest, which are rounding, and what sign they have."""
 
+from typing import Any
+
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
+from coremerge_ref.errors import ShapeError
 
 KEEPS, SCOPES = ("threshold", "exact"), ("tensor", "model")
 
@@ -40,3 +44,33 @@ def largest(magnitude: Array, d: Array, fraction: float, keep: str, slack: Array
     # where all are kept any place does for the cut, since it is not looked at
     cut = arrays.kth_smallest(lowest, xp.clip(N - K - 1, 0.0))
     return (highest >= cut) | (K >= d)[..., None]
+
+
+def check_masks(stage: Any) -> None:
+    """ParameterError unless the stage's `masks` are None or boolean."""
+    boolean = stage.masks is None or "bool" in str(getattr(stage.masks, "dtype", ""))
+    stage.check(boolean, "masks", "a boolean array (T, …, p, q), True where an entry is kept")
+
+
+def drawn(stage: Any, stack: Stack, drop: Any) -> Array:
+    """Boolean (T, …, p, q), True where an entry is kept: the stage's masks, or each dropped with probability `drop`.
+
+    Drawn on the host from the stage's seed, layer name and task, so that one seed gives one result on every backend, in
+    every batch grouping and order of layers. ShapeError for masks of another shape.
+    """
+    shape = tuple(stack.M.shape)
+    if stage.masks is None:
+        keys = [(name, task) for task in stack.tasks for name in stack.names]
+        numbers = np.stack([arrays.uniform_numbers(stage.seed, name, task, shape[-2:]) for name, task in keys])
+        return arrays.sizes(numbers.reshape(shape), stack.M) >= drop
+    got = tuple(getattr(stage.masks, "shape", ()))
+    if got != shape:
+        raise ShapeError(f"{stage.name}.masks: expected boolean {shape}, (T, …, p, q), got {got}")
+    return arrays.from_host(stage.masks, stack.M)
+
+
+def l1_factor(before: Array, after: Array) -> Array:
+    """‖before‖₁ / ‖after‖₁ (T, …) of denoised matrices (T, …, p, q); 1 where nothing is left."""
+    xp = array_namespace(before)
+    whole, left = (xp.sum(xp.abs(M), axis=(-2, -1)) for M in (before, after))
+    return xp.where(left > 0, whole / xp.where(left > 0, left, 1.0), 1.0)

@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
-from coremerge_ref.errors import ShapeError
-from coremerge_ref.methods._entries import denoised
+from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
 from coremerge_ref.methods.base import DROPS, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
@@ -50,35 +46,16 @@ class Dare(Stage):
         self.check_share("drop")
         self.check_integer("seed")
         self.check_choice("rescale", ("inverse", "l1", "none"))
-        boolean = self.masks is None or "bool" in str(getattr(self.masks, "dtype", ""))
-        self.check(boolean, "masks", "a boolean array (T, …, p, q), True where an entry is kept")
+        check_masks(self)
 
     def apply(self, item: Stack) -> Stack:
         """The stack with dropped entries zero and the rest rescaled."""
         xp, item = array_namespace(item.M), denoised(item)
-        kept = xp.where(self._masks(item), item.M, 0.0)
+        kept = xp.where(drawn(self, item, self.drop), item.M, 0.0)
         if self.rescale == "none":
             factor = xp.ones_like(item.rounding_level)
         elif self.rescale == "inverse":
             factor = xp.ones_like(item.rounding_level) / (1 - self.drop)
         else:
-            before, after = (xp.sum(xp.abs(M), axis=(-2, -1)) for M in (item.M, kept))
-            factor = xp.where(after > 0, before / xp.where(after > 0, after, 1.0), 1.0)
+            factor = l1_factor(item.M, kept)
         return item.with_entries(factor[..., None, None] * kept, factor * item.rounding_level)
-
-    def _masks(self, stack: Stack) -> Array:
-        """Boolean (T, …, p, q), True where kept."""
-        shape = tuple(stack.M.shape)
-        if self.masks is None:
-            drawn = [
-                arrays.bernoulli_mask(self.seed, name, task, shape[-2:], self.drop)
-                for task in stack.tasks
-                for name in stack.names
-            ]
-            return arrays.from_host(np.stack(drawn).reshape(shape), stack.M)
-        got = tuple(getattr(self.masks, "shape", ()))
-        if got != shape:
-            raise ShapeError(
-                f"dare.masks: expected boolean {shape}, (T, …, p, q), got {got or type(self.masks).__name__}"
-            )
-        return arrays.from_host(self.masks, stack.M)

@@ -160,10 +160,10 @@ def test_nothing_but_numpy_is_imported() -> None:
 
 
 def test_mask_depends_on_seed_layer_and_task_alone() -> None:
-    first = arrays.bernoulli_mask(0, "q", 1, (8, 9), 0.5)
-    np.testing.assert_array_equal(first, arrays.bernoulli_mask(0, "q", 1, (8, 9), 0.5))
+    first = arrays.uniform_numbers(0, "q", 1, (8, 9)) >= 0.5
+    np.testing.assert_array_equal(first, (arrays.uniform_numbers(0, "q", 1, (8, 9)) >= 0.5))
     for other in ((1, "q", 1), (0, "k", 1), (0, "q", 2)):
-        assert np.any(first != arrays.bernoulli_mask(*other, (8, 9), 0.5))
+        assert np.any(first != (arrays.uniform_numbers(*other, (8, 9)) >= 0.5))
 
 
 def test_mask_is_this_one_for_ever() -> None:
@@ -172,12 +172,12 @@ def test_mask_is_this_one_for_ever() -> None:
 
     key = int.from_bytes(hashlib.blake2b(b"7|model.q|3", digest_size=16).digest(), "little")
     expected = np.random.Generator(np.random.Philox(key=key)).random(6).reshape(2, 3) >= 0.25
-    np.testing.assert_array_equal(arrays.bernoulli_mask(7, "model.q", 3, (2, 3), 0.25), expected)
+    np.testing.assert_array_equal((arrays.uniform_numbers(7, "model.q", 3, (2, 3)) >= 0.25), expected)
 
 
 @pytest.mark.parametrize("drop", [0.0, 0.1, 0.5, 0.9])
 def test_mask_keeps_the_share_it_should(drop: float) -> None:
-    kept = arrays.bernoulli_mask(3, "", 0, (200, 200), drop).mean()
+    kept = (arrays.uniform_numbers(3, "", 0, (200, 200)) >= drop).mean()
     assert abs(kept - (1 - drop)) <= 5 * np.sqrt(drop * (1 - drop) / 40000)
 
 

@@ -11,10 +11,11 @@ import coremerge_ref as cm
 from coremerge_ref.core import arrays
 from coremerge_ref.core.merging import Prepared
 from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.stages import STAGES
 from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio, size
 
 NUMPY = BACKENDS["numpy"]
-METHODS = ["ta", "mean", "ties", "tsv", "cart", "iso", "iso_cts", "drm", "dare", "trim", "dare+ties+iso"]
+METHODS = [*sorted(STAGES), "dare+ties+iso"]
 SPACES = [cm.Full(), cm.Knots(), cm.Knots(transposed=True), cm.Knots(scaled=False), cm.Core(), cm.Core("tucker")]
 FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=2).build()
 

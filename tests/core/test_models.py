@@ -61,7 +61,7 @@ def test_dare_masks_are_those_of_the_layers_names() -> None:
     layers = {name: [(np.ones((4, 1)), np.ones((1, 3)))] * 2 for name in ("x", "y", "z")}
     merged = cm.merge_adapters(layers, cm.Dare(0.5, seed=9), space="full")
     for name in layers:
-        kept = sum(arrays.bernoulli_mask(9, name, t, (4, 3), 0.5) for t in range(2))
+        kept = sum((arrays.uniform_numbers(9, name, t, (4, 3)) >= 0.5) for t in range(2))
         np.testing.assert_array_equal(merged[name].to_dense(), 2.0 * kept)
 
 
@@ -78,7 +78,7 @@ def test_missing_modules_are_no_tasks() -> None:
         assert ratio(mean[name].to_dense(), expected, 5.0, EPS["float64"]) <= THRESHOLD
     assert [float(u.info["k"]) for u in cm.merge_adapters(layers, "tsv").values()] == [2, 2, 2]
     dare = cm.merge_adapters(layers, cm.Dare(0.5), space="full")
-    kept = arrays.bernoulli_mask(0, "z", 2, (6, 5), 0.5)
+    kept = arrays.uniform_numbers(0, "z", 2, (6, 5)) >= 0.5
     assert ratio(dare["z"].to_dense(), 2 * kept * (C @ D), 5.0, EPS["float64"]) <= THRESHOLD
 
 

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
-from examples import row_factors
+from backends import EPS, Backend
+from examples import flat, row_factors, rows
 
+import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
+from coremerge_ref.testing import THRESHOLD, ratio
 
 TEN = [-1, 2, -3, 4, -5, 6, -7, 8, -9, 10]
 
@@ -33,3 +37,11 @@ def test_definition(name: str) -> None:
     parameters, entries, expected = EXAMPLES[name]
     found = merged(row_factors(entries), "breadcrumbs", {"breadcrumbs": parameters}, "full")
     assert found[0].tolist() == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_by_hand(name: str, backend: Backend) -> None:
+    parameters, entries, expected = EXAMPLES[name]
+    found = flat(backend, rows(backend, entries), cm.Breadcrumbs(**parameters))
+    tasks = [entries]
+    assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD

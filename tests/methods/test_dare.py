@@ -59,7 +59,7 @@ def test_drop_zero_is_the_identity(backend: Backend) -> None:
 def test_seeded_masks_are_the_documented_ones(backend: Backend) -> None:
     W = np.random.default_rng(1).standard_normal((2, 6, 5))
     found = backend.dense(cm.merge(matrices(backend, W), cm.Dare(0.3, seed=4), space="full"))
-    kept = np.stack([arrays.bernoulli_mask(4, "", t, (6, 5), 0.3) for t in range(2)])
+    kept = np.stack([(arrays.uniform_numbers(4, "", t, (6, 5)) >= 0.3) for t in range(2)])
     np.testing.assert_allclose(found, (kept * W / 0.7).sum(0), rtol=1e-14)
 
 
@@ -69,13 +69,13 @@ def test_masks_are_keyed_by_layer_name(backend: Backend) -> None:
     for names, expected in ((["q", "k"], ("q", "k")), (None, ("0", "1"))):
         found = backend.dense(cm.merge(matrices(backend, W), cm.Dare(0.5), space="full", names=names))
         for i, name in enumerate(expected):
-            np.testing.assert_array_equal(found[i] != 0, arrays.bernoulli_mask(0, name, 0, (6, 5), 0.5))
+            np.testing.assert_array_equal(found[i] != 0, (arrays.uniform_numbers(0, name, 0, (6, 5)) >= 0.5))
 
 
 def test_one_layer_may_have_a_name() -> None:
     W = np.random.default_rng(1).standard_normal((1, 6, 5))
     found = cm.merge(matrices(NUMPY, W), cm.Dare(0.5), space="full", names=["q"]).to_dense()
-    np.testing.assert_array_equal(found != 0, arrays.bernoulli_mask(0, "q", 0, (6, 5), 0.5))
+    np.testing.assert_array_equal(found != 0, (arrays.uniform_numbers(0, "q", 0, (6, 5)) >= 0.5))
 
 
 def test_a_missing_task_changes_no_other_mask() -> None:
@@ -85,9 +85,11 @@ def test_a_missing_task_changes_no_other_mask() -> None:
         cm.merge([None, y], cm.Dare(0.5), space="full").to_dense(),
         cm.merge([x, y], cm.Dare(0.5), space="full").to_dense(),
     ]
-    kept = arrays.bernoulli_mask(0, "", 1, (6, 5), 0.5)
+    kept = arrays.uniform_numbers(0, "", 1, (6, 5)) >= 0.5
     np.testing.assert_allclose(both[0], 2 * kept * W[1], rtol=1e-15)
-    np.testing.assert_allclose(both[1] - 2 * arrays.bernoulli_mask(0, "", 0, (6, 5), 0.5) * W[0], both[0], atol=1e-14)
+    np.testing.assert_allclose(
+        both[1] - 2 * (arrays.uniform_numbers(0, "", 0, (6, 5)) >= 0.5) * W[0], both[0], atol=1e-14
+    )
 
 
 def test_masks_of_core_space_have_its_static_shape() -> None:

@@ -3,10 +3,14 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
-from examples import row_factors
+from backends import EPS, Backend
+from examples import flat, row_factors, rows
 
+import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
+from coremerge_ref.testing import THRESHOLD, ratio
 
 ROOT = math.sqrt(0.5)
 EIGHTH = math.cos(math.pi / 8), math.sin(math.pi / 8)
@@ -33,3 +37,27 @@ def test_definition(name: str) -> None:
     parameters, weights, tasks, expected = EXAMPLES[name]
     found = merged(row_factors(*tasks), "karcher", {"karcher": parameters}, "full", weights=weights)
     assert found[0].tolist() == pytest.approx(expected, rel=1e-15, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_by_hand(name: str, backend: Backend) -> None:
+    parameters, weights, tasks, expected = EXAMPLES[name]
+    found = flat(backend, rows(backend, *tasks), cm.Karcher(**parameters), weights=weights)
+    assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("weights", [[1, -1], [0, 0]])
+def test_weights_refused(weights: list[float], backend: Backend) -> None:
+    with pytest.raises(cm.ParameterError, match=r"karcher: expected weights of at least 0, some above, got \("):
+        cm.merge(rows(backend, [3, 0], [0, 4]), "karcher", weights=weights)
+
+
+def test_the_mean_of_a_triangle_is_where_no_step_leads_on(backend: Backend) -> None:
+    """After many steps the logarithms of the points cancel: the defining property of the Karcher mean."""
+    points = np.random.default_rng(1).normal(size=(3, 5))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    mean = np.array(flat(backend, rows(backend, *points), cm.Karcher(steps=200)))
+    cosines = points @ mean
+    pulls = (np.arccos(cosines) / np.sqrt(1 - cosines**2))[:, None] * (points - cosines[:, None] * mean)
+    assert ratio(pulls.sum(axis=0), np.zeros(5), 3.0, EPS["float64"]) <= THRESHOLD
+    assert ratio(np.linalg.norm(mean), 1.0, 1.0, EPS["float64"]) <= THRESHOLD

@@ -1,9 +1,13 @@
 """PCB, entry by entry: settings in which scores are 0 or 1, so that no exponential is left."""
 
+import numpy as np
 import pytest
-from examples import row_factors
+from backends import EPS, Backend
+from examples import flat, row_factors, rows
 
+import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
+from coremerge_ref.testing import THRESHOLD, ratio
 
 # ratio, entries of the tasks, merged entries
 EXAMPLES: dict[str, tuple[float, list[list[float]], list[float]]] = {
@@ -26,3 +30,10 @@ def test_definition(name: str) -> None:
     ratio, tasks, expected = EXAMPLES[name]
     found = merged(row_factors(*tasks), "pcb", {"pcb": {"ratio": ratio}}, "full")
     assert found[0].tolist() == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_by_hand(name: str, backend: Backend) -> None:
+    share, tasks, expected = EXAMPLES[name]
+    found = flat(backend, rows(backend, *tasks), cm.Pcb(share))
+    assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
-from examples import row_factors
+from backends import EPS, Backend
+from examples import flat, row_factors, rows
 
+import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
+from coremerge_ref.testing import THRESHOLD, ratio
 
 # parameters, entries of the tasks, merged entries
 EXAMPLES: dict[str, tuple[dict[str, Any], list[list[float]], list[float]]] = {
@@ -29,3 +33,10 @@ def test_definition(name: str) -> None:
     parameters, tasks, expected = EXAMPLES[name]
     found = merged(row_factors(*tasks), "sce", {"sce": parameters}, "full")
     assert found[0].tolist() == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_by_hand(name: str, backend: Backend) -> None:
+    parameters, tasks, expected = EXAMPLES[name]
+    found = flat(backend, rows(backend, *tasks), cm.Sce(**parameters))
+    assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD

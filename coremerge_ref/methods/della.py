@@ -1,0 +1,70 @@
+"""DELLA: drop entries at random, small ones rather than large ones (Deep et al., 2024, arXiv 2406.11617)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.stack import Stack
+from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
+from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+
+
+@register
+@dataclass(frozen=True)
+class Della(Stage):
+    """M_t ∘ Z_t, rescaled; Z_t keeps an entry with probability density − ε + 2ε (rank − 1) / (cols − 1).
+
+    rank: of the magnitude within its row, 1 the smallest, the earlier first among equals; a row of one entry keeps it
+    with probability `density`. density 1 keeps all; else density ± epsilon must lie within (0, 1). Random numbers are
+    DARE's, keyed by seed, layer name and task, an entry being kept where its number is at least the probability of
+    dropping it: epsilon 0 is DARE. `masks`, boolean (T, …, p, q), replaces drawing. rescale: "l1"
+    ‖M_t‖₁ / ‖M_t ∘ Z_t‖₁ (mergekit), "inverse" one over the entry's probability of being kept, "none".
+    """
+
+    density: float = 0.7
+    epsilon: float = 0.15
+    seed: int = 0
+    masks: Any = None
+    rescale: str = "l1"
+    name: ClassVar[str] = "della"
+    kind: ClassVar[str] = TRANSFORM
+    commutes_with: ClassVar[str] = SIGNED_PERMUTATION
+    source = "Deep et al., 2024; mergekit"
+    company: ClassVar = {"mergekit": {"ties": {"density": 1.0}}}  # its della; della+ta is its della_linear
+    searches = (
+        Search("della+ta", {"della": {"density": DENSITIES[3:-2], "epsilon": (0.05, 0.1, 0.15)}}),
+        Search("della+ties", {"della": {"density": DENSITIES[3:-2]}}),
+    )
+
+    def __post_init__(self) -> None:
+        self.check_fraction("density")
+        self.check_share("epsilon")
+        inside = self.density == 1 or (self.density - self.epsilon > 0 and self.density + self.epsilon < 1)
+        self.check(inside, "epsilon", f"density ± epsilon within (0, 1) at density {self.density}")
+        self.check_integer("seed")
+        self.check_choice("rescale", ("l1", "inverse", "none"))
+        check_masks(self)
+
+    def apply(self, item: Stack) -> Stack:
+        """The stack with dropped entries zero and the rest rescaled."""
+        if self.density == 1:
+            return item
+        stack, xp = denoised(item), array_namespace(item.M)
+        chance, level = self._chances(stack), stack.rounding_level  # (T, …, p, q), (T, …)
+        M = xp.where(drawn(self, stack, 1 - chance), stack.M, 0.0)
+        if self.rescale == "l1":
+            factor = l1_factor(stack.M, M)
+            return stack.with_entries(factor[..., None, None] * M, factor * level)
+        if self.rescale == "inverse":
+            return stack.with_entries(M / xp.astype(chance, M.dtype), level / (self.density - self.epsilon))
+        return stack.with_entries(M)
+
+    def _chances(self, stack: Stack) -> Array:
+        """Each entry's probability of being kept."""
+        xp, cols = array_namespace(stack.M), stack.cols[..., None, None]
+        place = xp.astype(xp.argsort(xp.argsort(xp.abs(stack.M))), cols.dtype)  # dead entries are 0 and sort first
+        rank = xp.clip(place - (stack.M.shape[-1] - cols), 0.0)
+        share = xp.where(cols > 1, rank / xp.where(cols > 1, cols - 1, 1.0), 0.5)
+        return (self.density - self.epsilon) + 2 * self.epsilon * share
