@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from coremerge_ref.core.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text(encoding="utf-8"))
@@ -22,9 +25,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _table():
+    """Methods that a page registers do not outlive it."""
+    before = dict(STAGES)
+    yield
+    STAGES.clear()
+    STAGES.update(before)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
-def test_blocks_run(page, folder, capsys):
-    names: dict[str, object] = {"__name__": "page"}
+def test_blocks_run(page, folder, capsys, monkeypatch):
+    module = ModuleType("page")  # of which what is defined there can be pickled
+    names = vars(module)
+    monkeypatch.setitem(sys.modules, "page", module)
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
         if language == "python":
             exec(compile(block, str(page), "exec"), names)
