@@ -7,13 +7,23 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test hostile peers lint proofs docs bench mutants clean
+.PHONY: demo test dist hostile peers lint proofs docs bench mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# a wheel and a source archive, checked, and run in an empty environment with NumPy alone
+dist: $(VENV)/.dist
+	rm -rf dist build/lib build/installed
+	$(VENV)/dist/bin/python -m build --outdir dist .
+	$(VENV)/dist/bin/twine check --strict dist/*
+	$(VENV)/dist/bin/check-wheel-contents dist/*.whl
+	$(PYTHON) -m venv build/installed
+	build/installed/bin/python -m pip install --quiet --constraint .ci/constraints.txt dist/*.whl
+	cd build/installed && env -u PYTHONPATH bin/python -P $(CURDIR)/.ci/installed.py
 
 # thousands of damaged files, a kill before every call to the file system, long races; `make test` has a few hundred
 hostile: $(VENV)/.test
@@ -48,6 +58,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable .
+	touch $@
+
+# apart from the rest, whose versions these do not go with
+$(VENV)/.dist: .ci/dist.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/dist
+	$(VENV)/dist/bin/python -m pip install --quiet --requirement .ci/dist.txt
 	touch $@
 
 # torch by itself and first, so that nothing else chooses its build
