@@ -23,6 +23,7 @@ from coremerge_ref.errors import (
 )
 from coremerge_ref.methods import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
 from coremerge_ref.methods.dialects import preset
+from coremerge_ref.version import package_version
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters import add_merged_adapter
@@ -54,6 +55,7 @@ __all__ = [
     "Ties",
     "Trim",
     "Tsv",
+    "__version__",
     "add_merged_adapter",
     "certify",
     "explain",
@@ -66,6 +68,8 @@ __all__ = [
     "reference_bases",
     "register",
 ]
+
+__version__ = package_version()
 
 
 def __getattr__(name: str) -> Any:

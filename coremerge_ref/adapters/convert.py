@@ -19,6 +19,7 @@ from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
 from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.version import package_version
 
 _DIMENSIONS = 5
 
@@ -64,7 +65,7 @@ def convert_adapter(
             _write_json(folder / name, content)
         digests = {path.name: records.sha256(path) for path in adapter.files}
         how = {"path": str(adapter.path), "sha256": digests}
-        _write_json(folder / records.NAME, {"coremerge_ref": records.package_version(), "converted": how, "to": to})
+        _write_json(folder / records.NAME, {"coremerge_ref": package_version(), "converted": how, "to": to})
     return ConvertReport(str(place), to, len(adapter.modules), computed, notes + there.notes)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.errors import AdapterError
+from coremerge_ref.version import package_version
 
 NAME = "coremerge.json"
-_CHUNK = 2**20
 
 
 class Hashes:
@@ -107,11 +106,8 @@ def described_space(space: Space) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     """The hex digest of a file."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -121,11 +117,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return f"<{type(value).__name__}>"
-
-
-def package_version() -> str:
-    """This package's version, "unknown" where it runs from a source tree."""
-    try:
-        return version("coremerge_ref")
-    except PackageNotFoundError:
-        return "unknown"

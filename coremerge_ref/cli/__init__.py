@@ -18,7 +18,7 @@ COMMANDS = ("merge", "inspect", "convert", "verify", "explain", "compare", "vect
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from coremerge_ref.adapters.record import package_version
+        from coremerge_ref.version import package_version
 
         say(f"coremerge {package_version()}")
         raise typer.Exit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .configs import EVERY_SPACE
+from .mistakes import pages
 from .report import UNKNOWN, Report, Result
 from .text import clean
 
@@ -73,7 +74,8 @@ def what_to_do(result: Result) -> str:
         where = f"raised at {clean(last[-1].strip())}; " if last else ""
         return f"{where}for what the function does not do, raise NotImplementedError"
     if result.mistakes:
-        return "this mistake gives exactly these answers: look where the code does it"
+        ids = result.cause.split("+") if result.cause in result.mistakes else result.mistakes[0].split("+")
+        return f"{' '.join(pages()[part]['mend'] for part in ids)} (--explain {ids[0]})"
     if result.group == UNKNOWN:
         return "no known mistake gives these answers: follow the example through coremerge_ref.conformance.definition"
     return "what is said of the answer tells where to look"

@@ -207,8 +207,11 @@ def test_vectors_in_single_precision(run: Run, tmp_path: Path, monkeypatch: pyte
     assert json.loads(result.stdout)["provenance"]["precision"] == "float32"
 
 
-def test_a_mistake_is_explained_by_its_id(run: Run, refused: Refused) -> None:
+def test_a_mistake_is_explained_by_its_id(run: Run, refused: Refused, mine: str) -> None:
     result = run("conformance", "--explain", "scaling-ignored")
     assert result.exit_code == 0
     assert "To mend it: " in result.stdout
+    screen = run("conformance", f"{mine}:unscaled", "--only", "ta/full/generic").stdout
+    assert "--explain scaling-ignored" in screen
+    assert result.stdout.split("To mend it: ")[1].strip() in screen
     assert "scaling-ignored" in refused("conformance", "--explain", "scaling-ignore")
