@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import needs_torch  # noqa: F401
 import numpy as np
 import peft_zoo as zoo
 import pytest

@@ -6,6 +6,7 @@
 import json
 from pathlib import Path
 
+import needs_torch  # noqa: F401
 import numpy as np
 import peft_zoo as zoo
 import pytest

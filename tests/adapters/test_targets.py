@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import adapter_folders as folders
+import needs_torch  # noqa: F401
 import numpy as np
 import peft_zoo as zoo
 import pytest

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import needs_torch  # noqa: F401
 import numpy as np
 import pytest
 import torch

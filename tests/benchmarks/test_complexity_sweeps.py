@@ -3,12 +3,13 @@
 import itertools
 import math
 
+import needs_scipy  # noqa: F401
 import numpy as np
 import pytest
 
 import coremerge_ref as cm
 from benchmarks import markers
-from benchmarks.complexity import figures, fits, projection, sweeps
+from benchmarks.complexity import fits, projection, sweeps
 from benchmarks.complexity.sweeps import Point
 from benchmarks.speed import baselines, exact, llama
 from benchmarks.speed.paired import Paired, paired
@@ -62,6 +63,9 @@ def test_points_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
 
 
 def test_tables_and_figures(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks.complexity import figures
+
     points = {
         Point(axis, "tsv", algorithm, **{"n": 64, "r": 4, "T": 4, axis: x}): 1e-6 * x
         for axis in "nrT"

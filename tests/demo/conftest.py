@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from benchmarks.demo_adapters.model import DigitTransformer
 from coremerge_ref.demo import run
 from coremerge_ref.demo.data import Data
 
@@ -28,8 +26,12 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def torch_base(data: Data) -> DigitTransformer:
+def torch_base(data: Data) -> Any:
     """The base model in torch, in double precision, so that what differs is the code and not the rounding."""
+    import torch
+
+    from benchmarks.demo_adapters.model import DigitTransformer
+
     model = DigitTransformer().double().eval()
     model.load_state_dict({name: torch.from_numpy(array.astype(np.float64)) for name, array in data.base.items()})
     return model

@@ -1,5 +1,6 @@
 """The NumPy forward pass is the torch model's, with and without what peft adds."""
 
+import needs_torch  # noqa: F401
 import numpy as np
 import pytest
 import torch

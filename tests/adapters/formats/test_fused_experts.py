@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import needs_torch  # noqa: F401
 import peft_zoo as zoo
 import pytest
 import torch

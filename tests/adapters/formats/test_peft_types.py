@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import needs_torch  # noqa: F401
 import peft_zoo as zoo
 import pytest
 import torch
