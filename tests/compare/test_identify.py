@@ -239,7 +239,7 @@ def test_dare_without_its_seed_is_told_by_its_support(space, drop, dtype):
         cm.Ties(1.0, aggregate="sum"),
         cm.Ties(0.37),
         cm.Tsv(k=5),
-        lambda M: M.max(axis=0),
+        pytest.param(lambda M: M.max(axis=0), id="max"),
     ],
     ids=str,
 )
