@@ -7,13 +7,22 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test dist hostile peers lint proofs docs bench mutants clean
+.PHONY: demo test quick lowest dist hostile peers lint proofs docs bench mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# NumPy as the only array library, without what is slow: the core, the methods, and what every change can break
+QUICK := tests/core tests/methods $(wildcard tests/test_*.py)
+quick: $(VENV)/.quick
+	$(VENV)/quick/bin/python -m pytest -n 2 -m "not slow" $(QUICK) $(ARGS)
+
+# the same with the lowest versions that pyproject.toml allows
+lowest: $(VENV)/.lowest
+	$(VENV)/lowest/bin/python -W ignore -m pytest -m "not slow" $(QUICK) $(ARGS)
 
 # a wheel and a source archive, checked, and run in an empty environment with NumPy alone
 dist: $(VENV)/.dist
@@ -58,6 +67,16 @@ $(VENV)/bin/python:
 
 $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.quick: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/quick
+	$(VENV)/quick/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' pytest-xdist
+	touch $@
+
+$(VENV)/.lowest: pyproject.toml .ci/lowest.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[conformance]'
 	touch $@
 
 # apart from the rest, whose versions these do not go with

@@ -62,17 +62,17 @@ class Strict(Backend):
     """array-api-strict: has nothing but the standard; on "device1" it also refuses to be turned into NumPy arrays."""
 
     def device(self) -> Any:
-        import array_api_strict
+        array_api_strict = pytest.importorskip("array_api_strict")
 
         return array_api_strict.Device("device1" if self.name.endswith("device1") else "CPU_DEVICE")
 
     def _from(self, rounded: np.ndarray, dtype: str) -> Any:
-        import array_api_strict as xp
+        xp = pytest.importorskip("array_api_strict")
 
         return xp.asarray(rounded, dtype=getattr(xp, dtype), device=self.device())
 
     def host(self, array: Any) -> np.ndarray:
-        import array_api_strict as xp
+        xp = pytest.importorskip("array_api_strict")
 
         assert array.device == self.device()
         return np.asarray(xp.asarray(array, device=xp.Device("CPU_DEVICE"))).astype(np.float64)
@@ -80,12 +80,12 @@ class Strict(Backend):
 
 class Torch(Backend):
     def _from(self, rounded: np.ndarray, dtype: str) -> Any:
-        import torch
+        torch = pytest.importorskip("torch")
 
         return torch.from_numpy(np.array(rounded, dtype=np.float64)).to(getattr(torch, dtype))
 
     def host(self, array: Any) -> np.ndarray:
-        import torch
+        torch = pytest.importorskip("torch")
 
         assert isinstance(array, torch.Tensor)
         return array.detach().to(torch.float64).numpy()
@@ -93,12 +93,12 @@ class Torch(Backend):
 
 class Jax(Backend):
     def _from(self, rounded: np.ndarray, dtype: str) -> Any:
-        import jax.numpy as jnp
+        jnp = pytest.importorskip("jax.numpy")
 
         return jnp.asarray(rounded, dtype=getattr(jnp, dtype))
 
     def host(self, array: Any) -> np.ndarray:
-        import jax
+        jax = pytest.importorskip("jax")
 
         assert isinstance(array, jax.Array)
         return np.asarray(array).astype(np.float64)
@@ -106,12 +106,12 @@ class Jax(Backend):
 
 class CuPy(Backend):
     def _from(self, rounded: np.ndarray, dtype: str) -> Any:
-        import cupy
+        cupy = pytest.importorskip("cupy")
 
         return cupy.asarray(rounded.astype(np.float64)).astype(getattr(cupy, dtype))
 
     def host(self, array: Any) -> np.ndarray:
-        import cupy
+        cupy = pytest.importorskip("cupy")
 
         assert isinstance(array, cupy.ndarray)
         return cupy.asnumpy(array).astype(np.float64)
@@ -133,6 +133,8 @@ BACKENDS = {
 
 def available(name: str) -> Backend:
     """The backend of that name; skips the test, with the reason, where it cannot run."""
+    if name.startswith("strict"):
+        pytest.importorskip("array_api_strict")
     if name == "torch":
         pytest.importorskip("torch")
     if name == "jax":

@@ -24,6 +24,20 @@ def test_the_version_is_said_once():
     assert copies == []
 
 
+def bounds(extras: tuple[str, ...]) -> dict[str, str]:
+    """{package: the lowest version that the metadata allows} of what is always needed, and in those extras."""
+    optional = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in optional[extra])]
+    return {name: bound for name, _, bound in (line.partition(">=") for line in lines)}
+
+
+def test_the_lowest_versions_are_those_that_the_metadata_allows():
+    lines = (ROOT / ".ci" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    held = dict(line.split("==") for line in lines if "==" in line)
+    wanted = bounds(("conformance",))
+    assert {name: held.get(name) for name in wanted} == wanted
+
+
 def test_without_an_installation_the_version_is_unknown(monkeypatch):
     from coremerge_ref import version
 

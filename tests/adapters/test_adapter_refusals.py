@@ -286,6 +286,7 @@ def test_arguments_are_checked_before_any_folder_is_looked_at(tmp_path: Path) ->
 def test_backends_and_devices_that_are_not_there(tmp_path: Path) -> None:
     folder = folders.write(tmp_path / "a")
     refused(folder, "backend", "mlx", error=ParameterError, backend="mlx")
+    pytest.importorskip("torch")
     refused(folder, "device", "cuda:99", error=ParameterError, backend="torch", device="cuda:99")
     refused(folder, "device", "cuda", error=ParameterError, device="cuda")
 
