@@ -22,7 +22,7 @@ quick: $(VENV)/.quick
 
 # the same with the lowest versions that pyproject.toml allows
 lowest: $(VENV)/.lowest
-	$(VENV)/lowest/bin/python -W ignore -m pytest -m "not slow" $(QUICK) $(ARGS)
+	$(VENV)/lowest/bin/python -m pytest -m "not slow" $(QUICK) $(ARGS)
 
 # a wheel and a source archive, checked, and run in an empty environment with NumPy alone
 dist: $(VENV)/.dist
