@@ -23,7 +23,7 @@ def thresholds(dtype: Any) -> tuple[float, float]:
     8 eps: times Σ_i ‖b_i‖ ‖a_i‖, over the rank-one terms b_i a_iᵀ of a task, it is ν_t, the rounding in anything that
     is computed from the task (`rounding_level`). Multiplying b_i and dividing a_i changes neither.
 
-    `python -m benchmarks margins` measures both again.
+    `python -m benchmarks.margins` measures both again.
     """
     eps = arrays.eps(dtype)
     return 64 * eps, 8 * eps

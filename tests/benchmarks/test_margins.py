@@ -1,0 +1,20 @@
+"""The margins of what counts as zero hold with room to spare, at a few sizes; the benchmark goes to 8192."""
+
+import needs_scipy  # noqa: F401
+import pytest
+
+from benchmarks import margins
+from coremerge_ref.core import linalg
+
+
+@pytest.mark.parametrize(("size", "R"), [(64, 16), (512, 64), (1024, 256)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_null_singular_values_stay_below_the_threshold(size: int, R: int, dtype: str) -> None:
+    rank, _ = linalg.thresholds(dtype)
+    allowed = rank / linalg.arrays.eps(dtype)
+    assert 0 <= margins.null_margin(size, R, dtype) < allowed / 4
+
+
+@pytest.mark.parametrize(("size", "r"), [(64, 4), (512, 16), (2048, 16)])
+def test_errors_of_entries_stay_below_the_rounding_level(size: int, r: int) -> None:
+    assert 0 < margins.entry_margin(size, r) < 8 / 4
