@@ -30,7 +30,7 @@ COLUMNS = ("method", "space", "alignment", "rank", "stable rank")
 def measured(layers: merged.Layers, setting: Setting, space: str) -> dict[str, Any]:
     """One row: means over the layers, alignment also over the tasks."""
     pipeline = setting.pipeline({"density": 0.2}, 0)
-    found = cm.merge_adapters(layers, pipeline, merged.SPACES[space], rank=setting.rank, out_dtype="float64")
+    found = cm.merge_adapters(layers, pipeline, merged.SPACES[space], out_dtype="float64")
     aligned = [
         float(diagnostics.alignment(u, found[name]))
         for name, updates in layers.items()

@@ -31,9 +31,9 @@ def read(folders: Sequence[Path]) -> Layers:
     return {name.removeprefix("base_model.model."): [updates.get(name) for updates in loaded] for name in loaded[0]}
 
 
-def merge(layers: Layers, method: Any, space: Any, rank: str = "numerical") -> Update:
+def merge(layers: Layers, method: Any, space: Any) -> Update:
     """ΔW of every layer for α = 1."""
-    found = cm.merge_adapters(layers, method, space=space, rank=rank, out_dtype="float64")
+    found = cm.merge_adapters(layers, method, space=space, out_dtype="float64")
     return {
         name: torch.from_numpy(np.asarray(update.to_dense(), dtype=np.float64)).float()
         for name, update in found.items()

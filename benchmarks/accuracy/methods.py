@@ -30,11 +30,6 @@ class Setting:
         """method, or method:mode."""
         return self.method + (f":{self.mode}" if self.mode else "")
 
-    @property
-    def rank(self) -> str:
-        """coremerge_ref's `rank`: the paper's code keeps null directions."""
-        return "full" if self.mode == RELATIVE else "numerical"
-
     def shortened(self) -> "Setting":
         """With the first of the searched values alone."""
         return replace(self, searched={name: values[:1] for name, values in self.searched.items()})

@@ -79,7 +79,7 @@ def run(
         tried: list[tuple[Found, dict[str, Any], float]] = []
         for values in product(*setting.searched.values()):
             chosen = inherited.get(space, {}) | dict(zip(setting.searched, values, strict=True))
-            update = merged.merge(layers, setting.pipeline(chosen, seed), frames, rank=setting.rank)
+            update = merged.merge(layers, setting.pipeline(chosen, seed), frames)
             factor = unit / merged.norm(update)
             update = {name: W * factor for name, W in update.items()}
             known = shared.setdefault(repr(chosen), [])

@@ -151,7 +151,7 @@ def measure(path: Path, quick: bool, limit: float | None = None) -> dict[Point, 
                     done[point] = timed(function(point), quick)
                     append(path, point, done[point])
                 if point in done:
-                    rate = done[point] / cost
+                    rate = done[point] / max(cost, 1.0)  # a plain sum costs none
                 progress.advance(bar)
     return done
 

@@ -106,7 +106,7 @@ def _total(Xs: Sequence[Balls]) -> Balls:
 
 
 def _tsv(stage: Tsv, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
-    k = least // len(Xs) if stage.k is None else stage.k
+    k = max(1, least // len(Xs)) if stage.k is None else stage.k
     blocks = [balls.leading(X, k, level) for X, level in zip(Xs, levels, strict=True)]
     if not any(blocks):
         return _total(Xs) * 0
@@ -125,7 +125,7 @@ def _cart(stage: Cart, Xs: Sequence[Balls], levels: Sequence[float], least: int)
 def _iso_cts(stage: IsoCts, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
     from flint import arb
 
-    common, each = stage.counts(least, len(Xs))
+    common, each = (int(count) for count in stage.counts(np.asarray(float(least)), len(Xs)))
     total = _total(Xs)
     first = balls.leading(total, int(common), max(levels))
     turn = _turned([total], int(common), [max(levels)]) if first else 0.0

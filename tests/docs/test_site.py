@@ -43,7 +43,7 @@ def leaves(nav):
 
 
 def names(module):
-    return set(importlib.import_module(module).__all__)
+    return {name for name in importlib.import_module(module).__all__ if not name.startswith("__")}
 
 
 def git(*command):
