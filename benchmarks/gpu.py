@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import coremerge_ref as cm
-from benchmarks.speed import baselines
+from benchmarks import dense
 from benchmarks.speed.paired import paired
 from benchmarks.speed.shapes import LLAMA_8B, LLAMA_8B_BLOCKS, factors
 from coremerge_ref.core import models
@@ -102,13 +102,13 @@ def parity(layers: Model, host: Model, card: Card, method: str) -> float:
 
 def seconds(layers: Model, card: Card, method: str, rounds: int) -> dict[str, float]:
     """Median seconds of the whole set: ours batched, the paper's algorithm batched and layer by layer."""
-    groups, merge = batched(layers), baselines.MERGES[method]
+    groups, merge = batched(layers), dense.MERGES[method]
     one_by_one = [[u.folded("float64") for u in updates] for updates in layers.values()]
     times = paired(
         {
             "ours": lambda: cm.merge_adapters(layers, method, out_dtype="float64"),
-            "paper": lambda: [baselines.paper_core(updates, merge) for updates in one_by_one],
-            "paper, batched": lambda: [baselines.paper_core(updates, merge) for updates in groups],
+            "paper": lambda: [dense.paper_core(updates, merge) for updates in one_by_one],
+            "paper, batched": lambda: [dense.paper_core(updates, merge) for updates in groups],
         },
         rounds,
         card.done,
@@ -119,9 +119,9 @@ def seconds(layers: Model, card: Card, method: str, rounds: int) -> dict[str, fl
 def dense_seconds(layers: Model, card: Card, rounds: int) -> dict[str, float]:
     """Seconds of the dense algorithms for the whole set, from one layer of each shape."""
     merges: dict[str, Callable[[Any], Any]] = {
-        "full tsv": lambda updates: baselines.full(updates, baselines.tsv),
-        "full iso": lambda updates: baselines.full(updates, baselines.iso),
-        "knots tsv": baselines.knots_for("tsv"),
+        "full tsv": lambda updates: dense.full(updates, dense.tsv),
+        "full iso": lambda updates: dense.full(updates, dense.iso),
+        "knots tsv": lambda updates: dense.merged(updates, "tsv", "knots"),
     }
     total = dict.fromkeys(merges, 0.0)
     for names in models.equal_shapes(layers):

@@ -1,6 +1,6 @@
 """What the algorithms that the paper analyses call, as plain functions of (m, n, ranks, method, space).
 
-`benchmarks.speed.baselines` are those algorithms; tests compare these Counters with what is seen of them. The steps are
+`benchmarks.dense` are those algorithms; tests compare these Counters with what is seen of them. The steps are
 form (dense updates), frames (bases), encode, merge, decode. All end in the m × n matrix, as in the paper; DARE needs
 what `ta` needs besides its random numbers.
 """

@@ -20,10 +20,10 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import coremerge_ref as cm
+from benchmarks import dense
 from benchmarks.complexity import counts
 from benchmarks.complexity.calls import total
 from benchmarks.complexity.naive import naive
-from benchmarks.speed import baselines
 from benchmarks.speed.shapes import factors
 
 RESULTS = Path("build/bench/sweeps.csv")
@@ -84,19 +84,7 @@ def function(point: Point) -> Callable[[], Any]:
         return lambda: cm.merge(given, point.method, out_dtype="float64")
     if point.algorithm == OURS_DENSE:
         return lambda: cm.merge(given, point.method, out_dtype="float64").to_dense()
-    merge = baselines.MERGES[point.method]
-
-    def published() -> Any:
-        updates = [(B.double(), A.double()) for B, A in given]
-        if point.algorithm == "full":
-            return baselines.full(updates, merge)
-        if point.algorithm == "knots":
-            return baselines.knots_for(point.method)(updates)
-        core = baselines.paper_core if point.algorithm == "core" else baselines.optimized_core
-        left, right = core(updates, merge)
-        return left @ right
-
-    return published
+    return lambda: dense.merged([(B.double(), A.double()) for B, A in given], point.method, point.algorithm)
 
 
 def timed(run: Callable[[], Any], quick: bool) -> float:

@@ -20,13 +20,13 @@ from rich.progress import track
 from rich.table import Table
 
 import coremerge_ref as cm
-from benchmarks.speed import baselines
+from benchmarks import dense
 from benchmarks.speed.exact import exact
 from benchmarks.speed.paired import paired
 from benchmarks.speed.shapes import factors
 
 METHODS = ("ta", "tsv", "iso", "ties")
-ALGORITHMS = {"paper": baselines.paper_core, "optimized": baselines.optimized_core}
+ALGORITHMS = {"paper": dense.paper_core, "optimized": dense.optimized_core}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def functions(case: Case) -> dict[str, Callable[[], Any]]:
         return run
 
     def published(algorithm: Callable[..., Any]) -> Callable[[], Any]:
-        return lambda: algorithm([(B.double(), A.double()) for B, A in given], baselines.MERGES[case.method])
+        return lambda: algorithm([(B.double(), A.double()) for B, A in given], dense.MERGES[case.method])
 
     made = {"ours, torch": ours(given), "ours, numpy": ours(host)}
     return made | {name: published(algorithm) for name, algorithm in ALGORITHMS.items()}
@@ -95,7 +95,7 @@ def measured(case: Case, rounds: int) -> Row:
     return Row(case, seconds, error, times.ratio(*between), times.spread(*between))
 
 
-def dense(width: int, T: int, r: int, rounds: int) -> dict[str, float]:
+def densified(width: int, T: int, r: int, rounds: int) -> dict[str, float]:
     """Seconds of tsv as factors, of forming its matrix in float64 and in float32, and of one n²Tr product."""
     given = [(torch.from_numpy(B), torch.from_numpy(A)) for B, A in factors(width, width, (r,) * T)]
     single, double = (cm.merge(given, "tsv", out_dtype=dtype) for dtype in ("float32", "float64"))
@@ -121,7 +121,7 @@ def main() -> None:
     rounds = 3 if args.quick else 15
     cases = [replace(case, width=case.width // 4, r=4) if args.quick else case for case in CASES]
     rows = [measured(case, rounds) for case in track(cases, description="goals")]
-    matrix = dense(1024 if args.quick else 4096, 6, 16, rounds)
+    matrix = densified(1024 if args.quick else 4096, 6, 16, rounds)
     console = Console()
     console.print(shown(rows), width=max(console.width, 150))
     more = {name: matrix[name] / matrix["product"] for name in ("float64", "float32")}

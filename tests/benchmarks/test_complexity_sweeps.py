@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from benchmarks import markers
+from benchmarks import dense, markers
 from benchmarks.complexity import fits, projection, sweeps
 from benchmarks.complexity.sweeps import Point
-from benchmarks.speed import baselines, exact, llama
+from benchmarks.speed import exact, llama
 from benchmarks.speed.paired import Paired, paired
 
 
@@ -112,7 +112,7 @@ def test_the_long_double_reference_is_more_exact_than_what_it_measures(method):
     updates = [(rng.standard_normal((40, 3)), rng.standard_normal((3, 30))) for _ in range(4)]
     right = exact.exact(updates, method)
     ours = cm.merge(updates, method)
-    theirs = baselines.paper_core(updates, baselines.MERGES[method])
+    theirs = dense.paper_core(updates, dense.MERGES[method])
     for B, A in ((ours.B, ours.A), theirs):
         assert right.error(B, A) < 1e-12
     assert right.error(*theirs) > 1e-17  # ours of a plain sum is exact

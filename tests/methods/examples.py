@@ -6,6 +6,7 @@ import numpy as np
 from backends import Backend
 
 import coremerge_ref as cm
+from coremerge_ref.conformance.definition import merged
 from coremerge_ref.core.stack import Stack
 
 
@@ -23,6 +24,12 @@ def matrices(backend: Backend, W: Any) -> list[Any]:
     """Updates whose matrices (…, m, n) are these, factored as W · I: exact."""
     eyes = [np.broadcast_to(np.eye(n), (*batch, n, n)) for *batch, _, n in (np.shape(X) for X in W)]
     return [cm.LowRankUpdate(backend.array(X), backend.array(eye)) for X, eye in zip(W, eyes, strict=True)]
+
+
+def by_definition(W: Any, method: str, weights: Any = None, **parameters: Any) -> np.ndarray:
+    """What the definition makes of the matrices W (T, m, n) in full space, its parameters those of `method`."""
+    factors = [(np.asarray(X, dtype=np.float64), np.eye(np.shape(X)[-1])) for X in W]
+    return merged(factors, method, {method: parameters}, "full", weights=weights)
 
 
 def stack_of(M: Any, rounding_level: Any, weights: tuple[float, ...] = (1.0, 1.0)) -> Stack:

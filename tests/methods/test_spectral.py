@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import reference
 from backends import BACKENDS, EPS, Backend
-from examples import matrices, stack_of
+from examples import by_definition, matrices, stack_of
 
 import coremerge_ref as cm
+from benchmarks import dense as published
 from coremerge_ref.conformance.definition import merged as defined
 from coremerge_ref.core import linalg
 from coremerge_ref.methods.drm import gaps
@@ -27,6 +27,9 @@ SPACES = {
 SMALLER = {"full": 5, "knots": 4, "knots-transposed": 4, "core": 4, "tucker": 4}
 
 
+ZERO = 1e-9  # far above rounding and far below the spectra here
+
+
 def agrees(backend: Backend, method: object, space: object, formula: Callable[[np.ndarray], np.ndarray]) -> object:
     def direct(factors: list[Factors]) -> np.ndarray:
         return formula(dense(factors))
@@ -41,13 +44,13 @@ def agrees(backend: Backend, method: object, space: object, formula: Callable[[n
 @pytest.mark.parametrize("space", SPACES)
 def test_absolute_settings_are_the_same_in_every_space(space: str) -> None:
     for method, formula in (
-        (cm.Tsv(1), lambda W: reference.tsv(W, 1)),
-        (cm.Tsv(2), lambda W: reference.tsv(W, 2)),
-        (cm.Tsv(9), lambda W: reference.tsv(W, 2)),
-        (cm.Cart(1), lambda W: reference.cart(W, 1)),
-        (cm.Cart(2, coefficient=-2.5), lambda W: reference.cart(W, 2, -2.5)),
-        ("iso", lambda W: reference.iso(W.sum(0), reference.largest_norm(W))),
-        ([cm.Tsv(1), "iso"], lambda W: reference.iso(reference.tsv(W, 1), reference.largest_norm(W))),
+        (cm.Tsv(1), lambda W: published.tsv(W, 1, ZERO)),
+        (cm.Tsv(2), lambda W: published.tsv(W, 2, ZERO)),
+        (cm.Tsv(9), lambda W: published.tsv(W, 2, ZERO)),
+        (cm.Cart(1), lambda W: published.cart(W, k=1, zero=ZERO)),
+        (cm.Cart(2, coefficient=-2.5), lambda W: published.cart(W, coefficient=-2.5, k=2, zero=ZERO)),
+        ("iso", lambda W: published.iso(W, ZERO)),
+        ([cm.Tsv(1), "iso"], lambda W: published.iso(published.tsv(W, 1, ZERO)[None], ZERO, published.largest_norm(W))),
     ):
         agrees(NUMPY, method, SPACES[space], formula)
 
@@ -55,16 +58,16 @@ def test_absolute_settings_are_the_same_in_every_space(space: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_relative_settings_are_of_the_live_size(space: str) -> None:
     d = SMALLER[space]
-    found = agrees(NUMPY, "tsv", SPACES[space], lambda W: reference.tsv(W, d // 2))
+    found = agrees(NUMPY, "tsv", SPACES[space], lambda W: published.tsv(W, d // 2, ZERO))
     assert float(found.info["k"]) == d // 2
     for fraction in (0.04, 0.3, 0.5, 1.0):
         for rounding, k in (("ceil", int(np.ceil(fraction * d))), ("floor", max(1, int(fraction * d)))):
             stage = cm.Cart(fraction=fraction, rounding=rounding)
-            found = agrees(NUMPY, stage, SPACES[space], lambda W, k=k: reference.cart(W, k))
+            found = agrees(NUMPY, stage, SPACES[space], lambda W, k=k: published.cart(W, k=k, zero=ZERO))
             assert float(found.info["k"]) == k
     for fraction in (0.4, 0.8, 1.0):
         stage = cm.IsoCts(fraction)
-        agrees(NUMPY, stage, SPACES[space], lambda W, f=fraction: reference.iso_cts(W, d, f))
+        agrees(NUMPY, stage, SPACES[space], lambda W, f=fraction: published.iso_cts(W, d, f, ZERO))
 
 
 @pytest.mark.parametrize("space", ["full", "core"])
@@ -181,11 +184,9 @@ def test_weights_come_before_the_stage(method: str) -> None:
 @pytest.mark.parametrize("direction", ["horizontal", "vertical"])
 def test_drm_entry_by_entry(drop: float, rank_cut: float, direction: str) -> None:
     stage = cm.Drm(direction, drop, rank_cut)
-    W = dense(FACTORS)
-    if direction == "horizontal":
-        expected = reference.drm(W, drop, rank_cut, (2.0, -0.5))
-    else:
-        expected = reference.drm(np.swapaxes(W, 1, 2), drop, rank_cut, (2.0, -0.5)).T
+    expected = by_definition(
+        dense(FACTORS), "drm", (2.0, -0.5), **{k: v for k, v in stage.parameters.items() if k != "weights"}
+    )
     found = cm.merge(NUMPY.updates(FACTORS), stage, space="full", weights=(2.0, -0.5))
     assert ratio(found.to_dense(), expected, 2 * size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
 
@@ -209,7 +210,7 @@ def test_drm_keeps_equal_entries_of_directions_that_are_hardly_known() -> None:
 
 def test_drm_has_weights_of_its_own() -> None:
     own = cm.merge(NUMPY.updates(FACTORS), cm.Drm(weights=(2.0, -0.5)), space="full")
-    expected = reference.drm(dense(FACTORS), weights=(2.0, -0.5))
+    expected = by_definition(dense(FACTORS), "drm", (2.0, -0.5))
     assert ratio(own.to_dense(), expected, 2 * size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
 
 

@@ -1,12 +1,11 @@
-"""TIES against examples worked out by hand, an entry-by-entry reference and one vector over the whole model."""
+"""TIES against examples worked out by hand, the definition in 60 digits and one vector over the whole model."""
 
 import itertools
 
 import numpy as np
 import pytest
-import reference
 from backends import BACKENDS, EPS, Backend
-from examples import flat, matrices, rows
+from examples import by_definition, flat, matrices, rows
 
 import coremerge_ref as cm
 from coremerge_ref.testing import THRESHOLD, ratio
@@ -82,7 +81,7 @@ def test_every_choice_together(values: tuple) -> None:
     tau = np.random.default_rng(5).integers(-3, 4, (3, 12)).astype(float)
     tau[:, 11] = [7.0, -7.0, 0.0]  # a zero sum that survives trimming
     weights = (1.0, -0.5, 2.0)
-    expected = reference.ties(tau, weights=weights, **parameters)
+    expected = by_definition(tau.reshape(3, 3, 4), "ties", weights, **parameters).ravel()
     found = flat(NUMPY, matrices(NUMPY, tau.reshape(3, 3, 4)), cm.Ties(**parameters, weights=weights))
     np.testing.assert_allclose(found, expected, rtol=4 * EPS["float64"], atol=0)
 
@@ -90,7 +89,7 @@ def test_every_choice_together(values: tuple) -> None:
 def test_paper_defaults_on_random_matrices(backend: Backend) -> None:
     W = np.random.default_rng(6).standard_normal((2, 6, 5))
     found = backend.dense(cm.merge(matrices(backend, W), "ties", space="full"))
-    assert ratio(found, reference.ties_dense(W), float(np.linalg.norm(W)), EPS["float64"]) <= THRESHOLD
+    assert ratio(found, by_definition(W, "ties"), float(np.linalg.norm(W)), EPS["float64"]) <= THRESHOLD
 
 
 @pytest.mark.parametrize("keep", ["threshold", "exact"])
@@ -101,11 +100,11 @@ def test_scope_model_is_one_vector(keep: str, elect: str) -> None:
     layers = {
         f"l{i}": rng.integers(-4, 5, (3, *shape)).astype(float) for i, shape in enumerate([(3, 4), (2, 5), (3, 4)])
     }
-    parameters = {"density": 0.4, "keep": keep, "elect": elect, "weights": (1.0, 2.0, 0.5)}
-    expected = reference.ties(np.concatenate([W.reshape(3, -1) for W in layers.values()], axis=1), **parameters)
-    grouped = cm.merge_adapters(
-        {name: matrices(NUMPY, W) for name, W in layers.items()}, cm.Ties(**parameters, scope="model"), space="full"
-    )
+    parameters, weights = {"density": 0.4, "keep": keep, "elect": elect}, (1.0, 2.0, 0.5)
+    together = np.concatenate([W.reshape(3, 1, -1) for W in layers.values()], axis=2)
+    expected = by_definition(together, "ties", weights, **parameters)[0]
+    method = cm.Ties(**parameters, weights=weights, scope="model")
+    grouped = cm.merge_adapters({name: matrices(NUMPY, W) for name, W in layers.items()}, method, space="full")
     # exact keeps the lowest index first among equals: the order of the model's vector, here equal shapes together
     if keep == "threshold":
         found = np.concatenate([u.to_dense().ravel() for u in grouped.values()])

@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
-import reference
 from backends import BACKENDS, Backend
-from examples import flat, matrices, rows
+from examples import by_definition, flat, matrices, rows
 
 import coremerge_ref as cm
 from coremerge_ref.methods._entries import largest
 
 NUMPY = BACKENDS["numpy"]
+
+
+def trimmed(values: np.ndarray, density: float, keep: str = "threshold") -> np.ndarray:
+    """A vector as the definition trims it."""
+    return by_definition([values[None, :]], "trim", density=density, keep=keep)[0]
+
+
 LADDER = [float(i) * (-1) ** i for i in range(1, 11)]
 
 
@@ -30,7 +36,7 @@ def test_all_equal(backend: Backend, keep: str, expected: list[float]) -> None:
 @pytest.mark.parametrize("density", [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0, 1])
 def test_any_density(keep: str, density: float) -> None:
     values = np.random.default_rng(1).standard_normal(12)
-    expected = reference.trim(values, density, keep)
+    expected = trimmed(values, density, keep)
     found = flat(NUMPY, rows(NUMPY, values), [cm.Trim(density, keep)])
     np.testing.assert_array_equal(found, expected)
 
@@ -79,7 +85,7 @@ def test_density_is_of_live_entries_in_core_space(backend: Backend) -> None:
 def test_each_layer_of_a_batch_by_itself(backend: Backend, keep: str) -> None:
     W = np.random.default_rng(2).standard_normal((2, 6, 5)) * [[[1.0]], [[100.0]]]
     found = backend.dense(cm.merge(matrices(backend, [W]), [cm.Trim(0.3, keep)], space="full"))
-    np.testing.assert_array_equal(found, [reference.trim(X.ravel(), 0.3, keep).reshape(6, 5) for X in W])
+    np.testing.assert_array_equal(found, [trimmed(X.ravel(), 0.3, keep).reshape(6, 5) for X in W])
 
 
 def test_scope_model_trims_over_all_layers(backend: Backend) -> None:
@@ -87,8 +93,8 @@ def test_scope_model_trims_over_all_layers(backend: Backend) -> None:
     rng = np.random.default_rng(3)
     q, k, v = rng.standard_normal((2, 6, 5)), rng.standard_normal((2, 6, 5)) * 3, rng.standard_normal((1, 2, 4)) * 2
     layers = {"q": matrices(backend, q), "v": [*matrices(backend, v), None], "k": matrices(backend, k)}
-    first = reference.trim(np.concatenate([q[0].ravel(), v[0].ravel(), k[0].ravel()]), 0.3)
-    second = reference.trim(np.concatenate([q[1].ravel(), k[1].ravel()]), 0.3)
+    first = trimmed(np.concatenate([q[0].ravel(), v[0].ravel(), k[0].ravel()]), 0.3)
+    second = trimmed(np.concatenate([q[1].ravel(), k[1].ravel()]), 0.3)
     merged = cm.merge_adapters(layers, [cm.Trim(0.3, scope="model")], space="full")
     assert list(merged) == ["q", "v", "k"]
     np.testing.assert_array_equal(backend.dense(merged["q"]), (first[:30] + second[:30]).reshape(6, 5))
@@ -102,4 +108,4 @@ def test_a_model_of_one_layer_is_that_layer(keep: str) -> None:
     for shape in ((7, 2), (1, 14)):
         updates = matrices(NUMPY, [values.reshape(shape)])
         found = flat(NUMPY, updates, [cm.Trim(0.25, keep, "model")])
-        np.testing.assert_array_equal(found, reference.trim(values, 0.25, keep))
+        np.testing.assert_array_equal(found, trimmed(values, 0.25, keep))

@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-import reference
 from backends import Backend
 from forall import for_all, made, some_recipes, well_posed
 from hypothesis import assume
 from hypothesis import strategies as st
 
 import coremerge_ref as cm
+from benchmarks import dense as published
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.testing import THRESHOLD, Factors, Recipe, dense, methods, orthonormal, ratio, size
 
@@ -23,8 +23,8 @@ def scaled(factors: list[Factors]) -> list[Factors]:
 
 def direct(method: Pipeline, factors: list[Factors]) -> tuple[np.ndarray, float]:
     """The dense answer and its condition number."""
-    kappa = well_posed(lambda f: reference.dense_pipeline(method, dense(f)), factors)
-    return reference.dense_pipeline(method, dense(factors)), kappa
+    kappa = well_posed(lambda f: published.of_pipeline(method, dense(f)), factors)
+    return published.of_pipeline(method, dense(factors)), kappa
 
 
 @for_all(recipe=some_recipes(), method=methods("orthogonal"), space=SPACES)

@@ -1,11 +1,11 @@
 """Verdicts: what has one answer, what hangs on rounding, and which sentence says so."""
 
 import numpy as np
-import paper_code
 import pytest
 from sensitivity import changed, merged
 
 import coremerge_ref as cm
+from benchmarks import dense as published
 from coremerge_ref.testing import orthonormal
 
 RNG = np.random.default_rng(7)
@@ -39,7 +39,7 @@ NULL_VECTORS = {
 def test_where_null_vectors_take_part_the_papers_definition_moves_by_its_size_and_ours_by_rounding(case: str) -> None:
     pairs, theirs, ours, space = NULL_VECTORS[case]
     moved = []
-    for merge in (lambda p: paper_code.merge(p, theirs, space), merged(ours, space)):
+    for merge in (lambda p: published.merged(p, theirs, space), merged(ours, space)):
         before, rng = merge(pairs), np.random.default_rng(1)
         changes = [np.linalg.norm(merge(changed(pairs, 1e-15, rng)) - before) for _ in range(4)]
         moved.append(max(changes) / np.linalg.norm(before))

@@ -1,4 +1,4 @@
-"""The baselines are right: they call what the paper counts, and give what ours give where both are defined."""
+"""The dense algorithms are right: they call what the paper counts, and give what ours give where both are defined."""
 
 from collections import Counter
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
+from benchmarks import dense
 from benchmarks.complexity.counting import counting, watched
 from benchmarks.complexity.naive import naive
-from benchmarks.speed import baselines
 
 SIZES = {"square": (24, 24, (3, 3, 3)), "wide": (20, 31, (2, 3, 2)), "tall": (30, 20, (4, 4))}
-METHODS = list(baselines.MERGES)
+METHODS = list(dense.MERGES)
 
 
 def factors(m, n, ranks, seed=0):
@@ -19,23 +19,13 @@ def factors(m, n, ranks, seed=0):
     return [(rng.standard_normal((m, r)), rng.standard_normal((r, n))) for r in ranks]
 
 
-def dense(space, updates, method):
-    merge = baselines.MERGES[method]
-    if space == "full":
-        return baselines.full(updates, merge)
-    if space == "knots":
-        return baselines.knots_for(method)(updates)
-    left, right = (baselines.paper_core if space == "core" else baselines.optimized_core)(updates, merge)
-    return left @ right
-
-
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=list(SIZES))
-@pytest.mark.parametrize("space", ["full", "knots", "core", "core, optimized"])
+@pytest.mark.parametrize("space", dense.SPACES)
 @pytest.mark.parametrize("method", METHODS)
 def test_naive_counts_exactly(sizes, space, method):
     given = [(counting(B), counting(A)) for B, A in factors(*sizes)]
     with watched() as seen:
-        dense(space, given, method)
+        dense.merged(given, method, space)
     assert sum(naive(*sizes, method, space).values(), Counter()) == seen.calls
 
 
@@ -48,7 +38,7 @@ def test_agree_with_ours_in_core_space(sizes, space, method):
         pytest.skip("with unequal ranks the paper's ⌊R / T⌋ takes null vectors")
     # the same number of triplets on both sides, out of a core of this size
     expected = cm.merge(given, "ta+iso" if method == "iso" else method).to_dense()
-    ours = dense(space, given, method)
+    ours = dense.merged(given, method, space)
     assert np.linalg.norm(ours - expected) <= 1e-12 * np.linalg.norm(expected)
 
 
@@ -57,7 +47,7 @@ def test_agree_with_ours_in_core_space(sizes, space, method):
 def test_agree_with_ours_in_other_spaces(space, method):
     given = factors(24, 24, (3, 3, 3))
     expected = cm.merge(given, method, space).to_dense()
-    assert np.linalg.norm(dense(space, given, method) - expected) <= 1e-12 * np.linalg.norm(expected)
+    assert np.linalg.norm(dense.merged(given, method, space) - expected) <= 1e-12 * np.linalg.norm(expected)
 
 
 def test_torch_gives_the_same():
@@ -68,7 +58,7 @@ def test_torch_gives_the_same():
         for space in ("core", "core, optimized", "full", "knots"):
             if method == "tsv" and space in ("full", "knots"):
                 continue  # takes null vectors
-            ours, theirs = dense(space, given, method), dense(space, tensors, method).numpy()
+            ours, theirs = dense.merged(given, method, space), dense(space, tensors, method).numpy()
             if method == "iso" and space in ("full", "knots"):
                 continue  # null vectors again: σ̄ P Qᵀ over all min(m, n)
             assert np.linalg.norm(ours - theirs) <= 1e-11 * np.linalg.norm(ours), (method, space)
