@@ -3,11 +3,27 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cupy_double
 import ml_dtypes
 import numpy as np
 import pytest
 
 import coremerge_ref as cm
+
+
+def find_card() -> bool:
+    """Whether CuPy finds a GPU."""
+    try:
+        import cupy
+
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except Exception:  # its own error class lives where there is no CUDA to import it
+        return False
+
+
+CARD = find_card()
+if not CARD:
+    cupy_double.install()
 
 HOST = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -105,16 +121,36 @@ class Jax(Backend):
 
 
 class CuPy(Backend):
-    def _from(self, rounded: np.ndarray, dtype: str) -> Any:
-        cupy = pytest.importorskip("cupy")
+    """CuPy where it finds a GPU, and its double where there is none."""
 
-        return cupy.asarray(rounded.astype(np.float64)).astype(getattr(cupy, dtype))
+    def _from(self, rounded: np.ndarray, dtype: str) -> Any:
+        import cupy
+
+        return cupy.asarray(rounded.astype(np.float64)).astype(HOST[dtype])
 
     def host(self, array: Any) -> np.ndarray:
-        cupy = pytest.importorskip("cupy")
+        import cupy
 
         assert isinstance(array, cupy.ndarray)
         return cupy.asnumpy(array).astype(np.float64)
+
+
+class TorchCuda(Torch):
+    """torch on a GPU."""
+
+    def _from(self, rounded: np.ndarray, dtype: str) -> Any:
+        return super()._from(rounded, dtype).cuda()
+
+    def host(self, array: Any) -> np.ndarray:
+        assert array.is_cuda
+        return super().host(array.cpu())
+
+
+def cupy_dtypes() -> tuple[str, ...]:
+    """bfloat16 is ml_dtypes', which CuPy takes from 14 on."""
+    import cupy
+
+    return EVERY if int(cupy.__version__.split(".")[0]) >= 14 else ("float16", "float32", "float64")
 
 
 WORKING = ("float32", "float64")
@@ -126,7 +162,8 @@ BACKENDS = {
         Strict("strict-device1", WORKING, 0.1),
         Torch("torch", EVERY, 0.25),
         Jax("jax", EVERY, 0.1),
-        CuPy("cupy", ("float16", "float32", "float64")),
+        CuPy("cupy", cupy_dtypes(), 0.1),
+        TorchCuda("torch-cuda", EVERY, 0.1),
     )
 }
 
@@ -135,16 +172,10 @@ def available(name: str) -> Backend:
     """The backend of that name; skips the test, with the reason, where it cannot run."""
     if name.startswith("strict"):
         pytest.importorskip("array_api_strict")
-    if name == "torch":
-        pytest.importorskip("torch")
+    if name.startswith("torch"):
+        torch = pytest.importorskip("torch")
+        if name == "torch-cuda" and not torch.cuda.is_available():
+            pytest.skip("torch finds no CUDA device")
     if name == "jax":
         pytest.importorskip("jax")
-    if name == "cupy":
-        cupy = pytest.importorskip("cupy", reason="cupy is not installed: no CUDA here")
-        try:
-            found = cupy.cuda.runtime.getDeviceCount()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
-            pytest.skip(f"cupy finds no CUDA device: {error}")
-        if found == 0:
-            pytest.skip("cupy finds no CUDA device")
     return BACKENDS[name]

@@ -30,7 +30,7 @@ else:
 
 @pytest.fixture(params=list(BACKENDS), scope="session")
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Every array library in turn; CuPy skips where there is no GPU."""
+    """Every array library in turn; CuPy is its double where there is no GPU, torch on CUDA skips."""
     return available(request.param)
 
 

@@ -9,13 +9,23 @@ import hashlib
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Real
 from typing import Any, TypeAlias
 
 import array_api_extra as xpx
 import ml_dtypes
 import numpy as np
-from array_api_compat import array_namespace, device, is_cupy_array, is_jax_array, is_torch_array, to_device
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_cupy_array,
+    is_cupy_namespace,
+    is_jax_array,
+    is_numpy_namespace,
+    is_torch_array,
+    to_device,
+)
 
 from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError
 
@@ -161,13 +171,14 @@ def promoted(xp: Any, arrays: Sequence[Array]) -> DType:
 
 
 def named_dtype(xp: Any, name: DType | str) -> DType:
-    """The dtype `name` of `xp`; "bfloat16" on NumPy is ml_dtypes' own."""
+    """The dtype `name` of `xp`; "bfloat16" on NumPy, and on CuPy from 14 on, is ml_dtypes' own."""
     if not isinstance(name, str):
         return name
     if name in _RANKED and hasattr(xp, name):
         return getattr(xp, name)
-    if name == "bfloat16" and "numpy" in xp.__name__:
-        return np.dtype(ml_dtypes.bfloat16)
+    if name == "bfloat16" and (is_numpy_namespace(xp) or is_cupy_namespace(xp)):
+        with suppress(TypeError, ValueError):
+            return xp.empty(0, dtype=np.dtype(ml_dtypes.bfloat16)).dtype
     raise DTypeError(f"expected one of {', '.join(n for n in _RANKED if hasattr(xp, n))}, got {name!r}")
 
 
