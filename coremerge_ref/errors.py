@@ -3,6 +3,9 @@
 Messages say what was expected, what came, where (task index, factor, layer name) and what to do.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class CoreMergeError(Exception):
     """Base of every error this package raises on purpose."""
@@ -30,3 +33,10 @@ class ParameterError(CoreMergeError, ValueError):
 
 class AdapterError(CoreMergeError, ValueError):
     """An adapter folder that cannot be read, merged or written."""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """What a message ends with where `word` is nearly one of the names `known`, else ""."""
+    names = {name.casefold(): name for name in known}
+    near = get_close_matches(str(word)[:80].casefold(), names, n=1, cutoff=0.55)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

@@ -60,11 +60,31 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("Compressed: rank: expected an integer of at least 1, got 0", lambda: cm.Compressed(0)),
         ("Compressed: beta: expected a number from 0 to 1, got 2", lambda: cm.Compressed(4, 2)),
         (
-            "expected a sequence of updates, got a mapping; merge_adapters takes layers by name",
+            "expected a sequence of updates, one a task, got a mapping with keys such as 'a'; write "
+            "list(updates.values()) if keys are tasks, or call merge_adapters if they are layers, each with a list of "
+            "updates",
             lambda: cm.merge({"a": [(B, A)]}),
         ),
-        ("expected a sequence of updates or pairs (B, A), got ndarray", lambda: cm.merge(np.ones((2, 2)))),
-        ("expected at least one update, got 0 of which none is there", lambda: cm.merge([])),
+        (
+            "expected a sequence of updates or pairs (B, A), one a task, got ndarray",
+            lambda: cm.merge(np.ones((2, 2))),
+        ),
+        (
+            "expected a sequence of updates or pairs (B, A), one a task, got LowRankUpdate; write [update] for one "
+            "task",
+            lambda: cm.merge(cm.LowRankUpdate(B, A)),
+        ),
+        ("expected at least one update, got an empty sequence", lambda: cm.merge([])),
+        (
+            "merge: expected arguments among updates, method, space, scale, weights, compute_dtype, out_dtype, names, "
+            "got 'rank'; cut the result, with .truncate(rank)",
+            merge(rank=8),
+        ),
+        (
+            "merge: expected arguments among updates, method, space, scale, weights, compute_dtype, out_dtype, names, "
+            "got 'metod'; did you mean 'method'?",
+            merge(metod="ta"),
+        ),
         ("expected a mapping from layer names to updates, got list", layers([[(B, A)]])),
         (
             "layer 'k': expected 2 entries, one a task, as layer 'q' has, got 1; None stands for a task that lacks the "
@@ -74,13 +94,24 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("executor: expected a concurrent.futures executor, got int", layers({"q": [(B, A)]}, executor=3)),
         ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
         ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
-        ("space: expected one of full, knots, core or a space object, got 'hull'", merge(space="hull")),
+        (
+            "space: expected one of full, knots, core or a space object, got 'hull'; did you mean 'full'?",
+            merge(space="hull"),
+        ),
         ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),
         (
             "Knots: scaled=False is defined for transposed=False alone, as in the paper's code",
             lambda: cm.Knots(transposed=True, scaled=False),
         ),
-        (f"method: expected stages among {', '.join(sorted(STAGES))}, got 'tie'", merge(method="tie")),
+        (
+            f"method: expected stages among {', '.join(sorted(STAGES))}, got 'tie'; did you mean 'ties'?",
+            merge(method="tie"),
+        ),
+        (
+            "method: expected a name of this package, got 'dare_ties', which stands for 'dare+ties' in peft and "
+            "mergekit; write 'dare+ties', or cm.preset('dare+ties', 'peft') to compute as peft does",
+            merge(method="dare_ties"),
+        ),
         ("method: expected stage names, stage objects or a function of a stack, got 3", merge(method=3)),
         (
             "method 'ta+ties': expected transforms, then one merge, then posts, got merge, merge",
@@ -91,7 +122,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
             merge(method="iso+ta+dare"),
         ),
         (
-            "dare: expected parameters among drop, seed, masks, rescale, got p, q",
+            "dare: expected a parameter among drop, seed, masks, rescale, got 'p'; write drop",
             lambda: Pipeline.parse("dare+ta", {"dare": {"p": 1, "seed": 2, "q": 3}}),
         ),
         (
@@ -110,8 +141,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("rank: expected an integer of at least 0, got 1.5", lambda: cm.DenseUpdate(B @ A).truncate(1.5)),
         ("task 1: expected a LowRankUpdate or a pair (B, A), got tuple", merge((B, A), (B, A, 1, 2))),
         ("layer 'q', task 0: expected a LowRankUpdate or a pair (B, A), got int", layers({"q": [3]})),
-        ("expected at least one update, got 0 of which none is there", lambda: cm.merge([], "ta")),
-        ("layer 'q', expected at least one update, got 2 of which none is there", layers({"q": [None, None]})),
+        ("layer 'q', expected at least one update, got None for each of 2 tasks", layers({"q": [None, None]})),
         ("stage Idle: defines neither apply nor __call__", merge(method=Idle())),
         (
             "merge function: expected a result of shape (3, 4) from a stack of shape (2, 3, 4), got (3,)",

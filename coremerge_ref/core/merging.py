@@ -9,6 +9,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Factors, Frames, Full, Space, as_space
@@ -41,6 +42,7 @@ class Options:
             raise ParameterError(f"scale: expected a finite number, got {self.scale!r}")
 
 
+@explains_arguments
 def merge(
     updates: Sequence[Any],
     method: Method | Pipeline = "tsv",
@@ -100,6 +102,7 @@ class Prepared:
         self.factors = folded_factors(checked, compute_dtype)
         self._encoded: dict[bool, tuple[Frames, Stack]] = {}
 
+    @explains_arguments
     def merge(
         self, method: Method | Pipeline = "tsv", scale: Any = 1.0, weights: Any = None, out_dtype: Any = None
     ) -> Update:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.merging import Options, Prepared, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
@@ -22,6 +23,7 @@ Layers = Mapping[str, Updates]
 CHUNK_BYTES = 32 * 2**20
 
 
+@explains_arguments
 def merge_adapters(
     layers: Mapping[str, Sequence[Any]],
     method: Method | Pipeline = "tsv",
@@ -60,6 +62,7 @@ def merge_adapters(
     return _by_layer(groups, results, layers)
 
 
+@explains_arguments
 def prepare(
     updates: Sequence[Any] | Mapping[str, Sequence[Any]], space: str | Space = "core", compute_dtype: Any = "float64"
 ) -> "Prepared | PreparedModel":
@@ -84,6 +87,7 @@ class PreparedModel:
             _prepared(names, [checked[name] for name in names], space, compute_dtype) for names in self.groups
         ]
 
+    @explains_arguments
     def merge(
         self, method: Method | Pipeline = "tsv", scale: Any = 1.0, weights: Any = None, out_dtype: Any = None
     ) -> dict[str, Update]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from coremerge_ref.core.names import unknown_parameter, unknown_stage
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, MERGE, POST, STAGES, TRANSFORM, Custom, Stage
 from coremerge_ref.errors import ParameterError
@@ -125,9 +126,9 @@ def _as_stage(given: Any) -> Stage:
 
 def _by_name(name: str, parameters: Mapping[str, Any]) -> Stage:
     if name not in STAGES:
-        raise ParameterError(f"method: expected stages among {', '.join(sorted(STAGES))}, got {name!r}")
-    known = [field.name for field in fields(STAGES[name])]  # type: ignore[arg-type]
-    unknown = [key for key in parameters if key not in known]
-    if unknown:
-        raise ParameterError(f"{name}: expected parameters among {', '.join(known)}, got {', '.join(unknown)}")
+        raise unknown_stage(name)
+    known = {field.name: field for field in fields(STAGES[name])}  # type: ignore[arg-type]
+    for key in parameters:
+        if key not in known:
+            raise ParameterError(f"{name}: {unknown_parameter(STAGES[name], key, known)}")
     return STAGES[name](**parameters)

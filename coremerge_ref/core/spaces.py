@@ -10,7 +10,7 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.sides import Side, identity_side, stack_side, update_blocks
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates, folded_factors
-from coremerge_ref.errors import ParameterError, ShapeError
+from coremerge_ref.errors import ParameterError, ShapeError, did_you_mean
 
 Factors = Sequence[tuple[Array, Array]]  # (B_t, A_t), (…, m, r_t) and (…, r_t, n)
 
@@ -210,7 +210,9 @@ def as_space(space: str | Space) -> Space:
     if isinstance(space, str) and space in SPACES:
         return SPACES[space]()
     if isinstance(space, type) or not isinstance(space, Space):
-        raise ParameterError(f"space: expected one of {', '.join(SPACES)} or a space object, got {space!r}")
+        raise ParameterError(
+            f"space: expected one of {', '.join(SPACES)} or a space object, got {space!r}" + did_you_mean(space, SPACES)
+        )
     return space
 
 

@@ -26,8 +26,9 @@ class Stage:
     Stages act on a list, one item a group of layers of equal shape, because some thresholds look at the whole model.
     name: how pipelines call it. kind: one of KINDS. commutes_with: one of EQUIVARIANCES. source: what defines it.
     dialects: {dialect: parameters}, what projects set differently from the defaults. company: {dialect: {stage:
-    parameters}}, what other stages mean there when they stand beside this one. searches: what `compare` tries, of type
-    methods.base.Search.
+    parameters}}, what other stages mean there when they stand beside this one. called: {dialect: {name there: pipeline
+    here}} and spelled: {parameter elsewhere: what to write here}, for who knows those names. searches: what `compare`
+    tries, of type methods.base.Search.
     """
 
     name: ClassVar[str]
@@ -36,6 +37,8 @@ class Stage:
     source: ClassVar[str] = ""
     dialects: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     company: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
+    called: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    spelled: ClassVar[Mapping[str, str]] = {}
     searches: ClassVar[tuple[Any, ...]] = ()
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
+from os import PathLike
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -175,10 +176,15 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
     where = f"layer {layer!r}, " if layer else ""
     if isinstance(updates, Mapping):
         raise ParameterError(
-            f"{where}expected a sequence of updates, got a mapping; merge_adapters takes layers by name"
+            f"{where}expected a sequence of updates, one a task, got a mapping with keys such as "
+            f"{next(iter(updates), None)!r}; write list(updates.values()) if keys are tasks, or call merge_adapters if "
+            "they are layers, each with a list of updates"
         )
     if isinstance(updates, str) or not isinstance(updates, Sequence):
-        raise ParameterError(f"{where}expected a sequence of updates or pairs (B, A), got {type(updates).__name__}")
+        one = "; write [update] for one task" if isinstance(updates, LowRankUpdate | DenseUpdate) else ""
+        raise ParameterError(
+            f"{where}expected a sequence of updates or pairs (B, A), one a task, got {type(updates).__name__}{one}"
+        )
     made: list[LowRankUpdate | None] = []
     for t, given in enumerate(updates):
         if given is None or isinstance(given, LowRankUpdate):
@@ -191,10 +197,12 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
         else:
             raise ParameterError(
                 f"{where}task {t}: expected a LowRankUpdate or a pair (B, A), got {type(given).__name__}"
+                f"{_meant(given, len(updates))}"
             )
     present = [(t, u) for t, u in enumerate(made) if u is not None]
     if not present:
-        raise ParameterError(f"{where}expected at least one update, got {len(made)} of which none is there")
+        got = f"None for each of {len(made)} tasks" if made else "an empty sequence"
+        raise ParameterError(f"{where}expected at least one update, got {got}")
     first = present[0][1]
     for t, u in present:
         try:
@@ -210,6 +218,17 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
         wide = arrays.counting_dtype(arrays.namespace_of(u.B), u.B)
         arrays.check_finite(arrays.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
     return made
+
+
+def _meant(given: Any, count: int) -> str:
+    """What to write where something else than an update stands among `count` of them."""
+    if isinstance(given, str | PathLike):
+        return "; coremerge_ref.adapters.load(path) reads an adapter"
+    if isinstance(given, DenseUpdate):
+        return "; its truncate(rank) gives factors"
+    if count == 2 and hasattr(given, "shape"):
+        return "; a pair (B, A) of one task is written [(B, A)]"
+    return ""
 
 
 def folded_factors(updates: Sequence[LowRankUpdate | None], compute_dtype: Any) -> list[tuple[Array, Array]]:

@@ -28,6 +28,7 @@ class Breadcrumbs(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Davari & Belilovsky, 2024; mergekit"
+    called: ClassVar = {"mergekit": {"breadcrumbs_ties": "breadcrumbs+ties"}}
     company: ClassVar = {"mergekit": {"ties": {"density": 1.0, "aggregate": "sum"}}}  # its breadcrumbs_ties
     searches = (
         Search("breadcrumbs+ta", {"breadcrumbs": {"density": DENSITIES[:-1], "gamma": (0.01, 0.05, 0.1)}}),

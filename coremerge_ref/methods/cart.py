@@ -26,6 +26,7 @@ class Cart(Stage):
     name: ClassVar[str] = "cart"
     kind: ClassVar[str] = MERGE
     source = "Choi et al., 2024"
+    spelled: ClassVar = {"rank": "k", "scaling": "coefficient"}
     dialects: ClassVar = {"original": {"rounding": "floor"}}
     searches = (
         Search("cart", {"cart": {"k": RANKS}}, {}, ONE_SPACE, ("cart", "coefficient"), ("k",)),

@@ -28,6 +28,14 @@ class Dare(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Yu et al., 2024"
+    called: ClassVar = {
+        "peft": {
+            "dare_linear": "dare+ta", "dare_linear_svd": "dare+ta", "dare_ties": "dare+ties",
+            "dare_ties_svd": "dare+ties",
+        },
+        "mergekit": {"dare_linear": "dare+ta", "dare_ties": "dare+ties"},
+    }  # fmt: skip
+    spelled: ClassVar = {"density": "drop, which is 1 − density", "p": "drop"}
     dialects: ClassVar = {"mergekit": {"rescale": "l1"}}
     # for PEFT and mergekit DARE replaces trimming, and mergekit then sums
     company: ClassVar = {

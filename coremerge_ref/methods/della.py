@@ -32,6 +32,7 @@ class Della(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Deep et al., 2024; mergekit"
+    called: ClassVar = {"mergekit": {"della_linear": "della+ta"}}
     company: ClassVar = {"mergekit": {"ties": {"density": 1.0}}}  # its della; della+ta is its della_linear
     searches = (
         Search("della+ta", {"della": {"density": DENSITIES[3:-2], "epsilon": (0.05, 0.1, 0.15)}}),

@@ -26,6 +26,7 @@ class Iso(Stage):
     name: ClassVar[str] = "iso"
     kind: ClassVar[str] = POST
     source = "Marczak et al., 2025"
+    called: ClassVar = {"original": {"iso_c": "iso"}}
     dialects: ClassVar = {  # zeros and null vectors take part
         "paper": {"support": "size"}, "original": {"support": "size"}, "fusionbench": {"support": "size"},
     }  # fmt: skip

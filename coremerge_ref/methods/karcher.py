@@ -31,6 +31,7 @@ class Karcher(Stage):
     name: ClassVar[str] = "karcher"
     kind: ClassVar[str] = MERGE
     source = "arXiv 2603.04972; mergekit"
+    spelled: ClassVar = {"max_iter": "steps"}
     dialects: ClassVar = {"mergekit": {"tol": 1e-5}}
     searches = (Search("karcher", {"karcher": {"steps": (10,)}}, {"karcher": {"tol": (0.0, 1e-5)}}, ONE_SPACE),)
 

@@ -19,6 +19,7 @@ class Mean(Stage):
     name: ClassVar[str] = "mean"
     kind: ClassVar[str] = MERGE
     source = "Ilharco et al., 2023"
+    called: ClassVar = {"mergekit": {"linear": "mean"}, "fusionbench": {"simple_average": "mean"}}
     linear: ClassVar[bool] = True
 
     def coefficients(self, weights: Any) -> Any:

@@ -31,6 +31,7 @@ class Sce(Stage):
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Wan et al., 2024; mergekit"
+    spelled: ClassVar = {"select_topk": "density"}
     dialects: ClassVar = {"mergekit": {"floor": 1e-6}}
     searches = (Search("sce", {"sce": {"density": DENSITIES}}),)
 

@@ -18,6 +18,10 @@ class Ta(Stage):
     name: ClassVar[str] = "ta"
     kind: ClassVar[str] = MERGE
     source = "Ilharco et al., 2023"
+    called: ClassVar = {
+        "peft": {"linear": "ta", "cat": "ta", "svd": "ta"}, "mergekit": {"task_arithmetic": "ta"},
+        "fusionbench": {"task_arithmetic": "ta"},
+    }  # fmt: skip
     linear: ClassVar[bool] = True
 
     def coefficients(self, weights: Any) -> Any:

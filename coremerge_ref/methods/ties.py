@@ -51,6 +51,8 @@ class Ties(Stage):
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Yadav et al., 2023"
+    called: ClassVar = {"peft": {"ties_svd": "ties"}, "fusionbench": {"ties_merging": "ties"}}
+    spelled: ClassVar = {"majority_sign_method": "elect: mass is PEFT's total, count its frequency"}
     dialects: ClassVar = {
         "original": {"scope": "model"},
         "peft": {"keep": "exact", "zero_sign": "positive"},

@@ -30,6 +30,7 @@ class Trim(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Yadav et al., 2023"
+    called: ClassVar = {"peft": {"magnitude_prune": "trim+ta", "magnitude_prune_svd": "trim+ta"}}
     dialects: ClassVar = {
         "original": {"scope": "model"}, "peft": {"keep": "exact"}, "mergekit": {"keep": "exact"},
         "fusionbench": {"scope": "model"},

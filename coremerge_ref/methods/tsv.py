@@ -25,6 +25,8 @@ class Tsv(Stage):
     name: ClassVar[str] = "tsv"
     kind: ClassVar[str] = MERGE
     source = "Gargiulo et al., 2025"
+    called: ClassVar = {"original": {"tsv_m": "tsv", "tsvm": "tsv"}}
+    spelled: ClassVar = {"rank": "k"}
     searches = (
         Search("tsv", {"tsv": {"k": (None,)}}, spaces=EVERY_SIZE),
         Search("tsv", {"tsv": {"k": RANKS}}, spaces=ONE_SPACE, ranks=("k",)),

@@ -88,7 +88,7 @@ def test_no_layers() -> None:
 
 def test_a_layer_without_any_task() -> None:
     with pytest.raises(
-        cm.ParameterError, match="layer 'x', expected at least one update, got 2 of which none is there"
+        cm.ParameterError, match="layer 'x', expected at least one update, got None for each of 2 tasks"
     ):
         cm.merge_adapters({"x": [None, None]}, "tsv")
 

@@ -86,7 +86,7 @@ def test_methods_refused(method: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "parameters", "message"),
     [
-        ("ties", {"ties": {"dense": 1}}, "ties: expected parameters among density, keep, .*, got dense"),
+        ("ties", {"ties": {"dense": 1}}, "ties: expected a parameter among density, keep, .*, got 'dense'"),
         ("ties", {"tsv": {"k": 1}}, "parameters for 'tsv': expected stages of the method 'ties', which has none"),
         ("ties", {"ties": {"density": 7}}, "ties.density: expected a number above 0 and at most 1, got 7"),
     ],

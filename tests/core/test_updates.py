@@ -169,8 +169,8 @@ def test_not_finite_in_narrow_dtypes(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("updates", "error", "message"),
     [
-        ([], cm.ParameterError, "expected at least one update, got 0 of which none is there"),
-        ([None, None], cm.ParameterError, "expected at least one update, got 2 of which none is there"),
+        ([], cm.ParameterError, "expected at least one update, got an empty sequence"),
+        ([None, None], cm.ParameterError, "expected at least one update, got None for each of 2 tasks"),
         ([(B, A), (B, A[:, :3])], cm.ShapeError, r"task 1: expected shape \(3, 4\) as task 0 has, got \(3, 3\)"),
         ([(B, A), (A, B)], cm.ShapeError, r"task 1: expected B .* got B \(2, 4\) and A \(3, 2\)"),
         ([None, (B, A), (B[:2], A)], cm.ShapeError, r"task 2: expected shape \(3, 4\) as task 1 has"),

@@ -43,7 +43,7 @@ def test_own_parameters_win():
         (("ties", "huggingface"), "dialect: expected one of paper"),
         (("tiez", "peft"), "expected stages among"),
         (("ties", "peft", {"dare": {"drop": 0.5}}), "parameters for 'dare'"),
-        (("ties", "peft", {"ties": {"destiny": 0.5}}), "expected parameters among"),
+        (("ties", "peft", {"ties": {"destiny": 0.5}}), "expected a parameter among .*did you mean 'density'"),
     ],
 )
 def test_unknown_names_are_refused(arguments, message):
