@@ -78,7 +78,7 @@ def add_merged_adapter(
             f"adapters: expected LoRA adapters, since a PeftModel holds adapters of one type and the merged one is a "
             f"LoRA, got {', '.join(others)}; save them and merge the folders"
         )
-    job, plan, notes = ready(opened, options, LiveShapes(model), lambda done, total: None)
+    job, plan, notes = ready(opened, options, LiveShapes(model), lambda *_: None)
     form = FORMS[opened[0].reader.family](opened, plan)
     collected = Collected()
     outcome = send_factors(job, form, collected)

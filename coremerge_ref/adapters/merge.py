@@ -94,7 +94,8 @@ def merge_folders(
     force : replace an existing adapter folder. dry_run : check everything, write nothing.
     ignore_memory : begin although full-size matrices (`dense`, or elementwise methods in full space) need more memory
         than is free, which is refused otherwise.
-    progress : called with (layers done, layers in all). tell : called before the merge with what is worth knowing then,
+    progress : called with (layers done, layers in all, the layer at work), one call at a time, from the threads that
+        merge. tell : called before the merge with what is worth knowing then,
         such as the memory that it needs where that is a gigabyte or more.
     recipe : the settings as the command line has them, for coremerge.json; made from the arguments by default.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from coremerge_ref.core.spaces import Full, Space
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError, NonFiniteError
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]  # layers done, layers in all, the path of the one at work
 Result = TypeVar("Result")
 
 
@@ -65,13 +66,10 @@ class Job:
 
         Batches run beside one another on threads where that helps, and come back in order.
         """
-        todo = self.batches(dense)
-        done = 0
+        todo, count = self.batches(dense), _Count(self.progress, len(self.layers))
         with _in_order(min(self.backend.workers, len(todo))) as run:
-            for results in run(lambda batch: self._merged(batch, finish), todo):
+            for results in run(lambda batch: self._merged(batch, finish, count), todo):
                 yield from results
-                done += len(results)
-                self.progress(done, len(self.layers))
 
     def batches(self, dense: bool) -> list[list[Layer]]:
         """The layers that are merged together. dense: m × n matrices are made of the results."""
@@ -82,8 +80,9 @@ class Job:
         return id(self.pipeline.of(layer.path)), id(self.weights.of(layer.path))
 
     def _merged(
-        self, batch: Sequence[Layer], finish: Callable[[Layer, Update], Result]
+        self, batch: Sequence[Layer], finish: Callable[[Layer, Update], Result], count: "_Count"
     ) -> list[tuple[Layer, Result, bool]]:
+        count.at(batch[0])
         loaded = load_layers(self.adapters, batch)
         given = {layer.path: layer.updates(loaded) for layer in batch}
         alive = {path: any(map(_is_not_zero, held)) for path, held in given.items()}
@@ -93,8 +92,12 @@ class Job:
             with self.backend.session(), np.errstate(all="ignore"):  # results are checked to be finite instead
                 merged = merge_adapters(updates, pipeline, self.space, self.scale, weights, out_dtype="float64")
                 del loaded, given, updates
-                cut = ((layer, self._truncated(merged.pop(layer.path))) for layer in batch)
-                return [(layer, finish(layer, update), alive[layer.path]) for layer, update in cut]
+                results = []
+                for layer in batch:
+                    update = self._truncated(merged.pop(layer.path))
+                    results.append((layer, finish(layer, update), alive[layer.path]))
+                    count.after(layer)
+                return results
         except NonFiniteError as error:
             raise AdapterError(str(error)) from error
         except (np.linalg.LinAlgError, ArithmeticError, MemoryError, RuntimeError) as error:
@@ -110,6 +113,24 @@ class Job:
 
     def _truncated(self, update: Update) -> Update:
         return update if self.rank is None else update.truncate(self.rank)
+
+
+class _Count:
+    """Layers done, told one by one whatever thread did them, so that a bar moves before a batch ends."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done, self._lock = progress, total, 0, Lock()
+
+    def at(self, layer: Layer) -> None:
+        """Work on the layer begins."""
+        with self._lock:
+            self._progress(self._done, self._total, layer.path)
+
+    def after(self, layer: Layer) -> None:
+        """The layer is done."""
+        with self._lock:
+            self._done += 1
+            self._progress(self._done, self._total, layer.path)
 
 
 def load_layers(adapters: Sequence[Adapter], layers: Sequence[Layer]) -> list[dict[str, LowRankUpdate]]:

@@ -29,7 +29,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="coremerge",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )

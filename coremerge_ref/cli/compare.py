@@ -16,7 +16,9 @@ def compare(
         list[str], typer.Argument(metavar="ADAPTERS... MERGED", help="The inputs, then what they were merged into.")
     ],
     weights: Annotated[str | None, typer.Option(metavar="W,W,...", help="One a task, if known. [all 1]")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Search this method alone; repeatable. [all]")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("-m", "--method", help="Search this method alone; repeatable. [all]")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="Try this value of a parameter, too; repeatable."),

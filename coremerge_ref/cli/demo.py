@@ -13,7 +13,9 @@ def demo(
         "coremerge-demo"
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing adapter folder.")] = False,
-    method: Annotated[list[str] | None, typer.Option(help="Run this method; repeatable. [ten of them]")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("-m", "--method", help="Run this method; repeatable. [ten of them]")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Merge small adapters that were really trained, by several methods in three spaces, and measure the result.

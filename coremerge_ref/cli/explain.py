@@ -9,7 +9,7 @@ from coremerge_ref.cli.reporting import emit, note, progress
 
 def explain(
     adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")],
-    method: Annotated[str, typer.Option(help="Stages joined by +, as in merge.")] = "tsv",
+    method: Annotated[str, typer.Option("-m", "--method", help="Stages joined by +, as in merge.")] = "tsv",
     space: Annotated[str, typer.Option(help="core, knots or full.")] = "core",
     basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,
     set_: Annotated[
@@ -68,12 +68,13 @@ def explain(
     found: dict[str, Explanation] = {}
     with progress("explaining", shown=not json) as report:
         for group in groups:
+            report(len(found), len(layers), group[0].path)
             loaded = load_layers(opened, group)
             updates = {one.path: one.updates(loaded) for one in group}
             part = explained(updates, pipeline, where, 1.0, given, compute_dtype)
             assert isinstance(part, Explanations), "a mapping gives a mapping"
             found.update(part)
-            report(len(found), len(layers))
+            report(len(found), len(layers), group[-1].path)
     result = Explanations({one.path: found[one.path] for one in layers})
     if plot is not None:
         result.plot(plot)

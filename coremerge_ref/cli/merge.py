@@ -18,20 +18,15 @@ PASSED_ON = (
 )  # fmt: skip
 
 
-def _methods(wanted: bool) -> None:
-    if wanted:
-        from coremerge_ref.cli.methods import catalogue
-
-        typer.echo(catalogue())
-        raise typer.Exit
-
-
 def merge(
     adapters: Annotated[
         list[str] | None, typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")
     ] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
-    method: Annotated[str | None, typer.Option(help="Stages joined by +: transforms, one merge, posts. [tsv]")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("-m", "--method", help="Stages joined by +: transforms, one merge, posts. [tsv]"),
+    ] = None,
     space: Annotated[str | None, typer.Option(help="core, knots or full. [core]")] = None,
     basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,
     set_: Annotated[
@@ -91,7 +86,7 @@ def merge(
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Check everything, write nothing.")] = None,
     methods: Annotated[
         bool,
-        typer.Option("--methods", callback=_methods, is_eager=True, help="List stages and spaces with parameters."),
+        typer.Option("--methods", help="List stages and spaces with parameters."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -126,8 +121,12 @@ def merge(
     matches counts. A pattern with one of \\ ^ $ ( ) | + is a regular expression, found anywhere in the module's name;
     any other is a glob for the whole name or all after one of its dots: q_proj, layers.1.*, *.mlp.*
     """
+    from coremerge_ref.cli.methods import as_text, catalogue, parse_sets
+
+    if methods:
+        emit({"methods": catalogue()}) if json else typer.echo(as_text(catalogue()))
+        return
     from coremerge_ref.adapters import merge_folders
-    from coremerge_ref.cli.methods import parse_sets
     from coremerge_ref.cli.settings import merged_settings
 
     options = {

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.record import plain
 from coremerge_ref.cli.reporting import note
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
@@ -80,14 +81,32 @@ def _converted(owner: type, label: str, name: str, value: Any) -> Any:
         raise ParameterError(f"--set {label}.{name}: expected {what}, got {shown(repr(value))[1:-1]}") from error
 
 
-def catalogue() -> str:
-    """Every stage and space, one paragraph each: what it is and who says so, its parameters with their defaults."""
+def catalogue() -> list[dict[str, Any]]:
+    """Every stage and space: what it is and who says so, its parameters with their types and defaults."""
     find_methods()
+    return [
+        {
+            "name": name,
+            "kind": getattr(owner, "kind", "space"),
+            "source": getattr(owner, "source", ""),
+            "commutes_with": getattr(owner, "commutes_with", None),
+            "description": (owner.__doc__ or "").strip().partition("\n")[0],
+            "parameters": {
+                field.name: {"type": str(getattr(field.type, "__name__", field.type)), "default": plain(field.default)}
+                for field in parameters_of(owner).values()
+            },
+        }
+        for name, owner in {**dict(sorted(STAGES.items())), **SPACES}.items()
+    ]
+
+
+def as_text(stages: Iterable[Mapping[str, Any]]) -> str:
+    """A catalogue as text, one paragraph each."""
     lines = []
-    for name, owner in {**dict(sorted(STAGES.items())), **SPACES}.items():
-        what = ", ".join(filter(None, (getattr(owner, "kind", "space"), getattr(owner, "source", ""))))
-        lines.append(f"{name} ({what}): {(owner.__doc__ or '').strip().partition(chr(10))[0]}")
-        lines += [f"    --set {name}.{field.name}={field.default}" for field in parameters_of(owner).values()]
+    for stage in stages:
+        what = ", ".join(filter(None, (stage["kind"], stage["source"])))
+        lines.append(f"{stage['name']} ({what}): {stage['description']}")
+        lines += [f"    --set {stage['name']}.{name}={about['default']}" for name, about in stage["parameters"].items()]
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from coremerge_ref.errors import CoreMergeError
 
 UNSAID, REFUSED, INTERRUPTED = 1, 2, 130
 _LONGEST = 1500  # characters of a line that nobody asked for
+_PART = 32  # characters of what a progress bar is at, so that all of it fits 80 columns
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,18 +99,40 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that draws a progress bar on stderr, where a person is looking."""
+def progress(what: str, shown: bool) -> Iterator[Callable[..., None]]:
+    """A function of (done, total, part="") that draws a bar on stderr, where a person is looking.
+
+    The bar shows the share done, the time left and the part at work, such as a layer.
+    """
     if not (shown and sys.stderr.isatty()):
-        yield lambda done, total: None
+        yield lambda *_: None
         return
-    from rich.progress import Progress
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from coremerge_ref.cli.tables import console
 
-    with Progress(console=console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    columns = (
+        "{task.description}",
+        BarColumn(24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[part]}"),
+    )
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(what, total=None, part="")
+
+        def report(done: int, total: int, part: str = "") -> None:
+            bar.update(task, completed=done, total=total, part=escape(shortened(visible(part), _PART)))
+
+        yield report
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` in at most `length` characters; what it begins and ends with is kept."""
+    if len(text) <= length:
+        return text
+    return f"{text[: (length - 1) // 2]}…{text[-(length // 2) :]}"
 
 
 def counted(count: int, thing: str) -> str:

@@ -13,14 +13,14 @@ from coremerge_ref.compare.generate import candidates, linear_candidate
 from coremerge_ref.compare.masks import dropped_at_random
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
-from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows
+from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows, size
 from coremerge_ref.compare.target import Target
 from coremerge_ref.core import arrays
 from coremerge_ref.core.spaces import reference_bases
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import ParameterError
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]  # hypotheses tried, in all, the one at work
 
 PROBED_LAYERS, ENOUGH_ENTRIES = 1, 1024  # layers of the coarse search: the smallest with entries enough to tell apart
 LARGE = 2**18  # entries of a layer from which full space is tried last
@@ -39,7 +39,7 @@ def identify(
     targets: Targets,
     weights: Sequence[float] | None = None,
     rows: Sequence[Row] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> Identification:
     """What `targets` are, as merges of `layers`; both by layer name, `targets` for some of the layers at least.
 
@@ -49,25 +49,25 @@ def identify(
     layers = {name: list(updates) for name, updates in layers.items() if name in targets}
     if not layers:
         raise ParameterError("expected layers that both the inputs and the merged update have, got none")
-    size = float(np.sqrt(sum(targets[name].norm ** 2 for name in layers)))
-    if size == 0:
+    norm = float(np.sqrt(sum(targets[name].norm ** 2 for name in layers)))
+    if norm == 0:
         raise ParameterError("the merged update is zero in every layer, which any method times zero gives")
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        return _Search(layers, targets, weights, size, progress).run(all_rows() if rows is None else rows)
+        return _Search(layers, targets, weights, norm, progress).run(all_rows() if rows is None else rows)
 
 
 class _Search:
     def __init__(
-        self, layers: Layers, targets: Targets, weights: Sequence[float] | None, size: float, progress: Progress
+        self, layers: Layers, targets: Targets, weights: Sequence[float] | None, norm: float, progress: Progress
     ) -> None:
-        self.layers, self.targets, self.weights, self.size, self.progress = layers, targets, weights, size, progress
+        self.layers, self.targets, self.weights, self.size, self.progress = layers, targets, weights, norm, progress
         self.tasks = len(next(iter(layers.values())))
         self.dtype = max((targets[name].dtype for name in layers), key=arrays.eps)
-        rounding = float(np.sqrt(sum(targets[name].rounding ** 2 for name in layers))) / size
+        rounding = float(np.sqrt(sum(targets[name].rounding ** 2 for name in layers))) / norm
         self.slack = SLACK.get(self.dtype, FLOAT32_SLACK)
         self.limit = 2 * rounding + self.slack
         self.few = self._few()
-        self.tried = 1
+        self.tried, self.expected = 1, 1
         self.coordinates = sum(_coordinates(layers[name], targets[name]) for name in layers)
 
     def run(self, rows: Sequence[Row]) -> Identification:
@@ -78,6 +78,7 @@ class _Search:
         groups: list[Callable[[], list[Candidate]]] = [lambda: factors_apart(self.layers, self.weights)]
         groups += [partial(candidates, [row], largest) for row in self._cheap_first(rows)]
         groups += [partial(self._misread, candidates(COMMON, largest))]
+        self.expected = sum(map(size, rows)) + sum(map(size, COMMON)) * len(wrong_inputs(self.layers))
         near: list[tuple[float, Candidate]] = []
         for group in groups:
             if self._within(found):
@@ -122,8 +123,8 @@ class _Search:
     def _probed(self, ones: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
         """(residual on the few layers, candidate), nearest first; what cannot be computed is left out."""
         found = []
-        for i, one in enumerate(ones):
-            self.progress(i, len(ones))
+        for one in ones:
+            self._tell(one)
             self.tried += 1
             fit = fitted(one, self.few, self.targets, self.weights)
             if fit is not None:
@@ -132,12 +133,15 @@ class _Search:
 
     def _confirmed(self, ones: Sequence[Candidate]) -> list[Match]:
         found = []
-        for i, one in enumerate(ones):
-            self.progress(i, len(ones))
+        for one in ones:
+            self._tell(one)
             fit = fitted(one, self.layers, self.targets, self.weights)
             if fit is not None:
                 found.append(measured(one, fit[0], self.layers, self.targets, self.weights, self.size))
         return found
+
+    def _tell(self, one: Candidate) -> None:
+        self.progress(min(self.tried, self.expected), self.expected, f"{one.method}, {one.space}")
 
     def _within(self, found: Iterable[Match]) -> list[Match]:
         """What is within the limit and about as near as the nearest, plainest first: the order of the tables."""

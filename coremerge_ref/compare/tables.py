@@ -60,10 +60,11 @@ def all_rows() -> list[Row]:
     """What the methods of the table say is to be searched, what takes the fewest candidates first."""
     searches = [search for stage in STAGES.values() for search in stage.searches]
     rows = [Row(s.method, s.grid, s.choices, _PLACES[s.spaces], s.linear, s.ranks) for s in searches]
-    return [LINEAR, *sorted(rows, key=_size)]
+    return [LINEAR, *sorted(rows, key=size)]
 
 
-def _size(row: Row) -> int:
+def size(row: Row) -> int:
+    """How many hypotheses the row has."""
     return len(row.spaces) * math.prod(len(values) for grid in row.grid.values() for values in grid.values())
 
 

@@ -190,7 +190,7 @@ def test_a_file_too_large_for_the_system(two: tuple[Path, Path], tmp_path: Path)
 
 
 def test_an_interrupt_leaves_nothing(two: tuple[Path, Path], tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int, layer: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,3 +104,43 @@ def test_demo_calls_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["coremerge_ref.demo.run"], "run", fake)
     assert json.loads(run("demo", "-o", "x", "--force", "--json").stdout) == {"accuracy": 1}
     assert seen == [(Path("x"), True, True)]
+
+
+@pytest.mark.parametrize("words", [[], *[[command] for command in COMMANDS]])
+def test_h_is_help(words: list[str], run: Run) -> None:
+    assert run(*words, "-h").stdout == run(*words, "--help").stdout
+
+
+def test_m_is_method_wherever_there_is_one(run: Run) -> None:
+    for command in COMMANDS:
+        text = run(command, "--help").stdout
+        if "--method " in text:
+            assert re.search(r"-m, --method ", text), command
+
+
+def test_completion_is_there_for_the_shells_people_have(run: Run) -> None:
+    assert "--install-completion" in run("--help").stdout
+    environment = {
+        **os.environ,
+        "_COREMERGE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "coremerge me",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "coremerge_ref"], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == ["merge"]
+
+
+def test_methods_is_json_with_json(run: Run) -> None:
+    listed = {one["name"]: one for one in json.loads(run("merge", "--methods", "--json").stdout)["methods"]}
+    owners = {**STAGES, **SPACES}
+    assert listed.keys() == owners.keys()
+    for name, owner in owners.items():
+        defaults = {field.name: field.default for field in dataclasses.fields(owner)}
+        assert {key: one["default"] for key, one in listed[name]["parameters"].items()} == defaults
+        assert listed[name]["kind"] == getattr(owner, "kind", "space")
+
+
+def test_every_command_that_reports_has_json(run: Run) -> None:
+    assert [name for name in COMMANDS if "--json" not in run(name, "--help").stdout] == []
