@@ -1,5 +1,7 @@
 """Core Space merging of low-rank adapters: the array-API reference implementation (arXiv 2509.17786)."""
 
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from coremerge_ref.analysis import diagnostics  # noqa: F401  (cm.diagnostics)
@@ -7,7 +9,8 @@ from coremerge_ref.analysis.certify import certify
 from coremerge_ref.analysis.explain import explain
 from coremerge_ref.core.compressed import Compressed
 from coremerge_ref.core.merging import merge
-from coremerge_ref.core.models import merge_adapters, prepare
+from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.models import prepare as _prepare
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Core, Frames, Full, Knots, project, reconstruct, reference_bases
 from coremerge_ref.core.stages import STAGES, Stage, register
@@ -27,6 +30,10 @@ from coremerge_ref.version import package_version
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters import add_merged_adapter
+    from coremerge_ref.adapters.prepared import PreparedFolders
+    from coremerge_ref.core.merging import Prepared
+    from coremerge_ref.core.models import PreparedModel
+    from coremerge_ref.core.spaces import Space
 
 __all__ = [
     "AdapterError",
@@ -70,6 +77,30 @@ __all__ = [
 ]
 
 __version__ = package_version()
+
+
+def prepare(
+    updates: Any, space: "str | Space" = "core", compute_dtype: Any = "float64", **reading: Any
+) -> "Prepared | PreparedModel | PreparedFolders":
+    """Finds frames and core matrices once, for people who try many settings.
+
+    updates: as merge takes them; or {layer: updates} as merge_adapters does; or paths of adapters, for which `reading`
+    may hold include, exclude, rename, allow_missing, others, backend, device and base, as merge_folders has them.
+
+    The result's merge(method, scale=…, weights=…) gives what merge, merge_adapters or merge_folders would; that of
+    adapters takes the output first. Such a merge costs work on core matrices and the product that decodes its result.
+    Raises what they raise.
+    """
+    paths = not isinstance(updates, Mapping) and all(isinstance(each, str | os.PathLike) for each in updates)
+    if not paths:
+        return _prepare(updates, space, compute_dtype, **reading)
+    from coremerge_ref.adapters import prepare_folders
+
+    if compute_dtype != "float64":
+        raise ParameterError(
+            f"compute_dtype: expected float64, in which adapters on disk are merged, got {compute_dtype!r}"
+        )
+    return prepare_folders(updates, space, **reading)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from coremerge_ref.adapters.convert import ConvertReport, convert_adapter
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
+from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.renaming import plain_path
 from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
@@ -17,10 +18,12 @@ __all__ = [
     "ConvertReport",
     "MergeReport",
     "PerModule",
+    "PreparedFolders",
     "add_merged_adapter",
     "convert_adapter",
     "load",
     "merge_folders",
+    "prepare_folders",
 ]
 
 

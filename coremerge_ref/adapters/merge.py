@@ -1,34 +1,18 @@
 """Adapter folders in, one adapter folder out."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters import card, recipes
-from coremerge_ref.adapters import record as records
-from coremerge_ref.adapters.accepting import Accepting
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.formats.place import CONFIG
-from coremerge_ref.adapters.forms import FORMS, SUFFIXES
-from coremerge_ref.adapters.memory import within_memory
-from coremerge_ref.adapters.orientation import stored_transposed
-from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
-from coremerge_ref.adapters.ready import Options, ready
-from coremerge_ref.adapters.replace import check_output, replaced
-from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
-from coremerge_ref.adapters.report import MergeReport, zero_notes
+from coremerge_ref.adapters import recipes
+from coremerge_ref.adapters.others import REFUSE, check_choice
+from coremerge_ref.adapters.prepared import PreparedFolders
+from coremerge_ref.adapters.ready import Options
+from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.streaming import Progress
-from coremerge_ref.adapters.widths import BaseShapes
-from coremerge_ref.adapters.writing import write_dense, write_factors
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space
-from coremerge_ref.errors import AdapterError
-
-DENSE = "delta_weights.safetensors"
 
 
 def merge_folders(
@@ -102,78 +86,11 @@ def merge_folders(
     Returns a MergeReport. Raises AdapterError for anything wrong with a folder, ParameterError and DTypeError for the
     arguments, NonFiniteError and others as merge does; in every case nothing was written.
     """
-    started = time.monotonic()
-    target = Path(output)
     options = Options(
         method, space, weights, scale, rank, dense, dtype, backend, device, include, exclude, rename, allow_missing
     )
     options.check(len(paths))
     check_choice(others, dense)
-    places = [Accepting(path, others != REFUSE, exclude) for path in paths]
-    adapters = [Adapter(place) for place in places]
-    kind = FORMS[adapters[0].reader.family]
-    one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
-    if target.suffix in SUFFIXES and not one_file and not dense:
-        raise AdapterError(
-            f"{shown(target)}: expected the name of a folder, since {kind.title} is what these adapters are written "
-            f"back as, got one in {target.suffix}; choose another output"
-        )
-    check = check_output_file if one_file else check_output
-    there = check(target, force, [file for adapter in adapters for file in adapter.files])
-    shapes = None if base is None else BaseShapes(base)
-    left_out = set().union(*(place.left_out for place in places))
-    job, plan, notes = ready(adapters, options, shapes, progress or _silent, left_out)
-    job = within_memory(job, dense, ignore_memory, tell or _silent)
-    beside = Others(places, adapters, plan.renamings, others)
-    notes += beside.notes + unread(adapters)
-    form = kind(adapters, plan)
-    turned = stored_transposed(adapters, plan.layers, shapes) if dense else {}
-    ranks: dict[str, int] = {}
-    size = 0
-    if not dry_run:
-        place = replaced_file(there, records.NAME) if one_file else replaced(there)
-        with records.Hashes(adapters) as hashes, place as folder:
-            file = folder / (target.name if one_file else DENSE if dense else form.weights)
-            if dense:
-                outcome = write_dense(job, file, lambda layer: turned[layer.name])
-            else:
-                outcome = write_factors(job, form, file, ragged, beside)
-                for name, content in form.companions(outcome.ranks).items():
-                    _write_json(folder / name, content | (beside.fields if name == CONFIG else {}))
-            notes += zero_notes(outcome.zeros, len(plan.layers))
-            ranks, size = outcome.ranks, file.stat().st_size
-            digests = hashes.results()
-            for adapter, each in zip(adapters, digests, strict=True):
-                records.check_recorded(adapter, each)
-            how = options.described() | {
-                "backend": backend,
-                "device": device,
-                "ragged": ragged,
-                "others": others,
-                "recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base),
-            }
-            written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
-            made = records.record(adapters, how, outcome, notes, plan.renamings, digests, written)
-            _write_json(folder / records.NAME, made)
-            bases = kind.hub_names([adapter.config.base_model_name_or_path for adapter in adapters])
-            (folder / card.NAME).write_text(card.model_card(bases, made, kind.library), encoding="utf-8")
-    return MergeReport(
-        output=str(target),
-        written=not dry_run,
-        method=options.method_text(),
-        space=options.where.name,
-        adapters=len(adapters),
-        layers=len(plan.layers),
-        ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
-        bytes=size,
-        seconds=round(time.monotonic() - started, 3),
-        notes=notes + there.notes,
-    )
-
-
-def _silent(*_: object) -> None:
-    """What nobody watches."""
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    prepared = PreparedFolders(paths, options, others, base, keep=False)
+    how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base)}
+    return prepared.write(output, options, ragged, force, dry_run, ignore_memory, progress, tell, how)

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -15,13 +15,16 @@ from coremerge_ref.adapters.backends import Backend
 from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, batches
-from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.models import PreparedModel
+from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Full, Space
+from coremerge_ref.core.stages import ORTHOGONAL
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError, NonFiniteError
 
 Progress = Callable[[int, int, str], None]  # layers done, layers in all, the path of the one at work
 Result = TypeVar("Result")
+InSpace: TypeAlias = tuple[PreparedModel, dict[str, bool]]  # a batch, and by layer whether any update is not zero
 
 
 class PerLayer(Protocol):
@@ -38,7 +41,8 @@ class PerLayer(Protocol):
 class Job:
     """One merge of adapters, checked and ready to run.
 
-    layers: those to merge. pipeline, weights: by layer. twins: {path: layers that get the same update}.
+    layers: those to merge. pipeline, weights: by layer. twins: {path: layers that get the same update}. kept: where
+    batches in their space are kept for later merges, by the paths of their layers; None keeps none.
     """
 
     adapters: Sequence[Adapter]
@@ -52,6 +56,7 @@ class Job:
     dtype: str | None
     backend: Backend
     progress: Progress
+    kept: dict[tuple[str, ...], InSpace] | None = None
 
     @property
     def all_layers(self) -> list[Layer]:
@@ -83,15 +88,12 @@ class Job:
         self, batch: Sequence[Layer], finish: Callable[[Layer, Update], Result], count: "_Count"
     ) -> list[tuple[Layer, Result, bool]]:
         count.at(batch[0])
-        loaded = load_layers(self.adapters, batch)
-        given = {layer.path: layer.updates(loaded) for layer in batch}
-        alive = {path: any(map(_is_not_zero, held)) for path, held in given.items()}
-        updates = {path: [self._sent(update) for update in held] for path, held in given.items()}
         pipeline, weights = self.pipeline.of(batch[0].path), self.weights.of(batch[0].path)
         try:
             with self.backend.session(), np.errstate(all="ignore"):  # results are checked to be finite instead
-                merged = merge_adapters(updates, pipeline, self.space, self.scale, weights, out_dtype="float64")
-                del loaded, given, updates
+                prepared, alive = self._in_space(batch, pipeline)
+                merged = prepared.merge(pipeline, self.scale, weights, out_dtype="float64")
+                del prepared  # of full-size matrices there is room for those of one merge
                 results = []
                 for layer in batch:
                     update = self._truncated(merged.pop(layer.path))
@@ -105,6 +107,23 @@ class Job:
                 f"layer {shown(batch[0].path)} and {len(batch) - 1} of equal shape: the computation failed: "
                 f"{reason(error)}; are there extreme numbers in the adapters, or too little memory?"
             ) from error
+
+    def _in_space(self, batch: Sequence[Layer], pipeline: Pipeline) -> InSpace:
+        """The batch in the space, and which of its layers are not zero; from what is kept, if it is there.
+
+        Full-size matrices of every task are not kept: those of a whole model fit no memory.
+        """
+        key = tuple(layer.path for layer in batch)
+        full_size = isinstance(self.space, Full) and pipeline.equivariance != ORTHOGONAL
+        kept = {} if self.kept is None or full_size else self.kept
+        if key in kept:
+            return kept[key]
+        loaded = load_layers(self.adapters, batch)
+        given = {layer.path: layer.updates(loaded) for layer in batch}
+        alive = {path: any(map(_is_not_zero, held)) for path, held in given.items()}
+        updates = {path: [self._sent(update) for update in held] for path, held in given.items()}
+        kept[key] = PreparedModel(updates, self.space), alive
+        return kept[key]
 
     def _sent(self, update: LowRankUpdate | None) -> LowRankUpdate | None:
         if update is None:

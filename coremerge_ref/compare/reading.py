@@ -10,9 +10,9 @@ import numpy as np
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
-from coremerge_ref.adapters.merge import DENSE
 from coremerge_ref.adapters.modules import LINEAR, checked
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
+from coremerge_ref.adapters.prepared import DENSE
 from coremerge_ref.adapters.record import NAME as RECORD
 from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile

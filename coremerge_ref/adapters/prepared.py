@@ -1,0 +1,197 @@
+"""Adapters opened, checked to fit together, and found in a space once, for many merges."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from coremerge_ref.adapters import card, recipes
+from coremerge_ref.adapters import record as records
+from coremerge_ref.adapters.accepting import Accepting
+from coremerge_ref.adapters.arguments import check_numbers
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.formats.place import CONFIG
+from coremerge_ref.adapters.forms import FORMS, SUFFIXES
+from coremerge_ref.adapters.memory import within_memory
+from coremerge_ref.adapters.orientation import stored_transposed
+from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
+from coremerge_ref.adapters.ready import Options, ready
+from coremerge_ref.adapters.replace import Output, check_output, replaced
+from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
+from coremerge_ref.adapters.report import MergeReport, zero_notes
+from coremerge_ref.adapters.selection import PerModule
+from coremerge_ref.adapters.streaming import Progress
+from coremerge_ref.adapters.widths import BaseShapes
+from coremerge_ref.adapters.writing import write_dense, write_factors
+from coremerge_ref.core.pipeline import Method, Pipeline
+from coremerge_ref.core.spaces import Space
+from coremerge_ref.errors import AdapterError
+
+DENSE = "delta_weights.safetensors"
+
+
+def prepare_folders(
+    paths: Sequence[str | Path],
+    space: str | Space = "core",
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rename: Sequence[str] = (),
+    allow_missing: bool = False,
+    others: str = REFUSE,
+    backend: str = "numpy",
+    device: str | None = None,
+    base: str | Path | None = None,
+) -> "PreparedFolders":
+    """Opens adapters for many merges: frames and core matrices are found by the first, and serve all that follow.
+
+    The arguments are those of merge_folders, and so are those of the result's `merge`, which writes what it would. In
+    memory stay the adapters' factors in float64, about four times over; of elementwise methods in full space nothing
+    is kept. Raises what merge_folders raises.
+    """
+    reading = Options(
+        space=space, backend=backend, device=device, include=include, exclude=exclude, rename=rename,
+        allow_missing=allow_missing,
+    )  # fmt: skip
+    check_numbers(len(paths), (), None, None)
+    check_choice(others, dense=False)
+    return PreparedFolders(paths, reading, others, base, keep=True)
+
+
+class PreparedFolders:
+    """Adapters that were opened together. adapters, plan: what they hold, and what is merged. notes: worth knowing."""
+
+    def __init__(
+        self, paths: Sequence[str | Path], reading: Options, others: str, base: str | Path | None, keep: bool
+    ) -> None:
+        """reading: how to read them; its method and numbers do not matter. keep: what is found in the space."""
+        self.paths, self.reading, self.others, self.base = list(paths), reading, others, base
+        places = [Accepting(path, others != REFUSE, reading.exclude) for path in paths]
+        self.adapters = [Adapter(place) for place in places]
+        self._kind = FORMS[self.adapters[0].reader.family]
+        self._shapes = None if base is None else BaseShapes(base)
+        left_out = set().union(*(place.left_out for place in places))
+        job, self.plan, notes = ready(self.adapters, reading, self._shapes, _silent, left_out)
+        self._job = replace(job, kept={}) if keep else job
+        self._beside = Others(places, self.adapters, self.plan.renamings, others)
+        self.notes = notes + self._beside.notes + unread(self.adapters)
+        self._digests: list[dict[str, str]] | None = None
+
+    def merge(
+        self,
+        output: str | Path,
+        method: Method | Pipeline | PerModule[Any] | Sequence[dict[str, Any]] = "tsv",
+        *,
+        weights: Sequence[float] | PerModule[Any] | Sequence[dict[str, Any]] | None = None,
+        scale: float = 1.0,
+        rank: int | None = None,
+        ragged: bool = False,
+        dense: bool = False,
+        dtype: str | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+        ignore_memory: bool = False,
+        progress: Progress | None = None,
+        tell: Callable[[str], None] | None = None,
+        recipe: dict[str, Any] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> MergeReport:
+        """One merge of these adapters, written to `output`; as merge_folders. about: more for its coremerge.json."""
+        options = replace(
+            self.reading, method=method, weights=weights, scale=scale, rank=rank, dense=dense, dtype=dtype
+        )
+        options.check(len(self.paths))
+        check_choice(self.others, dense)
+        how = {"recipe": recipe or recipes.recipe(self.paths, output, options, ragged, self.others, self.base)}
+        return self.write(
+            output, options, ragged, force, dry_run, ignore_memory, progress, tell, {**how, **(about or {})}
+        )
+
+    def write(
+        self,
+        output: str | Path,
+        options: Options,
+        ragged: bool,
+        force: bool,
+        dry_run: bool,
+        ignore_memory: bool,
+        progress: Progress | None,
+        tell: Callable[[str], None] | None,
+        about: Mapping[str, Any],
+    ) -> MergeReport:
+        """The merge of checked options."""
+        started, dense, target = time.monotonic(), options.dense, Path(output)
+        there, one_file = self._output(target, dense, force)
+        job = replace(
+            self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,
+            rank=options.rank, dtype=options.dtype, progress=progress or _silent,
+        )  # fmt: skip
+        job = within_memory(job, dense, ignore_memory, tell or _silent)
+        form = self._kind(self.adapters, self.plan)
+        turned = stored_transposed(self.adapters, self.plan.layers, self._shapes) if dense else {}
+        notes = [*self.notes]
+        ranks: dict[str, int] = {}
+        size = 0
+        if not dry_run:
+            place = replaced_file(there, records.NAME) if one_file else replaced(there)
+            with records.Hashes(self.adapters if self._digests is None else ()) as hashes, place as folder:
+                file = folder / (target.name if one_file else DENSE if dense else form.weights)
+                if dense:
+                    outcome = write_dense(job, file, lambda layer: turned[layer.name])
+                else:
+                    outcome = write_factors(job, form, file, ragged, self._beside)
+                    for name, content in form.companions(outcome.ranks).items():
+                        _write_json(folder / name, content | (self._beside.fields if name == CONFIG else {}))
+                notes += zero_notes(outcome.zeros, len(self.plan.layers))
+                ranks, size = outcome.ranks, file.stat().st_size
+                if self._digests is None:
+                    self._digests = hashes.results()
+                for adapter, each in zip(self.adapters, self._digests, strict=True):
+                    records.check_recorded(adapter, each)
+                how = options.described() | {
+                    "backend": options.backend,
+                    "device": options.device,
+                    "ragged": ragged,
+                    "others": self.others,
+                    **about,
+                }
+                written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
+                made = records.record(self.adapters, how, outcome, notes, self.plan.renamings, self._digests, written)
+                _write_json(folder / records.NAME, made)
+                bases = self._kind.hub_names([adapter.config.base_model_name_or_path for adapter in self.adapters])
+                (folder / card.NAME).write_text(card.model_card(bases, made, self._kind.library), encoding="utf-8")
+        return MergeReport(
+            output=str(target),
+            written=not dry_run,
+            method=options.method_text(),
+            space=options.where.name,
+            adapters=len(self.adapters),
+            layers=len(self.plan.layers),
+            ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
+            bytes=size,
+            seconds=round(time.monotonic() - started, 3),
+            notes=notes + there.notes,
+        )
+
+    def _output(self, target: Path, dense: bool, force: bool) -> tuple[Output, bool]:
+        """What is at the output, checked to be one that may be written, and whether it is one file."""
+        kind = self._kind
+        one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
+        if target.suffix in SUFFIXES and not one_file and not dense:
+            raise AdapterError(
+                f"{shown(target)}: expected the name of a folder, since {kind.title} is what these adapters are "
+                f"written back as, got one in {target.suffix}; choose another output"
+            )
+        check = check_output_file if one_file else check_output
+        return check(target, force, [file for adapter in self.adapters for file in adapter.files]), one_file
+
+
+def _silent(*_: object) -> None:
+    """What nobody watches."""
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
