@@ -9,6 +9,7 @@ from coremerge_ref.adapters.merge import merge_folders
 from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.renaming import plain_path
 from coremerge_ref.adapters.report import MergeReport
+from coremerge_ref.adapters.resize import ResizeReport, resize_adapter
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.core.updates import LowRankUpdate
@@ -19,11 +20,13 @@ __all__ = [
     "MergeReport",
     "PerModule",
     "PreparedFolders",
+    "ResizeReport",
     "add_merged_adapter",
     "convert_adapter",
     "load",
     "merge_folders",
     "prepare_folders",
+    "resize_adapter",
 ]
 
 

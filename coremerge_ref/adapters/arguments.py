@@ -15,12 +15,10 @@ from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import DTypeError, ParameterError
 
 
-def check_numbers(adapters: int, weights: Sequence[Any], rank: int | None, dtype: str | None) -> None:
+def check_numbers(adapters: int, weights: Sequence[Any], dtype: str | None) -> None:
     """ParameterError or DTypeError for numbers and names out of range. weights: lists of them, or None."""
     if not adapters:
         raise ParameterError("adapters: expected at least one adapter folder, got none")
-    if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
-        raise ParameterError(f"rank: expected an integer of at least 1, got {rank!r}")
     if dtype is not None and dtype not in DTYPES.values():
         raise DTypeError(f"dtype: expected one of {', '.join(DTYPES.values())}, got {dtype!r}")
     for given in weights:

@@ -1,6 +1,6 @@
 """Adapter folders in, one adapter folder out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def merge_folders(
     *,
     weights: Sequence[float] | PerModule[Any] | Sequence[dict[str, Any]] | None = None,
     scale: float = 1.0,
-    rank: int | None = None,
+    rank: int | Mapping[str, Any] | None = None,
     ragged: bool = False,
     dense: bool = False,
     dtype: str | None = None,
@@ -57,7 +57,8 @@ def merge_folders(
         adapter out. method and weights may depend on the module: a list of {"match": PATTERN, "value": …} for methods,
         {"match": PATTERN, "values": […]} for weights, of which the first that matches counts; patterns as in include.
         Modules that no rule matches are merged by tsv, and with weights 1.
-    rank : truncate every layer to this rank, optimally; by default a layer keeps all directions that are not zero.
+    rank : truncate every layer to this rank, optimally, or to what {"retain": τ}, {"ratio": τ} or {"cumulative": τ}
+        (with "rank" as a bound) says, as in resize_adapter; by default a layer keeps all directions that are not zero.
     ragged : leave layers at the ranks they have, with rank_pattern in the config. By default all are padded with zero
         directions to the largest, exactly, since many readers know one rank and one alpha.
     dense : write full-size ΔW to delta_weights.safetensors instead, under the names and in the shapes of the base

@@ -25,7 +25,7 @@ from coremerge_ref.adapters.report import MergeReport, zero_notes
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.adapters.widths import BaseShapes
-from coremerge_ref.adapters.writing import write_dense, write_factors
+from coremerge_ref.adapters.writing import Outcome, write_dense, write_factors
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.errors import AdapterError
@@ -56,7 +56,7 @@ def prepare_folders(
         space=space, backend=backend, device=device, include=include, exclude=exclude, rename=rename,
         allow_missing=allow_missing,
     )  # fmt: skip
-    check_numbers(len(paths), (), None, None)
+    check_numbers(len(paths), (), None)
     check_choice(others, dense=False)
     return PreparedFolders(paths, reading, others, base, keep=True)
 
@@ -87,7 +87,7 @@ class PreparedFolders:
         *,
         weights: Sequence[float] | PerModule[Any] | Sequence[dict[str, Any]] | None = None,
         scale: float = 1.0,
-        rank: int | None = None,
+        rank: int | Mapping[str, Any] | None = None,
         ragged: bool = False,
         dense: bool = False,
         dtype: str | None = None,
@@ -127,14 +127,13 @@ class PreparedFolders:
         there, one_file = self._output(target, dense, force)
         job = replace(
             self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,
-            rank=options.rank, dtype=options.dtype, progress=progress or _silent,
+            cut=options.cut, dtype=options.dtype, progress=progress or _silent,
         )  # fmt: skip
         job = within_memory(job, dense, ignore_memory, tell or _silent)
         form = self._kind(self.adapters, self.plan)
         turned = stored_transposed(self.adapters, self.plan.layers, self._shapes) if dense else {}
         notes = [*self.notes]
-        ranks: dict[str, int] = {}
-        size = 0
+        outcome, size = Outcome(), 0
         if not dry_run:
             place = replaced_file(there, records.NAME) if one_file else replaced(there)
             with records.Hashes(self.adapters if self._digests is None else ()) as hashes, place as folder:
@@ -146,7 +145,7 @@ class PreparedFolders:
                     for name, content in form.companions(outcome.ranks).items():
                         _write_json(folder / name, content | (self._beside.fields if name == CONFIG else {}))
                 notes += zero_notes(outcome.zeros, len(self.plan.layers))
-                ranks, size = outcome.ranks, file.stat().st_size
+                size = file.stat().st_size
                 if self._digests is None:
                     self._digests = hashes.results()
                 for adapter, each in zip(self.adapters, self._digests, strict=True):
@@ -170,10 +169,11 @@ class PreparedFolders:
             space=options.where.name,
             adapters=len(self.adapters),
             layers=len(self.plan.layers),
-            ranks=(min(ranks.values()), max(ranks.values())) if ranks else None,
+            ranks=(min(outcome.ranks.values()), max(outcome.ranks.values())) if outcome.ranks else None,
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
             notes=notes + there.notes,
+            facts=outcome.facts,
         )
 
     def _output(self, target: Path, dense: bool, force: bool) -> tuple[Output, bool]:

@@ -1,6 +1,6 @@
 """From arguments and opened adapters to a job that is ready to run: everything that can be refused is refused here."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +9,7 @@ from coremerge_ref.adapters import output as outputs
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.arguments import check_factors, check_numbers
 from coremerge_ref.adapters.backends import backend_named
+from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Plan, planned
 from coremerge_ref.adapters.selection import Combined, PerModule, matcher, per_module
@@ -27,7 +28,7 @@ class Options:
     space: Any = "core"
     weights: Any = None
     scale: float = 1.0
-    rank: int | None = None
+    rank: int | Mapping[str, Any] | Cut | None = None
     dense: bool = False
     dtype: str | None = None
     backend: str = "numpy"
@@ -49,6 +50,11 @@ class Options:
         return per_module(self.weights, "values", None)
 
     @cached_property
+    def cut(self) -> Cut | None:
+        """How much of each merged update is kept."""
+        return Cut.of(self.rank)
+
+    @cached_property
     def where(self) -> Space:
         """The space."""
         return as_space(self.space)
@@ -56,10 +62,10 @@ class Options:
     def check(self, adapters: int) -> None:
         """Raises for every argument that is wrong whatever the `adapters` hold, of which there are so many."""
         weights = self.task_weights.values()
-        check_numbers(adapters, weights, self.rank, self.dtype)
+        check_numbers(adapters, weights, self.dtype)
         for pattern in [*self.include, *self.exclude]:
             matcher(pattern)
-        allowed = self.dense or self.rank is not None
+        allowed = self.dense or self.cut is not None
         check_factors(self.pipelines.values(), self.where, adapters, weights, self.scale, allowed)
 
     def method_text(self) -> str:
@@ -82,7 +88,7 @@ class Options:
             "weights": None if weights.default is None else list(map(float, weights.default)),
             **({"weights_by_module": by_module} if by_module else {}),
             "scale": self.scale,
-            "rank": self.rank,
+            "rank": self.cut and self.cut.described,
             "dtype": self.dtype,
             "dense": self.dense,
             "include": list(self.include),
@@ -127,7 +133,7 @@ def ready(
         options.where,
         options.scale,
         options.task_weights,
-        options.rank,
+        options.cut,
         options.dtype,
         backend_named(options.backend, options.device),
         progress,

@@ -43,7 +43,7 @@ def recipe(
         "set": {stage: values for stage, values in settings.items() if values},
         "weights": rules or plain,
         "scale": float(options.scale),
-        "rank": options.rank,
+        "rank": options.cut and options.cut.described,
         "ragged": ragged,
         "dtype": options.dtype,
         "include": list(options.include),

@@ -9,7 +9,10 @@ _NAMED = 5  # layers in a note
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a merge did, or with dry_run would do. ranks: (smallest, largest) of the output's factors, None if dense."""
+    """What a merge did, or with dry_run would do.
+
+    ranks: (smallest, largest) of the output's factors, None if dense. facts: what is known of each layer, by path.
+    """
 
     output: str
     written: bool
@@ -21,10 +24,11 @@ class MergeReport:
     bytes: int
     seconds: float
     notes: list[str] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return asdict(self)
+        """As a JSON object, without `facts`, which coremerge.json has."""
+        return {name: value for name, value in asdict(self).items() if name != "facts"}
 
 
 def zero_notes(paths: Sequence[str], layers: int) -> list[str]:

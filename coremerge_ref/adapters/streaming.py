@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from coremerge_ref.adapters.backends import Backend
+from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, batches
@@ -52,7 +53,7 @@ class Job:
     space: Space
     scale: float
     weights: PerLayer
-    rank: int | None
+    cut: Cut | None
     dtype: str | None
     backend: Backend
     progress: Progress
@@ -131,7 +132,7 @@ class Job:
         return LowRankUpdate(self.backend.send(update.B), self.backend.send(update.A), update.scale)
 
     def _truncated(self, update: Update) -> Update:
-        return update if self.rank is None else update.truncate(self.rank)
+        return update if self.cut is None else self.cut.apply(update, self.backend.fetch)
 
 
 class _Count:

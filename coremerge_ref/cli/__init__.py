@@ -13,7 +13,19 @@ from coremerge_ref.cli.reporting import reported, say
 from coremerge_ref.cli.streams import guard_streams
 
 # each a module of this package with a function of the same name
-COMMANDS = ("merge", "inspect", "convert", "verify", "explain", "compare", "vectors", "conformance", "demo", "doctor")
+COMMANDS = (
+    "merge",
+    "inspect",
+    "resize",
+    "convert",
+    "verify",
+    "explain",
+    "compare",
+    "vectors",
+    "conformance",
+    "demo",
+    "doctor",
+)
 
 
 def _version(wanted: bool) -> None:

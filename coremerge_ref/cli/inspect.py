@@ -8,6 +8,8 @@ import typer
 from coremerge_ref.cli.reporting import emit, size, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from coremerge_ref.adapters.folder import Adapter
     from coremerge_ref.adapters.modules import Module
 
@@ -87,11 +89,24 @@ def show(adapter: "Adapter", console: Any, each: bool) -> None:
     console.print(table)
 
 
+def numberless(path: str) -> str:
+    """The path with * for the numbers of layers."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", f".{path}.")[1:-1]
+
+
+def stems(paths: "Iterable[str]", each: bool) -> dict[str, list[str]]:
+    """Paths that differ in layer numbers alone, under one name; under their own if `each` or where one is alone."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(path if each else numberless(path), []).append(path)
+    return {stem if len(members) > 1 else members[0]: members for stem, members in groups.items()}
+
+
 def grouped(modules: "list[Module]", each: bool) -> "dict[str, list[Module]]":
     """Modules that differ in layer numbers alone, under one name with {first…last} for the numbers."""
     groups: dict[Any, list[Module]] = {}
     for module in modules:
-        stem = module.path if each else re.sub(r"(?<=\.)\d+(?=\.)", "*", f".{module.path}.")[1:-1]
+        stem = module.path if each else numberless(module.path)
         key = (stem, module.kind, module.shape, module.kernel, module.rank, module.scale, module.dtype)
         groups.setdefault(key, []).append(module)
     named: dict[str, list[Module]] = {}

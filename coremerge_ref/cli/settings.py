@@ -27,6 +27,16 @@ class WeightsRule(BaseModel):
     values: list[float]
 
 
+class CutRule(BaseModel):
+    """How much of a merged update to keep: see adapters/cutting.py."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    rank: int | None = None
+    retain: float | None = None
+    ratio: float | None = None
+    cumulative: float | None = None
+
+
 class MergeSettings(BaseModel):
     """Every setting of a merge. Paths are relative to where the command runs."""
 
@@ -40,7 +50,7 @@ class MergeSettings(BaseModel):
     set: dict[str, dict[str, Any]] = {}
     weights: list[float | WeightsRule] | None = None
     scale: float = 1.0
-    rank: int | None = None
+    rank: int | CutRule | None = None
     ragged: bool = False
     include: list[str] = []
     exclude: list[str] = []
@@ -94,6 +104,7 @@ _LABELS = (
     "list[union[float,WeightsRule]]",
     MethodRule.__name__,
     WeightsRule.__name__,
+    CutRule.__name__,
 )
 
 

@@ -1,0 +1,57 @@
+"""Pictures that commands draw with matplotlib (the extra "plot")."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from coremerge_ref.analysis.explain.picture import check_place
+from coremerge_ref.errors import ParameterError
+
+KEPT, LOST = "#1f5fa8", "#b9b9b9"  # read apart without colour, too: one is dark
+
+
+def check_picture(path: str) -> None:
+    """ParameterError, before any work, if a picture cannot be drawn to `path`."""
+    check_place(path)
+    with _figure(path):
+        pass
+
+
+@contextmanager
+def _figure(path: str) -> Iterator[Any]:
+    """A matplotlib figure to draw on. ParameterError where there is none, or no picture of that name."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+    figure = Figure(layout="constrained")
+    ending = path.rpartition(".")[2].lower()
+    if ending not in figure.canvas.get_supported_filetypes():
+        raise ParameterError(f"plot: cannot write a picture called {path!r}; choose a name ending in .png or .svg")
+    yield figure
+
+
+def _save(figure: Any, path: str) -> None:
+    try:
+        figure.savefig(path)
+    except (ValueError, OSError) as error:
+        raise ParameterError(f"plot: cannot write the picture {path!r}: {error}; choose another place") from error
+
+
+def draw_kept(layers: Mapping[str, Mapping[str, Any]], path: str) -> None:
+    """For each layer, in the adapter's order, its rank before and after, and the share of ‖ΔW‖_F that was lost."""
+    with _figure(path) as figure:
+        figure.set_size_inches(max(6.0, min(24.0, 2 + 0.12 * len(layers))), 5.5)
+        ranks, errors = figure.subplots(2, 1, sharex=True)
+        places = range(len(layers))
+        ranks.bar(places, [facts["of"] for facts in layers.values()], color=LOST, label="before")
+        ranks.bar(places, [facts["rank"] for facts in layers.values()], color=KEPT, label="kept")
+        ranks.set_ylabel("rank")
+        ranks.legend(frameon=False)
+        errors.bar(places, [facts["error"] for facts in layers.values()], color=KEPT)
+        errors.set_ylabel("lost, ‖ΔW − ΔWₖ‖ / ‖ΔW‖")
+        if len(layers) <= 60:
+            errors.set_xticks(places, list(layers), rotation=90, fontsize=6)
+        else:
+            errors.set_xlabel(f"{len(layers)} layers, in the order of the adapter")
+        _save(figure, path)
