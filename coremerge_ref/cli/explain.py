@@ -26,17 +26,27 @@ def explain(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the spectra and cuts of the worst layers (.png, .svg).")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every layer, not the worst five groups.")] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="VERDICT",
+            help="Exit with 1 where arithmetic is so in a layer, or worse: sensitive or ill-posed.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say whether merging these adapters has one answer: well-posed, sensitive or ill-posed, layer by layer, and why.
 
-    Nothing is merged and nothing written but the picture. The bounds are for float64 arithmetic, and, beside them, for
-    inputs that were rounded to their own dtype.
+    Nothing is written but the picture. Two readings: what the arithmetic of the merge may move, and what the rounding
+    of your adapters to their own dtype may have moved before. Layers to look at come first, with what to do.
 
     \b
     coremerge explain task-a task-b --method tsv
     coremerge explain task-a task-b --method ties --space full --layer layers.0.self_attn.q_proj
     coremerge explain task-a task-b --method iso --json | jq .verdict
+    coremerge explain task-a task-b --fail-on ill-posed
     """
     from coremerge_ref.adapters.folder import Adapter
     from coremerge_ref.adapters.plan import planned
@@ -44,10 +54,14 @@ def explain(
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
     from coremerge_ref.analysis.explain import Explanation, Explanations
     from coremerge_ref.analysis.explain import explain as explained
+    from coremerge_ref.analysis.explain.explanation import VERDICTS
     from coremerge_ref.analysis.explain.picture import check_place
+    from coremerge_ref.analysis.explain.text import tabulated
     from coremerge_ref.cli.methods import build, parse_sets
     from coremerge_ref.errors import ParameterError
 
+    if fail_on not in (None, *VERDICTS[1:]):
+        raise ParameterError(f"--fail-on: expected {' or '.join(VERDICTS[1:])}, got {fail_on!r}")
     settings = parse_sets(set_ or [])
     if basis is not None:
         settings["core"] = {**settings.get("core", {}), "basis": basis}
@@ -77,13 +91,17 @@ def explain(
             report(len(found), len(layers), group[-1].path)
     result = Explanations({one.path: found[one.path] for one in layers})
     if plot is not None:
-        result.plot(plot)
+        drawn = result.plot(plot)
+        note(f"{plot}: the spectra of {min(len(result), len(drawn.axes))} layers, kept values full, cuts as red lines")
     if json:
         emit(result.to_dict())
-        return
-    from coremerge_ref.cli.tables import console
+    else:
+        from coremerge_ref.cli.tables import console
 
-    console(width=200).print(next(iter(result.values())) if len(result) == 1 else result)
+        shown = next(iter(result.values())) if len(result) == 1 else tabulated(result, every)
+        console().print(shown)
+    if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):
+        raise typer.Exit(1)
 
 
 def _number(text: str) -> float:

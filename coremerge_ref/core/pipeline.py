@@ -10,6 +10,7 @@ from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, MERGE, POST, STAGES,
 from coremerge_ref.errors import ParameterError
 
 DEFAULT_MERGE = "ta"
+Watch = Callable[[Stage, list[Any], list[Any]], None]
 Method = str | Stage | Sequence[Any] | Callable[[Any], Any]
 
 
@@ -88,18 +89,21 @@ class Pipeline:
     def _merge(self) -> Stage:
         return next(stage for stage in self.stages if stage.kind == MERGE)
 
-    def merge(self, stacks: list[Stack]) -> list[Merged]:
-        """One merged matrix for each stack, before posts."""
-        return self._through(stacks, (TRANSFORM, MERGE))
+    def merge(self, stacks: list[Stack], watch: Watch | None = None) -> list[Merged]:
+        """One merged matrix for each stack, before posts; watch sees every stage, its items and results."""
+        return self._through(stacks, (TRANSFORM, MERGE), watch)
 
-    def finish(self, merged: list[Merged]) -> list[Merged]:
+    def finish(self, merged: list[Merged], watch: Watch | None = None) -> list[Merged]:
         """The posts, on matrices in orthonormal frames."""
-        return self._through(merged, (POST,))
+        return self._through(merged, (POST,), watch)
 
-    def _through(self, items: list[Any], kinds: tuple[str, ...]) -> list[Any]:
+    def _through(self, items: list[Any], kinds: tuple[str, ...], watch: Watch | None) -> list[Any]:
         for stage in self.stages:
             if stage.kind in kinds:
-                items = stage(items)
+                made = stage(items)
+                if watch is not None:
+                    watch(stage, items, made)
+                items = made
         return items
 
 

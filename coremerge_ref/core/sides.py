@@ -21,7 +21,8 @@ class Side:
 
     live (…): how many columns are not masked; masked ones are zero and come last. S (…, p): singular values of the
     stack. coordinates: frameᵀ X_t (…, p, r_t). norms: those of the columns of X_t (…, r_t). invertible: Z is, so that Q
-    alone spans the same and Z may go to the other factor of an update.
+    alone spans the same and Z may go to the other factor of an update. of_updates: the frame is not that of the stack
+    of factors, but of updates.
     """
 
     Q: Array | None
@@ -31,6 +32,7 @@ class Side:
     norms: Sequence[Array] = ()
     S: Array | None = None
     invertible: bool = False
+    of_updates: bool = False
 
     @cached_property
     def frame(self) -> Array | None:
@@ -57,7 +59,7 @@ class Side:
         """The frame times `inner`'s frame W (…, p, p'), which is one of this side's coordinates."""
         coordinates = [inner.encode(C) for C in self.coordinates]
         W = inner.frame if self.Z is None else self.Z @ inner.frame
-        return Side(self.Q, W, inner.live, coordinates, self.norms, inner.S)
+        return Side(self.Q, W, inner.live, coordinates, self.norms, inner.S, of_updates=True)
 
 
 def identity_side(factors: Sequence[Array]) -> Side:

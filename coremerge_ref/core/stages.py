@@ -9,10 +9,12 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
 
+from coremerge_ref.core.perturbation import Errors, estimate
 from coremerge_ref.core.spaces import SPACES
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 
+BOTH = ("left", "right")
 TRANSFORM, MERGE, POST = KINDS = ("transform", "merge", "post")
 
 # How a stage commutes with changes of frame, from strong to weak. ORTHOGONAL: with all partial isometries that keep the
@@ -28,7 +30,7 @@ class Stage:
     dialects: {dialect: parameters}, what projects set differently from the defaults. company: {dialect: {stage:
     parameters}}, what other stages mean there when they stand beside this one. called: {dialect: {name there: pipeline
     here}} and spelled: {parameter elsewhere: what to write here}, for who knows those names. searches: what `compare`
-    tries, of type methods.base.Search.
+    tries, of type methods.base.Search. remedy: what `explain` says can be done where its answer hangs on rounding.
     """
 
     name: ClassVar[str]
@@ -40,6 +42,7 @@ class Stage:
     called: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     spelled: ClassVar[Mapping[str, str]] = {}
     searches: ClassVar[tuple[Any, ...]] = ()
+    remedy: ClassVar[str] = ""
 
     @property
     def equivariance(self) -> str:
@@ -74,6 +77,18 @@ class Stage:
     def apply(self, item: Any) -> Any:
         """The result for one group of layers."""
         raise ParameterError(f"stage {type(self).__name__}: defines neither apply nor __call__")
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """The sides, "left" and "right", whose basis decides what it returns, with its parameters and T tasks."""
+        return () if self.commutes_with == ORTHOGONAL else BOTH
+
+    def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
+        """For `explain`: the errors of what it returned, `after`, one a layer, from those of what it was given."""
+        return [self.carry(*one) for one in zip(errors, before, after, strict=True)]
+
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
+        """`propagate` for one layer. Without a rule of its own a stage is probed, and its bounds are estimates."""
+        return estimate(self, errors, before, after)
 
     def check(self, holds: bool, parameter: str, expected: str) -> None:
         """ParameterError naming the stage, the parameter and its value unless `holds`."""

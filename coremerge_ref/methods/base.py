@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coremerge_ref.core.stages import (
+    BOTH,
     EQUIVARIANCES,
     MERGE,
     ORTHOGONAL,
@@ -46,6 +47,7 @@ class Search:
 
 
 __all__ = [
+    "BOTH",
     "DENSITIES",
     "DROPS",
     "EQUIVARIANCES",

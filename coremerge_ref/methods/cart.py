@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.perturbation import Errors, another_rank, beyond, norm, truncation
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 
@@ -53,3 +55,33 @@ class Cart(Stage):
         level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)
         parts = xp.sum(stack.with_entries(stack.M - mean, level).leading(k).product(), axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄."""
+        if self.k is None and self.coefficient:
+            errors.uses_size(self)
+        stack = before.weighted()
+        delta, _ = errors.weighted(before.weights)
+        of_mean = float(delta.sum()) / stack.T
+        bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
+        for t, D in enumerate(stack.M - stack.M.mean(axis=0) if self.coefficient else ()):
+            # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
+            own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
+            S = errors.svd(D)[1]
+            kept = min(k, int(np.sum(S > level)))
+            factor = truncation(S, kept) if kept == k else 1.0
+            gap = (S[k - 1] - S[k]) / S[0] if 0 < kept == k < len(S) else 1.0
+            errors.spectrum(self, "singular values of M_t − M̄", S, kept, level, task=t)
+            errors.margin(self, f"relative gap at k = {k} of M_t − M̄", gap, t, factor)
+            if 0 < kept == k < len(S) and S[k] > level:
+                errors.check(
+                    self,
+                    2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf,
+                    f"singular values {k} and {k + 1} of M_t − M̄ differ by {gap:.1e} of the largest",
+                    t,
+                    another_rank(S, k),
+                )
+            crude = 2 * norm(S[:kept]) + own
+            moved = own + norm(S[kept:k])  # what counts as zero
+            bound += abs(self.coefficient) * min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
+        return errors.merged(bound, None, after.M)

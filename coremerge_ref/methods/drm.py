@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, mixed, near, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import largest, signs
+from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 
 
@@ -36,6 +39,7 @@ class Drm(Stage):
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Chaichana et al., 2025"
+    remedy = "choose another share to drop, or a method that does not look at entries, such as tsv or iso"
     searches = (Search("drm", {"drm": {"direction": ("horizontal", "vertical"), "drop": DROPS}}),)
 
     @property
@@ -84,6 +88,104 @@ class Drm(Stage):
         total = xp.sum(xp.where(agrees, stack.weigh() * values, 0.0), axis=0)
         count = xp.sum(xp.astype(agrees, values.dtype), axis=0)
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """The side whose coordinates it looks at; it finds the frame of the other itself."""
+        return ("right",) if self.direction == "horizontal" else ("left",)
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """As TIES, on coordinates in the left singular vectors of [M_1 … M_T], which errors turn into each other."""
+        if self.direction == "horizontal":
+            return self._turned(errors, before, after)
+        errors.entry = errors.entry.mT
+        mirrored = replace(before.with_entries(before.M.mT), rows=before.cols, cols=before.rows)
+        errors = self._turned(errors, mirrored, replace(after, M=after.M.T))
+        errors.entry = errors.entry.T
+        return errors
+
+    def _turned(self, errors: Errors, stack: Stack, after: Merged) -> Errors:
+        unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
+        # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
+        error = norm(errors.entering if len(errors.entering) else errors.delta)
+        U, S, _ = errors.svd(np.concatenate(list(stack.M), axis=1))
+        first = S[0] if len(S) else 0.0
+        cut = max(self.rank_cut * first, level)
+        k = int(np.sum(cut < S))
+        errors.spectrum(self, "singular values of [M_1 … M_T]", S, k, cut)
+        if k == 0:
+            return errors.merged(error, None, after.M, min(after.M.shape))
+        relative = self.rank_cut * first > level
+        at_cut = np.abs(S - cut) <= 2 * error if relative else near(S, cut, errors.level.beside(error, level))
+        found = np.flatnonzero(at_cut[: int(np.sum(errors.rank))])
+        if len(found):
+            errors.doubt(
+                self,
+                f"singular value {found[0] + 1} of [M_1 … M_T] is {S[found[0]] / first:.1e} of the largest, at the "
+                "rank cut",
+            )
+        errors.margin(self, "relative gap at the rank cut", (S[k - 1] - cut) / first)
+        N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
+        turned = mixed(S, error, N)[:, :k]
+        if norm(turned) >= norm(N):
+            errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
+        columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
+        W = np.asarray(stack.weights)[:, None, None]
+        votes = self._votes(errors, stack, N[:, :k], columns[:, None, :] + turned, S, level)
+        errors.gauge_free = True
+        agrees = votes.sure & (np.sign(votes.X) == np.sign(votes.total))
+        count = np.maximum(np.sum(agrees, axis=0), 1)
+        smooth = np.sum(np.where(agrees, np.abs(W) * votes.E, 0.0), axis=0) / count
+        delta = float(sum(abs(w) * norm(e) for w, e in zip(W[:, 0, 0], votes.E, strict=True)))
+        errors = elected(self, errors, votes, R, smooth, delta, votes.spread(W))
+        errors.undecided = None  # in the frame of [M_1 … M_T], not in the space's
+        leaving = np.minimum(safely(error / S[:k, None], np.abs(R)), 2 * np.abs(R)) if U.shape[0] > k else 0.0
+        padded = np.concatenate([R, np.zeros((len(S) - k, R.shape[1]))])
+        away = norm(mixed(S, error, padded)) + norm(leaving)
+        crude = norm(after.M) + float(sum(abs(w) * norm(M) for w, M in zip(W[:, 0, 0], stack.M, strict=True))) + error
+        bound = crude if unsized else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
+        return errors.merged(bound, None, after.M, k)
+
+    def _votes(self, errors: Errors, stack: Stack, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float) -> Votes:
+        """Renormalizes the rows of each task and prunes over all tasks together, as the stage does.
+
+        What it takes for equal to the cut, or for zero, is within `known`, which is of its arithmetic, not of errors.
+        """
+        k, own = Y.shape[1], stack.rounding_level[:, None, None]
+        turn = np.minimum(level / np.asarray(gaps(S))[:k], errors.unit**0.5)
+        known = own + turn[:, None] * np.asarray([norm(M) for M in stack.M])[:, None, None]  # (T, k, 1)
+        length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
+        moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
+        there = length > own
+        if (near(length, own, errors.level.beside(moved, own)) & (length > 0)).any():
+            errors.doubt(self, "a task's part in a direction is at the level that counts as zero")
+        unit = np.where(there, length, 1.0)
+        V = np.where(there, np.abs(Y) / unit, 0.0)
+        error, wide = (np.where(there, x / unit, 0.0) for x in (E + V * moved, np.broadcast_to(known, V.shape)))
+        live = float(k) * float(stack.cols) * stack.T
+        K = int(np.round(live * (1 - self.drop)))
+        kept, unsure = V > 0, np.zeros(V.shape, dtype=bool)
+        if live > K:
+            flat, e, w = (together(x) for x in (V, error, wide))
+            chosen = largest(flat, np.asarray(live), 1 - self.drop, "threshold", w, "round") & (flat > 0)
+            cut = cut_at(flat, e, chosen, K, "threshold", 0 * w)
+            kept = apart(chosen, V.shape)
+            unsure = apart(cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e), V.shape)
+            errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
+            if unsure.any():
+                errors.doubt(self, f"{int(unsure.sum())} entries lie at the threshold")
+        zero = (np.abs(Y) > np.minimum(E, own - E)) & (np.abs(Y) <= known + E)
+        kept, unsure = kept & (np.abs(Y) > known), unsure | (kept & zero)
+        sure = kept & ~unsure & (np.abs(Y) > E)
+        return Votes(Y, E, np.ones((stack.T, 1, 1)), sure, kept | unsure, level)
+
+
+def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndarray, K: int) -> np.ndarray:
+    """Which intervals of `width` about x, known up to `error`, may cross the lower end of the K + 1 highest."""
+    top, bottom = x + width / 2, x - width / 2
+    enters = top + error >= np.sort(bottom - error)[len(x) - K - 1]
+    highest = np.sort(bottom + error)  # it leaves if K + 1 others may lie above it
+    above = len(x) - np.searchsorted(highest, top - error, side="right") - (bottom + error > top - error)
+    return np.where(kept, above > K, enters)
 
 
 def gaps(S: Array) -> Array:

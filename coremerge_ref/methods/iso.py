@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.perturbation import Errors, beyond, norm, polar, safely
 from coremerge_ref.core.stack import Merged
+from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 
 
@@ -27,6 +30,7 @@ class Iso(Stage):
     kind: ClassVar[str] = POST
     source = "Marczak et al., 2025"
     called: ClassVar = {"original": {"iso_c": "iso"}}
+    remedy = "merge without iso, or by tsv+iso: a direction that is nearly zero gets the weight of all others"
     dialects: ClassVar = {  # zeros and null vectors take part
         "paper": {"support": "size"}, "original": {"support": "size"}, "fusionbench": {"support": "size"},
     }  # fmt: skip
@@ -68,3 +72,58 @@ class Iso(Stage):
         total = xp.sum(arrays.detached(factor) * item.M, axis=(-2, -1))
         mean = total / xp.where(count > 0, count, 1.0)
         return replace(item, M=mean[..., None, None] * factor, info={**item.info, "support": count})
+
+    def carry(self, errors: Errors, before: Merged, after: Merged) -> Errors:
+        """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
+
+        What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
+        rounding of the matrix itself.
+        """
+        delta, M, lost = float(errors.delta), before.M, errors.lost
+        S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
+        formed = errors.level.formed * norm(M)
+        if self.support == "size":
+            errors.uses_size(self)
+            finer = None  # null vectors take part
+            kept, mean, level = len(S), float(S.sum()) / float(before.short_side), None
+        else:
+            level = float(before.rounding_level)
+            kept = int(np.sum(S > level))
+            mean = float(S[:kept].sum()) / max(kept, 1)
+            finer = finer if kept == errors.rank else None
+            delta = delta if finer is None else min(delta, finer[1] + formed)
+            at_zero(self, errors, S, level, delta, int(errors.rank), (M != 0) | (errors.entry > 0))
+        errors.spectrum(self, "singular values of the merged matrix", S, kept, level)
+        if kept == 0 or S[0] == 0:
+            return errors.merged(most if errors.lost > lost else delta, None, M)
+        factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
+        words = f"smallest singular value of the support of {kept}, relative to the largest,"
+        errors.margin(self, words, least, amplifies=mean * factor)
+        first = min(delta * factor, self._turn(errors, M, kept) if errors.closed else np.inf)
+        errors.check(
+            self,
+            first,
+            f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
+        )
+        turned = first * beyond(first) if np.isfinite(factor) else np.inf
+        if finer is not None:
+            turned = finer[0] + formed * factor
+        bound = float(np.hypot(delta, mean * turned))
+        return errors.merged(most if errors.lost > lost else min(bound, most), None, M)
+
+    def _turn(self, errors: Errors, M: np.ndarray, kept: int) -> float:
+        """Bound on the change of P Qᵀ over the support, to first order, from the bounds on each entry.
+
+        In its singular vectors it is (F − Fᵀ)_ij / (σ_i + σ_j), |F| ≤ |P|ᵀ E |Q|, and E Q / σ and Pᵀ E / σ beyond.
+        """
+        if not np.isfinite(errors.entry).all():
+            return np.inf
+        P, S, Qh = errors.svd(M)
+        P, S, Q, E = np.abs(P[:, :kept]), S[:kept], np.abs(Qh[:kept].T), errors.entry
+        right, left = E @ Q, P.T @ E  # (p, k), (k, q)
+        F = P.T @ right
+        with np.errstate(divide="ignore"):
+            inner, one = safely(F + F.T, 1 / (S[:, None] + S)), 1 / S
+        np.fill_diagonal(inner, 0.0)
+        out = norm(safely(right, one)) if M.shape[0] > kept else 0.0
+        return norm([norm(inner), out, norm(safely(left, one[:, None])) if M.shape[1] > kept else 0.0])

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, sizes_of, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 
@@ -27,6 +30,7 @@ class IsoCts(Stage):
     name: ClassVar[str] = "iso_cts"
     kind: ClassVar[str] = MERGE
     source = "Marczak et al., 2025"
+    remedy = "choose another common_fraction"
     searches = (
         Search(
             "iso_cts", {"iso_cts": {"common_fraction": (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)}},
@@ -70,3 +74,73 @@ class IsoCts(Stage):
         """How many common directions and how many of each task, of d (…)."""
         each = arrays.rounded((d - arrays.rounded(d * self.common_fraction, "floor")) / T, self.rounding)
         return array_namespace(d).clip(d - T * each, 0.0), each
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """As TSV on [U_c P_1 … P_T], every level the mean σ̄.
+
+        The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
+        δ_t + Σ δ_t ‖diag(coupling) U_cᵀ M_t‖₂. U_c lies in the sum of all column
+        spaces, so the residuals have ranks of at most its dimension
+        less the common count, whatever the errors. P_t that spans all that is left turns as U_c and that sum do, Q_t
+        that spans the rows of M_t as those do. A block of k triplets pairs P with Q up to its error times
+        2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ does not.
+        """
+        lost = errors.lost
+        errors.uses_size(self)
+        stack, delta = before.weighted(), errors.weighted(before.weights)[0]
+        count, each = int(after.info["common"]), int(after.info["task"])
+        every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
+        total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
+        common = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
+        Sc, columns = leading_turns(self, errors, total, count, level, every, None, "Σ M_t", whole)
+        kept, sizes = len(Sc), sizes_of(stack.M)
+        turn = min(every * float(columns.max(initial=0.0)), 2.0)
+        residual = stack.M - common.P @ (common.P.T @ stack.M)
+        levels = stack.rounding_level + float(common.error) * sizes
+        own = stack.with_entries(residual, levels).leading(np.asarray(float(each)))
+        left = max(0, whole - kept)  # no more is left beside U_c
+        # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
+        taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P[:, :kept].T @ stack.M]
+        known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
+        sides: dict[str, list[np.ndarray]] = {side: [np.zeros(len(common.S))] for side in ("left", "right")}
+        for turned in sides.values():
+            turned[0][:kept] = every * columns
+        spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
+        values, pairing, least = [Sc], [every * _pairing(Sc)], [every / Sc[-1] if kept else 0.0]
+        for t, M in enumerate(residual):
+            S, turns = leading_turns(
+                self, errors, M, each, float(levels[t]), float(known[t]), t, "the residual of M_t",
+                min(int(ranks[t]), left), float(delta[t]),
+            )  # fmt: skip
+            n, formed = len(S), errors.level.formed * sizes[t]
+            values.append(S)
+            pairing.append(known[t] * _pairing(S))
+            least.append(known[t] / S[-1] if n else 0.0)
+            rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
+            for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
+                most = moved + formed / S[-1] if 0 < n == size else np.inf
+                sides[side].append(np.zeros(own.S.shape[-1]))
+                sides[side][-1][:n] = np.minimum(known[t] * turns, most)
+        sigma = np.concatenate(values)
+        most = 2 * (norm(total) + norm(stack.M)) + every
+        if len(sigma) == 0:
+            return errors.merged(most if errors.lost > lost else every, None, after.M)
+        mean = float(sigma.mean())
+        errors.check(self, max(least), "a direction is kept whose singular value is no larger than its error")
+        spread = kept**0.5 * every + float(np.sqrt([len(S) for S in values[1:]]) @ known)
+        bound, rank = mean * norm(pairing) + spread / len(sigma) ** 0.5, len(sigma)
+        there = np.concatenate([common.S, own.S.ravel()]) > 0
+        error = float(np.maximum(common.error, np.max(own.error)))
+        frames = {"left": [common.P, side_by_side(own.P)], "right": [common.Q, side_by_side(own.Q)]}
+        for side, X in frames.items():
+            turned_by = [np.minimum(x, 4.0) for x in sides[side]]  # no turn is wider
+            part, support = orthogonalizing(
+                self, errors, np.concatenate(X, axis=1), np.where(there, mean, 0.0), turned_by, error, side, spans[side]
+            )
+            bound, rank = bound + part, min(rank, support)
+        return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)
+
+
+def _pairing(S: np.ndarray) -> float:
+    """Condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign."""
+    return float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0

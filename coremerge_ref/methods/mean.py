@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Merged, Stack, exact_total
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, Stage, register
-from coremerge_ref.methods.ta import summed
+from coremerge_ref.methods.ta import carry_sum, summed
 
 
 @register
@@ -32,3 +33,7 @@ class Mean(Stage):
     def apply(self, item: Stack) -> Merged:
         """Σ_t w_t M_t / Σ_t w_t."""
         return summed(replace(item, weights=self.coefficients(item.weights)))
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """Σ |w_t| δ_t / |Σ w_t|, see carry_sum."""
+        return carry_sum(self, errors, before, after)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
+from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage, register
 
@@ -32,7 +34,22 @@ class Ta(Stage):
         """Σ_t w_t M_t."""
         return summed(item)
 
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """Σ |c_t| δ_t, see carry_sum."""
+        return carry_sum(self, errors, before, after)
+
 
 def summed(stack: Stack) -> Merged:
     """Σ_t w_t M_t, w_t the weights of the stack."""
     return stack.merged(array_namespace(stack.M).sum(stack.weigh() * stack.M, axis=0))
+
+
+def carry_sum(stage: Stage, errors: Errors, before: Stack, after: Merged) -> Errors:
+    """Σ |c_t| δ_t, exact for errors that agree in direction, and the rounding of the sum itself."""
+    c = np.abs(np.asarray(stage.coefficients(before.weights)))
+    sizes = float(sum(w * norm(M) for w, M in zip(c, before.M, strict=True)))
+    share = norm(after.M) / sizes if sizes else 1.0
+    errors.margin(stage, "size of the sum relative to its terms", share, amplifies=1 / share if share else np.inf)
+    summing = errors.unit * (before.T / 2 + 1) if errors.level.name == "compute" else 0.0
+    entry = np.sum(c[:, None, None] * (errors.entry + summing * np.abs(before.M)), axis=0)
+    return errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M)

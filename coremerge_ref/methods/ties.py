@@ -1,15 +1,18 @@
 """TIES: trim, elect a sign for each entry, merge the entries that have it (Yadav et al., 2023)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, signs
-from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
+from coremerge_ref.methods._votes import Votes, elected
+from coremerge_ref.methods.base import BOTH, DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.methods.trim import Trim
 
 _CHOICES = {
@@ -53,6 +56,7 @@ class Ties(Stage):
     source = "Yadav et al., 2023"
     called: ClassVar = {"peft": {"ties_svd": "ties"}, "fusionbench": {"ties_merging": "ties"}}
     spelled: ClassVar = {"majority_sign_method": "elect: mass is PEFT's total, count its frequency"}
+    remedy = "choose another density, or a method that does not look at entries, such as tsv or iso"
     dialects: ClassVar = {
         "original": {"scope": "model"},
         "peft": {"keep": "exact", "zero_sign": "positive"},
@@ -121,3 +125,73 @@ class Ties(Stage):
         share = w if self.divisor == "weight" else xp.ones_like(w)
         divisor = xp.sum(xp.where(agrees, xp.broadcast_to(share, stack.M.shape), 0.0), axis=0)
         return stack.merged(total / xp.where(divisor == 0, 1.0, divisor))
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """None where one task keeps all entries: it elects itself."""
+        return BOTH if self.density < 1 or T > 1 else ()
+
+    def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
+        """Trim, then elect: an entry's error is Σ |w_t| δ_t / divisor over its voters where sign and voters are
+        decided, the spread of its possible values where they are not."""
+        trim = Trim(self.density, self.keep, self.scope)
+        trimmed = trim(before)
+        errors = trim.propagate(errors, before, trimmed)
+        if all(not self.sees(stack.T) for stack in before):
+            return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
+        ballots = [self._ballot(*one) for one in zip(errors, trimmed, strict=True)]
+        signs = [np.where(v.undecided, 0.0, np.sign(v.total)) for v in ballots]
+        doubtful = [int(v.undecided.sum()) for v in ballots]
+        if self.scope == "model":
+            signs, doubtful = (
+                [np.concatenate([s.ravel() for s in signs])] * len(ballots),
+                [sum(doubtful)] * len(ballots),
+            )
+        for i, votes in enumerate(ballots):
+            if errors[i].gauge_free:
+                continue  # turning the sign of a basis vector turns the outcome of an even vote
+            lead = float(signs[i].sum())
+            sign = 1 if self.zero_sign == "positive" else int(np.sign(lead)) if abs(lead) > doubtful[i] else 0
+            if self.zero_sign == "majority" and lead == 0 and doubtful[i] == 0:
+                sign = -1
+            ballots[i] = replace(votes, at_zero=sign)
+        return [self._counted(*one) for one in zip(errors, trimmed, after, ballots, strict=True)]
+
+    def _alone(self, errors: Errors, stack: Stack, after: Merged) -> Errors:
+        """One task that keeps all: a multiple of it."""
+        divided = self.aggregate == "mean" and self.divisor == "weight"
+        w = 1.0 if divided and stack.weights[0] else abs(float(stack.weights[0]))
+        return errors.merged(w * float(errors.delta[0]), w * errors.entry[0], after.M, int(errors.rank[0]))
+
+    def _ballot(self, errors: Errors, stack: Stack) -> Votes:
+        """Who votes; sums of zero undecided for now."""
+        X, count, W = stack.M, self.elect == "count", np.asarray(stack.weights)[:, None, None]
+        sure = (np.abs(X) > errors.entry) & (X != 0) & ~errors.unsure
+        possible = (X != 0) | (errors.unsure & (errors.entry > 0))
+        # signs are counted, so of a weight only its sign has a say in them
+        votes = np.ones_like(W) if self.weight_order == "after" else np.sign(W) if count else W
+        zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
+        return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count)
+
+    def _counted(self, errors: Errors, stack: Stack, after: Merged, votes: Votes) -> Errors:
+        signed = np.asarray(stack.weights)[:, None, None]
+        W, sign = np.abs(signed), np.sign(votes.total)
+        sign = np.where(sign == 0, votes.at_zero, sign)
+        agrees = votes.sure & (np.sign(votes.W * votes.X) == sign)
+        share = signed if self.divisor == "weight" else 1.0
+        divisor = np.abs(np.sum(np.where(agrees, share, 0.0), axis=0))
+        if self.aggregate == "sum":
+            divisor = np.ones_like(divisor)
+            jump = np.sum(np.where(votes.possible, W * (np.abs(votes.X) + votes.E), 0.0), axis=0)
+        elif self.divisor == "count":
+            jump = votes.spread(signed)
+        else:  # a mean with the weights as shares: within the values' hull, unless weights of both signs cancel
+            mixed = signed.min() < 0 < signed.max()
+            jump = np.full(divisor.shape, np.inf) if mixed else votes.spread(np.ones_like(W))
+            if mixed and not votes.undecided.any():
+                jump = np.zeros(divisor.shape)
+        divisor = np.where(divisor > 0, divisor, 1.0)
+        smooth = np.sum(np.where(agrees, W * votes.E, 0.0), axis=0) / divisor
+        summing = errors.unit * (stack.T / 2 + 2) if errors.level.name == "compute" else 0.0
+        rounded = summing * np.sum(np.where(agrees, W * np.abs(votes.X), 0.0), axis=0) / divisor
+        delta = float(W[:, 0, 0] @ errors.delta) / float(divisor.min()) + norm(rounded)
+        return elected(self, errors, votes, after.M, smooth + rounded, delta, jump)

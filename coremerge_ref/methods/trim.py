@@ -1,15 +1,18 @@
 """Trimming: keep the entries of each task's matrix that are largest in magnitude."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
-from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.methods._votes import cut_at, zeroed
+from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
 @register
@@ -31,6 +34,7 @@ class Trim(Stage):
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Yadav et al., 2023"
     called: ClassVar = {"peft": {"magnitude_prune": "trim+ta", "magnitude_prune_svd": "trim+ta"}}
+    remedy = "choose another density, or a method that does not look at entries, such as tsv or iso"
     dialects: ClassVar = {
         "original": {"scope": "model"}, "peft": {"keep": "exact"}, "mergekit": {"keep": "exact"},
         "fusionbench": {"scope": "model"},
@@ -80,6 +84,50 @@ class Trim(Stage):
                 trimmed[i].append(xp.reshape(flat[start : start + size], part.shape))
                 start += size
         return [s.with_entries(array_namespace(s.M).stack(Ms)) for s, Ms in zip(stacks, trimmed, strict=True)]
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """None where all entries are kept."""
+        return BOTH if self.density < 1 else ()
+
+    def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
+        """Kept entries keep their errors; one that may be cut or not brings its whole size."""
+        for e, stack in zip(errors, before, strict=True):
+            zeroed(e, stack)
+        groups = [[(i, t)] for i, s in enumerate(before) for t in range(s.T)]
+        if self.scope == "model":
+            groups = [
+                [(i, s.tasks.index(task)) for i, s in enumerate(before) if task in s.tasks]
+                for task in sorted({t for s in before for t in s.tasks})
+            ]
+        clean = [denoised(s) for s in before]
+        unsure = [np.zeros(s.M.shape, dtype=bool) for s in before]
+        for group in groups if self.density < 1 else []:
+            d = sum(int(before[i].rows * before[i].cols) for i, _ in group)
+            K = int(arrays.rounded(np.asarray(float(d)) * self.density, "floor"))
+            x = np.abs(np.concatenate([clean[i].M[t].ravel() for i, t in group]))
+            out = np.concatenate([after[i].M[t].ravel() for i, t in group])
+            error = np.concatenate([errors[i].entry[t].ravel() for i, t in group])
+            slack = np.concatenate([np.full(before[i].M[t].size, before[i].rounding_level[t]) for i, t in group])
+            cut, start = cut_at(x, error, (out != 0) & (x > 0), K, self.keep, slack), 0
+            for i, t in group if d > K else []:
+                errors[i].margin(self, "relative gap between the last entry kept and the first one cut", cut.gap, t)
+                part = cut.unsure[start : start + before[i].M[t].size]
+                start += part.size
+                unsure[i][t] = part.reshape(before[i].M[t].shape)
+                if part.any():
+                    errors[i].doubt(self, f"{int(part.sum())} entries lie at the threshold", t)
+        for i, e in enumerate(errors):
+            if self.density < 1 and e.uses_size(self):
+                unsure[i] = before[i].M != 0
+            jumps = np.where(unsure[i], np.abs(before[i].M) + e.entry, 0.0)
+            dropped = (after[i].M == 0) & (clean[i].M != 0) & ~unsure[i]
+            e.entry = np.where(unsure[i], jumps, np.where(dropped, 0.0, e.entry))
+            e.delta = np.asarray([d + norm(j) for d, j in zip(e.delta, jumps, strict=True)])
+            e.unsure = unsure[i] | e.unsure
+            if self.density < 1:
+                e.entering = np.zeros(0)
+                e.rank = np.full(len(e.rank), min(before[i].M.shape[1:]))
+        return errors
 
 
 def live_entries(stack: Stack) -> Array:

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.perturbation import Errors, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 
@@ -27,6 +30,7 @@ class Tsv(Stage):
     source = "Gargiulo et al., 2025"
     called: ClassVar = {"original": {"tsv_m": "tsv", "tsvm": "tsv"}}
     spelled: ClassVar = {"rank": "k"}
+    remedy = "choose another rank, or leave out one of two tasks that are nearly the same"
     searches = (
         Search("tsv", {"tsv": {"k": (None,)}}, spaces=EVERY_SIZE),
         Search("tsv", {"tsv": {"k": RANKS}}, spaces=ONE_SPACE, ranks=("k",)),
@@ -54,3 +58,38 @@ class Tsv(Stage):
         U, V = (side_by_side(xp.where(w != 0, X, 0.0)) for X in (parts.P, parts.Q))
         error = xp.max(xp.where(w[..., 0, 0] != 0, parts.error, 0.0), axis=0)
         return item.merged(orthogonalized(U, middle, V, error), k=k, **info)
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify.
+
+        The result is its own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1,
+        but block t pairs P_t with Q_t only up to δ_t / σ_k.
+        """
+        lost = errors.lost
+        if self.k is None:
+            errors.uses_size(self)
+        stack = before.weighted()
+        delta, total = errors.weighted(before.weights)
+        parts = stack.leading(np.asarray(float(after.info["k"])))
+        turned, kept = [], []
+        for t, M in enumerate(stack.M):
+            level, own = float(stack.rounding_level[t]), float(delta[t])
+            S, columns = leading_turns(self, errors, M, int(after.info["k"]), level, own, t)
+            kept.append(S)
+            turned.append(np.zeros(parts.S.shape[-1]))
+            turned[-1][: len(columns)] = safely(own, columns)
+        bounds = [
+            orthogonalizing(
+                self, errors, side_by_side(X), parts.S.ravel(), turned, float(np.max(parts.error)), side,
+                spanned(errors, stack.M, delta, errors.rank, side),
+            )
+            for X, side in ((parts.P, "left"), (parts.Q, "right"))
+        ]  # fmt: skip
+        bound, most, rank = total + sum(b for b, _ in bounds), 2 * norm(stack.M) + total, min(r for _, r in bounds)
+        lost = errors.lost > lost
+        errors.merged(most if lost else min(bound, most), None, after.M, rank)
+        if stack.T > 1 and not lost and rank == sum(map(len, kept)):
+            least = np.asarray([S[-1] if len(S) else np.inf for S in kept])
+            turn = norm(delta / least) + sum(b for b, _ in bounds) / (float(parts.S.max()) or 1.0)
+            errors.polar = turn, total
+        return errors

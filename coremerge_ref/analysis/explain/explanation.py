@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.analysis.explain.trace import Margin, Spectrum, Trace
+from coremerge_ref.core.perturbation import Errors, Margin, Spectrum
 
 WELL_POSED, SENSITIVE, ILL_POSED = VERDICTS = ("well-posed", "sensitive", "ill-posed")
 SENSITIVE_ABOVE = 1e-3  # relative error of the result
@@ -18,9 +18,9 @@ SENSITIVE_ABOVE = 1e-3  # relative error of the result
 class Bound:
     """How far errors of one size may move ΔW: ‖error‖ ≤ relative · ‖ΔW‖, relative = condition · growth · eps.
 
-    dtype, eps: of the rounding. growth: how it adds up in arithmetic, see formulas.growth; 1 for inputs. condition:
+    dtype, eps: of the rounding. growth: how it adds up in arithmetic at worst; 1/2 for inputs, rounded once. condition:
     relative error of the result per relative error of the factors, larger where a decision hangs on them. verdict and
-    reason at this size of errors.
+    reason at this size of errors; remedy: what to do about it, in plain words, "" where nothing need be done.
     """
 
     dtype: str
@@ -30,6 +30,7 @@ class Bound:
     relative: float
     verdict: str
     reason: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,11 @@ class Explanation:
 
         return described(self)
 
+    def __str__(self) -> str:
+        from coremerge_ref.analysis.explain.text import plain
+
+        return plain(self)
+
     def plot(self, path: str | Path | None = None) -> Any:
         """The spectra with their cuts as a matplotlib figure, saved to `path` (.png, .svg, …) if given."""
         from coremerge_ref.analysis.explain.picture import drawn
@@ -112,7 +118,16 @@ class Explanations(Mapping[str, Explanation]):
     @property
     def worst(self) -> Explanation:
         """The layer with the worst verdict, and among those the largest bound."""
-        return max(self.values(), key=lambda e: (VERDICTS.index(e.verdict), e.bound.relative))
+        return self.ranked()[0]
+
+    def ranked(self) -> list[Explanation]:
+        """Those that a user should look at first: the worst verdict on arithmetic, then on inputs."""
+
+        def place(e: Explanation) -> tuple[float, ...]:
+            verdicts = (VERDICTS.index(b.verdict) for b in (e.bound, e.input_bound))
+            return (*verdicts, e.bound.relative, e.input_bound.relative)
+
+        return sorted(self.values(), key=place, reverse=True)
 
     @property
     def verdict(self) -> str:
@@ -134,28 +149,39 @@ class Explanations(Mapping[str, Explanation]):
 
         return tabulated(self)
 
+    def __str__(self) -> str:
+        from coremerge_ref.analysis.explain.text import plain
+
+        return plain(self)
+
     def plot(self, path: str | Path | None = None) -> Any:
         """The spectra of the worst layers with their cuts, a row of pictures a layer."""
         from coremerge_ref.analysis.explain.picture import MOST, drawn
 
-        order = sorted(self.values(), key=lambda e: (VERDICTS.index(e.verdict), e.bound.relative), reverse=True)
-        return drawn(order[:MOST], path)
+        return drawn(self.ranked()[:MOST], path)
 
 
-def judged(trace: Trace, bound: float, size: float) -> Bound:
+def judged(errors: Errors, bound: float, size: float) -> Bound:
     """The verdict on a result of norm `size` with an error of at most `bound`."""
     relative = bound / size if size > 0 else (math.inf if bound > 0 else 0.0)
-    level = trace.level
-    if trace.doubts:
-        verdict, reason = ILL_POSED, trace.doubts[0]
+    level, remedy = errors.level, ""
+    if errors.doubts:
+        verdict, (reason, remedy) = ILL_POSED, errors.doubts[0]
     else:
         verdict = SENSITIVE if not relative <= SENSITIVE_ABOVE else WELL_POSED
-        weakest = max(trace.margins, key=lambda margin: margin.amplifies, default=None)
+        weakest = max(errors.margins, key=lambda margin: margin.amplifies, default=None)
         cause = f"; the weakest point is {weakest}" if weakest is not None and weakest.amplifies > 0 else ""
         how = "may move" if verdict == SENSITIVE else "moves"
-        most, unknown = ("at most", "") if not trace.estimated else ("about", "; no bound is known for this method")
+        most, unknown = ("at most", "") if not errors.estimated else ("about", "; no bound is known for this method")
         reason = f"rounding to {level.dtype} {how} the result by {most} {relative:.1e} of its size{cause}{unknown}"
-    return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason)
+    if verdict != WELL_POSED and level.dtype != "float64":
+        wider = (
+            "compute in float64"
+            if level.name == "compute"
+            else f"keep the adapters in a wider dtype than {level.dtype}"
+        )
+        remedy = f"{wider}, or {remedy}" if remedy else wider
+    return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason, remedy)
 
 
 def _finite(value: Any) -> Any:

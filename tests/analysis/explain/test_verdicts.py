@@ -48,6 +48,10 @@ def test_where_null_vectors_take_part_the_papers_definition_moves_by_its_size_an
     explained = cm.explain(pairs, ours, space)
     assert explained.verdict == "well-posed", explained.reason
     assert explained.bound.relative < 1e-10
+    if theirs == "iso":
+        explained = cm.explain(pairs, cm.Iso(support="size"), space)
+        assert explained.verdict == "ill-posed"
+        assert explained.bound.relative >= 0.1
 
 
 def prescribed(S: list[float], m: int = 12, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +76,9 @@ def test_the_gap_at_k_decides(method: object) -> None:
 
 
 def test_a_bound_above_a_thousandth_is_sensitive() -> None:
-    e = cm.explain([prescribed([1.0, 1e-5])], "iso", compute_dtype="float32")
+    B, A = prescribed([1.0, 1e-5])
+    G = orthonormal(RNG, 2, 2)  # a column of B alone may be small without harm: its errors are small, too
+    e = cm.explain([(B @ G, G.T @ A)], "iso", compute_dtype="float32")
     assert e.verdict == "sensitive", e.reason
     assert e.bound.relative > 1e-3
     assert "1e-05" in e.reason

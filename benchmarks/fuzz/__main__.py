@@ -1,0 +1,40 @@
+"""python -m benchmarks.fuzz [--trials N] [--seed S]: exit 1 where a promise is broken, with seeds to run it again."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections import Counter
+
+from benchmarks.fuzz.judging import findings
+from benchmarks.fuzz.trials import draw
+
+SHOWN = 12  # of each kind
+
+
+def main() -> int:
+    """Runs the trials and prints what is broken."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser.add_argument("--trials", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, help="the first seed; drawn anew otherwise")
+    parser.add_argument("--quick", action="store_true", help="look for no worst case, which takes most of the time")
+    options = parser.parse_args()
+    first = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
+    counts: Counter[str] = Counter()
+    print(f"{options.trials} trials from seed {first}")
+    for seed in range(first, first + options.trials):
+        trial = draw(seed)
+        try:
+            broken = findings(trial, options.quick)
+        except Exception as error:  # a crash is a finding
+            broken = [("crash", "".join(traceback.format_exception_only(error)).strip())]
+        for kind, sentence in broken:
+            counts[kind] += 1
+            if counts[kind] <= SHOWN:
+                print(f"{kind}: {sentence}; {trial}", flush=True)
+    print(", ".join(f"{n} {kind}" for kind, n in counts.items()) or "nothing broken")
+    return int(bool(counts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

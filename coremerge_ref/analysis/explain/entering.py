@@ -1,0 +1,146 @@
+"""Errors of the tasks' matrices on entering a space, and of the way back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.core.linalg import thresholds
+from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, near, norm, safely
+
+ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
+ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
+
+
+def level_of(name: str, dtype: str, eps: float, tiny: float, terms: int) -> Level:
+    """Level "input": half an eps, as one rounding makes; "compute": what sums of `terms` terms may make of it.
+
+    Each of N − 1 additions and N products is off by half an eps of what is there. Nothing is taken to cancel.
+    """
+    return Level(name, dtype, eps, 0.5 if name == "input" else terms / 2 + ALLOWANCE, tiny if name == "compute" else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One side of one layer's space: coordinates (p, r_t) and column norms (r_t) of each X_t, singular values S (p) of
+    the stack, live size, and whether it is an identity or the stack is one of updates, not of factors."""
+
+    coordinates: list[np.ndarray]
+    norms: list[np.ndarray]
+    S: np.ndarray | None
+    live: int
+    identity: bool
+    of_updates: bool
+    size: int  # m or n
+    names: tuple[str, str]  # of the stack of factors, of updates
+    distinct: int  # columns of the factors that differ by more than a factor
+
+    def turned(self, errors: Errors, M: np.ndarray) -> tuple[np.ndarray, float]:
+        """(bounds on the entries, bound on the norm) of the change of the rows of M (…, p, q) as errors turn the frame
+        within its span."""
+        if self.S is None:
+            return np.zeros(M.shape), 0.0
+        error = self.error(errors)
+        S = self.S[: self.live]
+        change = np.zeros(M.shape)
+        change[..., : self.live, :] = mixed(S, error, M[..., : self.live, :])
+        # ‖K‖ ≤ √2 error · the largest coupling
+        with np.errstate(divide="ignore", invalid="ignore"):
+            widest = float(np.max(coupling(S[1:], S[:-1]), initial=0.0))
+            most = float(safely(2**0.5 * error, widest)) * norm(M)
+        return change, min(norm(change), most)
+
+    def error(self, errors: Errors) -> float:
+        """Bound on the norm of the error of the stack."""
+        return norm(errors.entering) if self.of_updates else errors.level.size * norm(np.concatenate(self.norms))
+
+    def leaving(self, errors: Errors, M: np.ndarray) -> float:
+        """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
+        if self.S is None or self.live >= self.size:
+            return 0.0
+        error = self.error(errors)
+        S = self.S[: self.live, None]
+        with np.errstate(divide="ignore"):
+            return norm(np.minimum(safely(error, 1 / S), 2.0) * np.abs(M[: self.live]))
+
+    def closest(self) -> tuple[int, float]:
+        """i and the relative gap, where the values i and i + 1 (from 1) are the nearest ones."""
+        S = self.S[: self.live] if self.S is not None else np.zeros(0)
+        i = int(np.argmax(coupling(S[1:], S[:-1]))) if len(S) > 1 else 0
+        return i + 1, float((S[i] - S[i + 1]) / S[0]) if len(S) > 1 else 1.0
+
+    @property
+    def name(self) -> str:
+        """What the stack is written as."""
+        return self.names[self.of_updates]
+
+
+def entered(level: Level, M: np.ndarray, left: Frame, right: Frame, tasks: tuple[int, ...], **shared: Any) -> Errors:
+    """The errors of every M_t (T, p, q) = L_t R_tᵀ, coordinates of B_t and A_tᵀ, before frames turn.
+
+    A column of B_t and a row of A_t are off by g = eps · growth of their norms, and so are their coordinates; where a
+    frame is an identity nothing is computed, and rounded inputs are off entry by entry. With s = Σ_i ‖b_i‖ ‖a_i‖,
+    ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
+    """
+    g, formed, delta, entry = level.size, level.name == "compute", [], []
+    for L, R, b, a in zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True):
+        within = np.abs(L) @ np.abs(R).T
+        sides = ((left.identity, np.abs(R) @ b), (right.identity, (np.abs(L) @ a)[:, None]))
+        parts = sum(within * (0.0 if formed else g) if identity else g * off for identity, off in sides)
+        tiny = level.tiny * (1 + L.shape[1]) * bool(np.any((b > 0) & (a > 0)))
+        parts = np.broadcast_to(parts, within.shape) + formed * level.eps * (L.shape[1] / 2 + 1) * within + tiny
+        whole = g * min(2 * float(b @ a), norm(b) * _spectral(R) + _spectral(L) * norm(a)) + tiny * within.size**0.5
+        delta.append(min(whole, norm(parts)))
+        entry.append(np.minimum(parts, delta[-1]))
+    rank = np.asarray([min(L.shape[1], *M.shape[1:]) for L in left.coordinates])
+    computed = not (left.identity and right.identity)
+    shared["entering"] = np.asarray(delta)
+    return Errors(level, (left.size, right.size), np.asarray(delta), np.asarray(entry), rank, tasks, computed, **shared)
+
+
+def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.ndarray) -> None:
+    """Notes the spectrum that the live size of a side is judged by, and a doubt about that size; rows of M (T, p, q)
+    are coordinates in the frame, ν_t the levels.
+
+    Directions that count as zero without being so are lost: what they held is an error too.
+    """
+    if frame.identity:
+        return
+    if frame.of_updates:
+        blocks, slack = [], []
+        for t, X in enumerate(M):
+            P, s, _ = errors.svd(X)
+            there = s > levels[t]
+            blocks.append(P[:, there])
+            slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
+        error = norm(slack)
+    else:
+        blocks = [C / np.where(x > 0, x, 1.0) for C, x in zip(frame.coordinates, frame.norms, strict=True)]
+        error = errors.level.size * sum(C.shape[1] for C in blocks) ** 0.5
+    X = np.concatenate(blocks, axis=1)
+    values = errors.svd(X)[1] if X.size else np.zeros(1)
+    what, live = frame.name, frame.live
+    cut = ZERO * errors.unit * values[0]
+    errors.spectrum(space, f"{what}, columns of norm 1", values, live, cut)
+    dropped = float(values[live]) if live < len(values) else 0.0
+    if live:
+        gap = (values[min(live, len(values)) - 1] - dropped) / (values[0] or 1.0)
+        errors.margin(space, f"gap between kept and dropped singular values of {what}", gap)
+    # errors raise the rank to the number of columns that are not zero, and no further
+    most = min(frame.size, int(np.count_nonzero(np.any(X, axis=0))))
+    possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
+    found = np.flatnonzero(near(possible, cut, errors.level.beside(error, cut)))
+    if frame.of_updates and error > cut and 0 < live < min(frame.size, frame.distinct):
+        # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
+        found, possible = np.asarray([live]), np.append(values, 0.0)
+    if len(found):
+        errors.size_doubt = (
+            f"singular value {found[0] + 1} of {what} is {possible[found[0]] / values[0]:.1e} of the largest, so the "
+            "live size that its setting refers to is not determined"
+        )
+    if dropped > max(error, cut / 2):
+        errors.lost += 1
+
+
+def _spectral(X: np.ndarray) -> float:
+    return float(np.linalg.norm(X, 2)) if X.size else 0.0

@@ -1,0 +1,151 @@
+"""What the spectral methods' `carry` share: cuts in spectra, values that may be zero, polar factors."""
+
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.core.linalg import thresholds
+from coremerge_ref.core.perturbation import Errors, another_rank, beyond, near, norm, polar, turns
+
+ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
+
+
+def leading_turns(
+    stage: Any,
+    errors: Errors,
+    M: np.ndarray,
+    k: int,
+    level: float,
+    delta: float,
+    task: int | None,
+    what: str = "M_t",
+    rank: int | None = None,
+    floor: float = np.inf,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the singular values kept, the k first above `level`; the turn of each one's vectors per unit of error delta).
+
+    Notes the spectrum, its gap, and a doubt where rounding may change what is kept.
+    """
+    S = errors.svd(M)[1]
+    live = int(np.sum(S > level))
+    kept = min(k, live)
+    errors.spectrum(stage, f"singular values of {what}", S, kept, level, task)
+    rank = int(np.ravel(errors.rank)[task or 0]) if rank is None else rank
+    if k > 0 and live <= k:  # where none is taken, none can be missed
+        possible = (M != 0) | (errors.entry[task] > 0 if task is not None else True)
+        at_zero(stage, errors, S, level, delta, rank, possible, task, what, floor)
+    if kept == 0:
+        return S[:0], S[:0]
+    known = S[: min(len(S), rank)] if kept == k else S[:kept]  # what is cut as zero is no next singular value
+    columns = turns(known, kept) if kept < max(errors.shape) else np.zeros(kept)
+    gap = (S[kept - 1] - (known[kept] if kept < len(known) else 0.0)) / S[0]
+    errors.margin(stage, f"relative gap of {what} at k = {kept}", gap, task, columns[kept - 1] * S[0])
+    errors.check(
+        stage,
+        delta * columns[kept - 1] * (2 if kept < len(known) else 1),  # both values move towards each other
+        f"singular values {kept} and {kept + 1} of {what} differ by {gap:.1e} of the largest, so which directions are "
+        "kept is not determined",
+        task,
+        another_rank(S[:rank], kept) if hasattr(stage, "k") else None,
+    )
+    return S[:kept], columns
+
+
+def at_zero(
+    stage: Any,
+    errors: Errors,
+    S: np.ndarray,
+    level: float,
+    delta: float,
+    rank: int,
+    possible: np.ndarray,
+    task: int | None = None,
+    what: str = "the merged matrix",
+    floor: float = np.inf,
+) -> None:
+    """A doubt where a singular value lies at the level that counts as zero, unless it is zero by structure.
+
+    Which it is beyond the rank, or the nonzero rows or columns of `possible`. floor: error of the values if the level
+    were known.
+    """
+    S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
+    found = np.flatnonzero(near(S, level, errors.level.beside(delta, level)) | ((S > floor) & (S <= level)))
+    if len(found):
+        value = S[found[0]] / (S[0] or 1.0)
+        errors.doubt(
+            stage,
+            f"singular value {found[0] + 1} of {what} is {value:.1e} of the largest, at the level that counts as zero",
+            task,
+        )
+
+
+def orthogonalizing(
+    stage: Any,
+    errors: Errors,
+    X: np.ndarray,
+    levels: np.ndarray,
+    turned: list[np.ndarray],
+    known: float,
+    side: str,
+    span: tuple[int, float],
+) -> tuple[float, int]:
+    """Bound on the change of polar(X) diag(levels), X = [P_1 … P_T], and the rank of polar(X).
+
+    Column i of block t turns by turned[t][i], so X changes by at most √Σ_t max(turned[t])², and its polar factor by
+    that times its condition number. A single orthonormal block is its own polar factor, and every column then counts
+    with its own level. known: relative level up to which a singular value of X is none, before it is held at √eps.
+    span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
+    square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
+    """
+    blocks, L = len(turned), errors.svd(X)[1]
+    uncut = max(known, ZERO * errors.unit)
+    cut = min(uncut, errors.unit**0.5)
+    support = int(np.sum(L > cut * L[0])) if len(L) else 0
+    active = int(np.sum(np.any(X != 0, axis=0)))
+    errors.spectrum(stage, f"singular values of [P_1 … P_T], {side}", L, support, cut * L[0] if len(L) else 0.0)
+    if support == 0 or active == 0:
+        return 0.0, 0
+    moved = norm([block.max(initial=0.0) for block in turned])
+    size = errors.shape[side == "right"]
+    factor = polar(L[:support], (size, active))
+    errors.margin(stage, f"σ_min of [P_1 … P_T], {side} (polar factor),", L[support - 1], amplifies=factor)
+    if blocks == 1:
+        return float(np.max(turned[0] * levels)) if np.isfinite(moved) else np.inf, support
+    inside = L[: min(active, size)]
+    found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0])))
+    if len(found):
+        errors.doubt(
+            stage,
+            f"singular value {found[0] + 1} of [P_1 … P_T], {side}, is {inside[found[0]]:.1e}, at the cut of the "
+            "polar factor: tasks share a direction up to the error",
+        )
+    else:
+        errors.check(
+            stage,
+            moved * factor,
+            f"the smallest singular value of [P_1 … P_T], {side}, is {L[support - 1]:.1e}, so the polar factor is not "
+            "determined",
+        )
+    if not np.isfinite(moved * factor):
+        return np.inf, support
+    change = moved * factor
+    if span[0] == support == active:
+        square = moved * polar(L[:support], (support, support))
+        change = min(change, norm([square, span[1]]) + errors.level.formed * norm(X) * factor)
+    return change * float(levels.max()) * beyond(moved * factor), support
+
+
+def spanned(errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str) -> tuple[int, float]:
+    """Dimension and turn of the sum of the column (side "left") or row spaces of all M_t (T, p, q) with errors `delta`.
+
+    The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
+    vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972).
+    """
+    S = errors.svd(np.concatenate(list(M if side == "left" else M.mT), axis=1))[1]
+    R = min(int(np.sum(rank)), M.shape[1 if side == "left" else 2])
+    return R, norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
+
+
+def sizes_of(M: np.ndarray) -> np.ndarray:
+    """‖M_t‖ (T,)."""
+    return np.asarray([norm(X) for X in M])

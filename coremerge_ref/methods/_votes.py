@@ -1,0 +1,121 @@
+"""What the elementwise methods' rules share: entries at a threshold or at zero, and elections that errors may turn."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.core.perturbation import Errors, near, norm
+from coremerge_ref.core.stack import Stack
+
+
+def zeroed(errors: Errors, stack: Stack) -> None:
+    """Entries of M_t within ν_t become zero: a change of that size where errors decide, and which are there is unsure.
+
+    What is surely within it is zero in exact arithmetic too, and has no error left.
+    """
+    level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
+    error = errors.entry if errors.gauge_free else errors.level.beside(errors.entry, level)
+    unsure = near(size, level, error) & (size > 0)
+    sure = (size + error <= level) & ~unsure
+    errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
+    errors.entry = np.where(unsure, errors.entry + level, np.where(sure, 0.0, errors.entry))
+    lost = np.where(unsure, level, 0.0)
+    errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Of entries in a row: which of those kept or dropped errors may move across a threshold, and its relative gap."""
+
+    unsure: np.ndarray
+    gap: float
+
+
+def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str, slack: np.ndarray) -> Cut:
+    """The cut between `kept` magnitudes x (N,), each known up to `error`, and the others; K are asked for.
+
+    Kept and dropped stay what they are as long as no dropped x + error reaches a kept x − error; with keep "threshold"
+    a dropped entry must stay `slack` below it, and those kept beyond the K + 1 largest, for being equal to the
+    threshold, must stay within `slack` of it. An entry that is no larger than its error makes no difference.
+    """
+    if kept.all() or not kept.any():
+        return Cut(np.zeros(len(x), dtype=bool), 1.0)
+    room = slack if keep == "threshold" else np.zeros_like(slack)
+    low, high = np.min((x - error)[kept]), np.max((x + error + room)[~kept])
+    unsure = np.where(kept, x - error <= high, x + error + room >= low)
+    if not (unsure & kept).any() or not (unsure & ~kept).any():
+        unsure = np.zeros(len(x), dtype=bool)
+    if keep == "threshold" and np.sum(kept) > K + 1:
+        unsure |= kept & (x - error < np.sort(x + error)[-(K + 1)] - slack)
+    edge = float(np.min(x[kept]))
+    return Cut(unsure & (x > error), (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """Values X (T, p, q) that vote with weights W (T, 1, 1), errors E; `sure` are there beyond doubt, `possible` may
+    be. zero: up to this size a sum of values counts as zero. count: signs vote, not values. at_zero: the sign that sums
+    of zero take (0: none is decided).
+    """
+
+    X: np.ndarray
+    E: np.ndarray
+    W: np.ndarray
+    sure: np.ndarray
+    possible: np.ndarray
+    zero: float
+    count: bool = False
+    at_zero: int = 0
+
+    @property
+    def total(self) -> np.ndarray:
+        """Sum of the votes of all that are sure."""
+        return np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
+
+    @property
+    def error(self) -> np.ndarray:
+        """How far that sum may be from the true one: errors of the sure, all of the others."""
+        sure, other = (0.0, 1.0) if self.count else (self.E, np.abs(self.X) + self.E)
+        own = np.where(self.sure, sure, other)
+        return np.sum(np.where(self.sure | self.possible, np.abs(self.W) * own, 0.0), axis=0)
+
+    @property
+    def undecided(self) -> np.ndarray:
+        """Entries (p, q) whose sign, or whose voters, hang on the errors."""
+        level, size, error = 0.0 if self.count else self.zero, np.abs(self.total), self.error
+        clear, nothing = size - error > level, (size <= error) & (size + error <= level)
+        someone = (self.possible & ~self.sure).any(axis=0)
+        return self.possible.any(axis=0) & (someone | ~(clear | (nothing & (self.at_zero != 0))))
+
+    def spread(self, W: np.ndarray) -> np.ndarray:
+        """How far apart the possible outcomes of a mean with equal shares of W X are, entry by entry."""
+        X, E = W * self.X, np.abs(W) * self.E
+        top = np.max(np.where(self.possible, X + E, 0.0), axis=0)
+        return np.maximum(top, 0.0) - np.minimum(np.min(np.where(self.possible, X - E, 0.0), axis=0), 0.0)
+
+    @property
+    def margin(self) -> float:
+        """The smallest |sum| relative to what was summed, among decided entries."""
+        size = np.sum(np.where(self.sure, np.abs(self.W) * (1.0 if self.count else np.abs(self.X)), 0.0), axis=0)
+        decided = (size > 0) & ~self.undecided
+        return float(np.min(np.abs(self.total)[decided] / size[decided])) if decided.any() else 1.0
+
+
+def elected(
+    stage: Any, errors: Errors, votes: Votes, M: np.ndarray, smooth: np.ndarray, delta: float, jump: np.ndarray
+) -> Errors:
+    """The errors of a merged M (p, q): `smooth` where the election is decided, `jump` where it is not.
+
+    An open election whose outcomes lie within the errors is no discontinuity.
+    """
+    undecided = votes.undecided
+    matters = jump > 4 * np.sum(np.abs(votes.W) * votes.E, axis=0)
+    errors.undecided = undecided & matters
+    errors.margin(stage, "smallest relative majority of a decided entry", votes.margin)
+    number = int(errors.undecided.sum())
+    if number:
+        errors.doubt(stage, f"{number} of {undecided.size} entries have a sign or voters that are not determined")
+    entry = np.where(undecided, jump, smooth)
+    bound = min(delta, norm(smooth[~undecided])) + norm(jump[undecided])
+    return errors.merged(bound, entry, M, min(M.shape))
