@@ -191,17 +191,23 @@ def coupling(a: Any, b: Any) -> Vector:
         return np.sqrt(1 + ratio**2) / ((large - small) * (1 + ratio))
 
 
-def mixed(S: Vector, error: float, M: Vector) -> Vector:
-    """Bounds on the entries of K M (…, p, q), where errors turn the singular vectors of the values S (p) by K.
+def mixed(S: Vector, error: float, M: Vector, own: Vector | None = None) -> Vector:
+    """Bounds on the entries of K M (…, p, q), where errors E turn the singular vectors of the values S (p) by K.
 
-    An entry is at most Σ_k |K_ik| |M_kj|, |K_ik| ≤ error · coupling, and at most ‖K_i‖ ‖M_j‖, ‖K_i‖ ≤ error times the
-    largest coupling of i. No turn is wider than 2.
+    error: ‖E‖; own (p): ‖E v_i‖, less where small values come from small columns. An entry is at most
+    Σ_k |K_ik| |M_kj|, |K_ik| ≤ error · coupling and ≤ (σ_i own_i + σ_k own_k) / |σ_i² − σ_k²|, and at most ‖K_i‖ ‖M_j‖,
+    ‖K_i‖ ≤ error times the largest coupling of i. No turn is wider than 2.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        K = np.minimum(safely(error, coupling(S[:, None], S[None, :])), 2.0)
-    K[np.arange(len(S)), np.arange(len(S))] = 0.0
+        C = coupling(S[:, None], S[None, :])
+        widest = K = np.minimum(safely(error, C), 2.0)
+        if own is not None and len(S):
+            share = S / S[0]
+            K = np.minimum(K, safely(((share * own)[:, None] + share * own) / np.hypot(share[:, None], share), C))
+    for X in (K, widest):
+        np.fill_diagonal(X, 0.0)
     columns = np.sqrt(np.sum(M * M, axis=-2, keepdims=True))
-    return np.minimum(K @ np.abs(M), K.max(axis=1, initial=0.0)[:, None] * columns)
+    return np.minimum(K @ np.abs(M), widest.max(axis=1, initial=0.0)[:, None] * columns)
 
 
 def turns(S: Vector, k: int) -> Vector:

@@ -239,7 +239,7 @@ CORRUPTIONS = {
     "tiny": lambda B, A, x: (1e-300 * B, A),
     "huge": lambda B, A, x: (1e150 * B, A),
     "denormal": lambda B, A, x: (5e-324 * np.ones_like(B), A),
-    "narrow": lambda B, A, x: (B.astype(np.float16).astype(float), A),
+    "narrow": lambda B, A, x: (np.clip(B, -65504, 65504).astype(np.float16).astype(float), A),
 }
 
 

@@ -22,11 +22,13 @@ def level_of(name: str, dtype: str, eps: float, tiny: float, terms: int) -> Leve
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One side of one layer's space: coordinates (p, r_t) and column norms (r_t) of each X_t, singular values S (p) of
-    the stack, live size, and whether it is an identity or the stack is one of updates, not of factors."""
+    """One side of one layer's space: coordinates (p, r_t) and column norms (r_t) of each X_t, norms (p) of the rows of
+    each M_t, singular values S (p) of the stack, live size, and whether it is an identity or the stack is one of
+    updates, not of factors."""
 
     coordinates: list[np.ndarray]
     norms: list[np.ndarray]
+    rows: list[np.ndarray]
     S: np.ndarray | None
     live: int
     identity: bool
@@ -40,10 +42,9 @@ class Frame:
         within its span."""
         if self.S is None:
             return np.zeros(M.shape), 0.0
-        error = self.error(errors)
-        S = self.S[: self.live]
+        error, S = self.error(errors), self.S[: self.live]
         change = np.zeros(M.shape)
-        change[..., : self.live, :] = mixed(S, error, M[..., : self.live, :])
+        change[..., : self.live, :] = mixed(S, error, M[..., : self.live, :], self.own(errors))
         # ‖K‖ ≤ √2 error · the largest coupling
         with np.errstate(divide="ignore", invalid="ignore"):
             widest = float(np.max(coupling(S[1:], S[:-1]), initial=0.0))
@@ -54,14 +55,28 @@ class Frame:
         """Bound on the norm of the error of the stack."""
         return norm(errors.entering) if self.of_updates else errors.level.size * norm(np.concatenate(self.norms))
 
+    def own(self, errors: Errors) -> np.ndarray:
+        """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error.
+
+        Rounding of inputs stays within each column; a decomposition spreads its own over all.
+        """
+        if errors.level.name == "compute" or self.S is None:
+            return np.full(self.live, self.error(errors))
+        size = errors.level.size
+        parts = (
+            [d * x for d, x in zip(errors.entering, self.rows, strict=True)]
+            if self.of_updates
+            else [size * (np.abs(C) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)]
+        )
+        return np.minimum(sum(parts)[: self.live] / self.S[: self.live], self.error(errors))
+
     def leaving(self, errors: Errors, M: np.ndarray) -> float:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
         if self.S is None or self.live >= self.size:
             return 0.0
-        error = self.error(errors)
-        S = self.S[: self.live, None]
         with np.errstate(divide="ignore"):
-            return norm(np.minimum(safely(error, 1 / S), 2.0) * np.abs(M[: self.live]))
+            turn = np.minimum(safely(self.own(errors), 1 / self.S[: self.live]), 2.0)
+        return norm(turn[:, None] * np.abs(M[: self.live]))
 
     def closest(self) -> tuple[int, float]:
         """i and the relative gap, where the values i and i + 1 (from 1) are the nearest ones."""

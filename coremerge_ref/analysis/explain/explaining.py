@@ -235,6 +235,9 @@ def _multiply(e: Errors, layer: _Layer, M: np.ndarray) -> None:
 def _sides(frames: Frames, at: tuple[int, ...], group: _Group) -> tuple[Frame, Frame, np.ndarray | None]:
     """Both sides of one layer, and the singular values that its rows are divided by."""
 
+    pairs = zip(frames.left.coordinates, frames.right.coordinates, strict=True)
+    matrices = [(_wide(L[at]) @ _wide(R[at]).T) for L, R in pairs]
+
     def side(one: Side, place: int, names: tuple[str, str]) -> Frame:
         own = [_wide(pair[place][at]) for pair in group.factors]
         distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in own]))
@@ -243,6 +246,7 @@ def _sides(frames: Frames, at: tuple[int, ...], group: _Group) -> tuple[Frame, F
         return Frame(
             coordinates,
             norms,
+            [np.linalg.norm(M, axis=1 - place) for M in matrices],
             S,
             int(_at(one.live, at)),
             one.Q is None,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLOURS = {"well-posed": "green", "sensitive": "yellow", "ill-posed": "red"}
 WORST = 5  # how many groups of layers are shown
 LOOSE = 1.0  # a bound above the result itself says nothing
+ESTIMATED = "The numbers are estimates, made by probing: no bound is known for this method."
 
 
 def described(e: "Explanation") -> Group:
@@ -28,7 +29,7 @@ def described(e: "Explanation") -> Group:
     parts += [Text(f"What to do: {b.remedy}.") for b in (e.bound, e.input_bound) if b.remedy][:1]
     parts.append(_bounds(e))
     if e.estimated:
-        parts.append(Text("No bound is known for this method: a stage was probed, and the numbers are estimates."))
+        parts.append(Text(ESTIMATED))
     if e.undecided is not None and e.undecided.any():
         parts.append(Text(f"{int(e.undecided.sum())} of {e.undecided.size} entries are undecided."))
     if e.margins:
@@ -99,6 +100,8 @@ def tabulated(many: "Explanations", every: bool = False) -> Group:
         bad = next((b for b in (members[0].bound, members[0].input_bound) if b.remedy), None)
         if bad is not None:
             parts.append(Text(f"{members[0].layer}: {bad.reason}. What to do: {bad.remedy}."))
+    if any(e.estimated for e in many.values()):
+        parts.append(Text(ESTIMATED))
     if len(shown) < len(groups):
         parts.append(Text(f"and {sum(map(len, groups.values())) - sum(map(len, shown))} layers more; --all shows them"))
     return Group(*parts)
