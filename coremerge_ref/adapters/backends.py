@@ -73,7 +73,10 @@ def _torch(device: str | None) -> Backend:
 def _cupy(device: str | None) -> Backend:
     import cupy  # type: ignore[import-not-found]
 
-    number = int(str(device or "cuda:0").rpartition(":")[2] or 0)
+    kind, _, place = (device or "cuda").partition(":")
+    if kind != "cuda" or not (place or "0").isdecimal():
+        raise ParameterError(f"device: expected 'cuda' or 'cuda:N' with the cupy backend, got {device!r}")
+    number = int(place or 0)
 
     def send(array: np.ndarray) -> Any:
         with cupy.cuda.Device(number):

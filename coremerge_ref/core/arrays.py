@@ -8,10 +8,11 @@ Nothing is imported that the caller has not imported already.
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from functools import wraps
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import array_api_extra as xpx
 import ml_dtypes
@@ -31,6 +32,7 @@ from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, Par
 
 Array: TypeAlias = Any  # an array of any namespace; the standard has no type to name it by
 DType: TypeAlias = Any
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 WORKING = ("float32", "float64")  # the dtypes linear algebra exists in
 _RANKED = ("float16", "bfloat16", *WORKING)
@@ -54,6 +56,43 @@ def namespace_of(*arrays: Array) -> Any:
     if len(places) > 1:
         raise NamespaceError(f"expected arrays on one device, got {', '.join(sorted(places))}; move them to one first")
     return xp
+
+
+def beside(value: Any) -> Any:
+    """A context for arithmetic on the arrays in `value`: an array, an update or a nest of them.
+
+    Results stay on their device, which CuPy would make on the current one, and products have all digits of their dtype,
+    which JAX on an accelerator would take in TF32.
+    """
+    array = _first_array(value) if not sys.modules.keys().isdisjoint(("cupy", "jax")) else None
+    if is_cupy_array(array):
+        return device(array)
+    if is_jax_array(array) and sys.modules["jax"].default_backend() != "cpu":
+        return sys.modules["jax"].default_matmul_precision("highest")
+    return nullcontext()
+
+
+def stays_beside(function: Function) -> Function:
+    """Decorator: `function` runs in the context for the arrays among its arguments."""
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        with beside([*arguments, *options.values()]):
+            return function(*arguments, **options)
+
+    return wrapped  # type: ignore[return-value]
+
+
+_HOLDERS = ("B", "matrix", "factors", "prepared", "left", "Q")  # attributes of ours that lead to arrays
+
+
+def _first_array(value: Any) -> Array | None:
+    if hasattr(value, "dtype"):
+        return value
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    parts = value if isinstance(value, list | tuple) else [getattr(value, name, None) for name in _HOLDERS]
+    return next((array for part in parts if part is not None and (array := _first_array(part)) is not None), None)
 
 
 def is_concrete(array: Array) -> bool:
@@ -200,7 +239,8 @@ def from_host(values: Array, like: Array, dtype: DType | None = None) -> Array:
 
 def to_host(array: Array) -> np.ndarray:
     """The numbers of `array`, exactly, as a NumPy array of float32 or float64; for diagnoses, not for merging."""
-    wide = widened(array)
+    with beside(array):
+        wide = widened(array)
     if is_torch_array(wide):
         wide = wide.detach().cpu()
     elif is_cupy_array(wide):
@@ -329,8 +369,3 @@ def without_derivative(array: Array, message: str) -> Array:
     same = jax.custom_jvp(lambda x: x)
     same.defjvp(refuse)
     return same(array)
-
-
-def raises_on_failure(array: Array) -> bool:
-    """Whether the library's decompositions raise when they fail; CuPy's do not, and JAX's return NaN."""
-    return not is_cupy_array(array)

@@ -43,6 +43,7 @@ class Options:
 
 
 @explains_arguments
+@arrays.stays_beside
 def merge(
     updates: Sequence[Any],
     method: Method | Pipeline = "tsv",
@@ -103,6 +104,7 @@ class Prepared:
         self._encoded: dict[bool, tuple[Frames, Stack]] = {}
 
     @explains_arguments
+    @arrays.stays_beside
     def merge(
         self, method: Method | Pipeline = "tsv", scale: Any = 1.0, weights: Any = None, out_dtype: Any = None
     ) -> Update:

@@ -24,6 +24,7 @@ CHUNK_BYTES = 32 * 2**20
 
 
 @explains_arguments
+@arrays.stays_beside
 def merge_adapters(
     layers: Mapping[str, Sequence[Any]],
     method: Method | Pipeline = "tsv",
@@ -63,6 +64,7 @@ def merge_adapters(
 
 
 @explains_arguments
+@arrays.stays_beside
 def prepare(
     updates: Sequence[Any] | Mapping[str, Sequence[Any]], space: str | Space = "core", compute_dtype: Any = "float64"
 ) -> "Prepared | PreparedModel":
@@ -88,6 +90,7 @@ class PreparedModel:
         ]
 
     @explains_arguments
+    @arrays.stays_beside
     def merge(
         self, method: Method | Pipeline = "tsv", scale: Any = 1.0, weights: Any = None, out_dtype: Any = None
     ) -> dict[str, Update]:
@@ -121,10 +124,12 @@ def _by_layer(groups: list[list[str]], results: Iterable[Update], order: Iterabl
 
 
 # What goes to a worker is in lists, not dicts: dask keys work by content and takes dicts in any order for the same.
+@arrays.stays_beside
 def _prepared(names: list[str], layers: list[Updates], space: Space, compute_dtype: Any) -> Prepared:
     return Prepared(stacked(dict(zip(names, layers, strict=True)), names), space, compute_dtype, names)
 
 
+@arrays.stays_beside
 def _merged(
     names: list[str], layers: list[Updates], space: Space, compute_dtype: Any, pipeline: Pipeline, options: Options
 ) -> Update:

@@ -35,6 +35,7 @@ class Side:
     of_updates: bool = False
 
     @cached_property
+    @arrays.stays_beside
     def frame(self) -> Array | None:
         """The frame itself (…, m, p), None for the identity."""
         if self.Q is None or self.Z is None:

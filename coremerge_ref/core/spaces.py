@@ -216,6 +216,7 @@ def as_space(space: str | Space) -> Space:
     return space
 
 
+@arrays.stays_beside
 def reference_bases(
     updates: Sequence[Any], space: str | Space = "core", compute_dtype: Any = "float64", basis: str = "paper"
 ) -> Frames:
@@ -228,6 +229,7 @@ def reference_bases(
     return chosen.frames(folded_factors(as_updates(updates), compute_dtype))
 
 
+@arrays.stays_beside
 def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
     """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits."""
     factors = folded_factors(as_updates(updates), compute_dtype)
@@ -240,6 +242,7 @@ def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64
     return array_namespace(B).stack([bases.encode(B, A) for B, A in factors])
 
 
+@arrays.stays_beside
 def reconstruct(M: Array, bases: Frames) -> Update:
     """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
     expected = tuple(None if X is None else X.shape[-1] for X in (bases.U, bases.V))

@@ -67,6 +67,7 @@ class LowRankUpdate:
             return B, A
         return B * arrays.scalar(self.scale, B)[..., None, None], A
 
+    @arrays.stays_beside
     def to_dense(self) -> Array:
         """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists.
 
@@ -79,6 +80,7 @@ class LowRankUpdate:
         arrays.check_finite(dense, f"the product B A in {arrays.dtype_name(dense.dtype)}")
         return dense
 
+    @arrays.stays_beside
     def truncate(self, rank: int) -> "LowRankUpdate":
         """The nearest update of rank ≤ `rank` in Frobenius and spectral norm (Eckart-Young).
 
@@ -109,10 +111,12 @@ class DenseUpdate:
         """min(m, n): all that is known without an SVD."""
         return int(min(self.matrix.shape[-2:]))
 
+    @arrays.stays_beside
     def to_dense(self) -> Array:
         """The matrix itself."""
         return self.matrix
 
+    @arrays.stays_beside
     def truncate(self, rank: int) -> LowRankUpdate:
         """The nearest update of rank ≤ `rank` (Eckart-Young), by an SVD of the m × n matrix."""
         xp = arrays.namespace_of(self.matrix)

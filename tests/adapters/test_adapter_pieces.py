@@ -91,7 +91,9 @@ def test_batches_hold_equal_layers_and_bounded_memory(tmp_path: Path, monkeypatc
     assert [len(batch) for batch in plan.batches(layers, dense=False, whole_model=True)] == [10]
 
 
-@pytest.mark.parametrize(("backend", "dtype"), [("torch", "float32"), ("torch", "bfloat16"), ("jax", "bfloat16")])
+@pytest.mark.parametrize(
+    ("backend", "dtype"), [("torch", "float32"), ("torch", "bfloat16"), ("jax", "bfloat16"), ("cupy", "bfloat16")]
+)
 def test_backends_agree(backend: str, dtype: str, tmp_path: Path) -> None:
     pytest.importorskip(backend)
     cast = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}[dtype]

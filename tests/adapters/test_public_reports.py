@@ -305,7 +305,7 @@ def test_paths_of_every_kind(tmp_path: Path) -> None:
             merge_folders([real], bad, "ta", force=True)
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", "jax", "cupy"])
 def test_a_merge_is_the_same_twice_and_on_every_library(backend: str, tmp_path: Path) -> None:
     paths = [lora(tmp_path / str(i), i, {"q": (24, 20), "k": (24, 20)}) for i in range(3)]
     for name in ("one", "two"):

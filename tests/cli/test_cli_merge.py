@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from backends import EPS
 from safetensors.numpy import load_file
+
+from coremerge_ref.adapters import load
+from coremerge_ref.testing import THRESHOLD, ratio
 
 Run = Callable[..., Any]
 Refused = Callable[..., str]
@@ -54,6 +58,34 @@ def test_every_option_reaches_the_merge(run: Run, adapters: list[str]) -> None:
     assert (made["backend"], made["device"]) == ("torch", "cpu")
     shapes = {t.shape for t in load_file("out/adapter_model.safetensors").values()}
     assert shapes == {(3, 5), (6, 3), (3, 6), (3, 3)}
+
+
+@pytest.mark.parametrize("device", [None, "cuda", "cuda:1"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cupy_merges_on_the_device_that_is_asked_for(
+    run: Run, adapters: list[str], device: str | None, dtype: str
+) -> None:
+    """Neither device of the double reaches the other, so all arrays were on one."""
+    options = ("--method", "dare+ties+iso", "--dtype", dtype)
+    assert run("merge", *adapters, "--output", "numpy", *options).exit_code == 0
+    result = run(
+        *("merge", *adapters, "--output", "out", *options, "--backend", "cupy"),
+        *(() if device is None else ("--device", device)),
+    )
+    assert result.exit_code == 0, result.output
+    merged, right = ({path: u.to_dense() for path, u in load(name).items()} for name in ("out", "numpy"))
+    unit = {"float32": EPS["float32"], "bfloat16": EPS["bfloat16"]}[dtype]
+    for path, want in right.items():
+        size = float(np.linalg.norm(want.astype(np.float64)))
+        assert ratio(merged[path].astype(np.float64), want.astype(np.float64), size, unit, 10) <= THRESHOLD
+
+
+@pytest.mark.parametrize("device", ["cuda:9", "cpu", "cuda:x", "1"])
+def test_cupy_has_no_such_device(run: Run, adapters: list[str], device: str) -> None:
+    result = run("merge", *adapters, "--output", "out", "--backend", "cupy", "--device", device)
+    assert result.exit_code == 2
+    assert "device" in result.stderr
+    assert device in result.stderr
 
 
 def test_yaml_has_the_same_names_and_options_win(run: Run, adapters: list[str]) -> None:

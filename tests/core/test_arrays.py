@@ -117,6 +117,23 @@ for method in ("ties", "cart+iso"):
     assert (done.returncode, done.stdout.split()) == (0, ["float32"] * 2), done.stderr
 
 
+def test_jax_on_an_accelerator_multiplies_with_all_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its default there is TF32, which has 10 bits."""
+    jax = pytest.importorskip("jax")
+
+    def products(method: str) -> tuple[int, int]:
+        """How many there are, and how many of them of the highest precision."""
+        traced = jax.make_jaxpr(lambda B, A: cm.merge([(B, A)], method, compute_dtype="float32").to_dense())
+        text = str(traced(np.ones((3, 2), np.float32), np.ones((2, 4), np.float32)))
+        return text.count("= dot_general["), text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)")
+
+    assert products("cart+iso")[1] == 0
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for method in ("ta", "cart+iso"):
+        count, highest = products(method)
+        assert count == highest > 0
+
+
 def test_tracers_are_known_by_the_name_of_their_class() -> None:
     class Tracer:
         dtype = np.dtype("float32")
@@ -186,6 +203,19 @@ def test_kth_smallest(backend: Backend) -> None:
     for k in range(4):
         found = backend.host(arrays.kth_smallest(backend.array(values), backend.array(float(k))))
         np.testing.assert_array_equal(found, np.sort(values, axis=-1)[:, k : k + 1])
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-cuda"])
+def test_kth_smallest_under_deterministic_torch(name: str) -> None:
+    """Where kthvalue on CUDA raises."""
+    backend, torch = available(name), pytest.importorskip("torch")
+    torch.use_deterministic_algorithms(True)
+    try:
+        test_kth_smallest(backend)
+        merged = cm.merge(backend.updates([(B, A, 1.0), (2 * B, A, 1.0)]), "ties")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert np.all(np.isfinite(backend.dense(merged)))
 
 
 def test_kth_smallest_of_each_layer(backend: Backend) -> None:

@@ -1,8 +1,10 @@
 """Decompositions, norms and the one place where a number is judged to be zero."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from backends import EPS, Backend
+from backends import EPS, Backend, available
 
 from coremerge_ref.core import linalg
 from coremerge_ref.testing import THRESHOLD, orthonormal, ratio
@@ -42,6 +44,23 @@ def test_svd_goes_through_the_transpose_where_lapack_does_not_converge(
     assert refused
     assert ratio(S, expected, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
     assert ratio((P * S[..., None, :]) @ Qh, X, float(np.linalg.norm(X)), EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("name", ["numpy", "cupy", "jax"])
+def test_svd_goes_through_the_transpose_where_it_gives_nan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that never raise: CuPy, JAX."""
+    backend = available(name)
+    X = backend.array(np.random.default_rng(5).standard_normal((5, 3)))
+    plain, seen = linalg._plain_svd, []
+
+    def silent(Y: Any) -> Any:
+        seen.append(Y.shape)
+        return plain(Y * float("nan") if len(seen) == 1 and name != "numpy" else Y)
+
+    monkeypatch.setattr(linalg, "_plain_svd", silent)
+    P, S, Qh = (backend.host(part) for part in linalg.svd(X))
+    assert seen == ([(5, 3)] if name == "numpy" else [(5, 3), (3, 5)])
+    assert ratio((P * S) @ Qh, backend.host(X), float(np.linalg.norm(backend.host(X))), EPS["float64"]) <= THRESHOLD
 
 
 def test_svd_that_never_converges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import cupy_double
 import numpy as np
 import pytest
-from backends import EPS, Backend
+from backends import CARD, EPS, Backend, available
+from cupy_double.linalg import LEFTOVERS
 
+import coremerge_ref as cm
 from coremerge_ref.core import orthonormal
 from coremerge_ref.testing import THRESHOLD, ratio
 
@@ -112,29 +115,35 @@ def test_values_that_cannot_be_looked_at_are_left_alone() -> None:
     assert seen == [None]
 
 
-def _nan(L: np.ndarray) -> np.ndarray:
-    return np.full_like(L, np.nan)
-
-
-# what a failed potrf may leave behind, as the lower triangle of what was given
-LEFTOVERS = {
-    "nan": _nan,
-    "zero": np.zeros_like,
-    "as given from the failing pivot on": lambda gram: np.concatenate(
-        [np.linalg.cholesky(gram[:2, :2] + 0.0) @ np.eye(2, 4), np.tril(gram)[2:]]
-    ),
-    "as given": np.tril,
-}
-
-
+@pytest.mark.skipif(CARD, reason="a card leaves what it leaves")
 @pytest.mark.parametrize("leftover", LEFTOVERS)
-def test_a_cholesky_that_fails_without_a_word_is_found_out(leftover: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries that never raise leave one of these; two tasks with one equal column are enough."""
-    monkeypatch.setattr(np.linalg, "cholesky", lambda gram: LEFTOVERS[leftover](gram))
-    for equal in ((0, 2), (1, 2), (2, 3), (0, 3)):
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_cholesky_that_fails_without_a_word_is_found_out(leftover: str, batch: tuple[int, ...]) -> None:
+    """CuPy never raises; two tasks with one equal column are enough to fail, at the last pivot or before."""
+    for equal in ((0, 1), (0, 2), (1, 2), (2, 3), (0, 3)):
         given = np.linalg.qr(gaussian(9, 4))[0]
         given[:, equal[1]] = given[:, equal[0]]
-        assert orthonormal.cholesky_qr2(given) is None
+        stack = available("cupy").array(np.broadcast_to(given, (*batch, 9, 4)))
+        with cupy_double.settings.changed(leftover=leftover):
+            assert orthonormal.cholesky_qr2(stack) is None
+
+
+@pytest.mark.skipif(CARD, reason="a card leaves what it leaves")
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+def test_no_leftover_reaches_a_merge(leftover: str) -> None:
+    """Random rank-deficient stacks: equal columns, equal adapters, zero columns, columns in the span of the others."""
+    rng = np.random.default_rng(3)
+    for kind in range(12):
+        stacks = [rng.standard_normal((9, 6)) for _ in range(2)]
+        for X in stacks:
+            i, j = rng.permutation(6)[:2]
+            X[:, i] = (X[:, j], 0 * X[:, j], X[:, j] - X[:, i - 1], np.rint(4 * X[:, j]))[kind % 4]
+        factors = [(stacks[0][:, c], stacks[1].T[c, :], 1.0) for c in (slice(0, 2), slice(2, 6))]
+        with cupy_double.settings.changed(leftover=leftover):
+            for method in ("ta+iso", "tsv"):
+                right = cm.merge(available("numpy").updates(factors), method).to_dense()
+                merged = available("cupy").dense(cm.merge(available("cupy").updates(factors), method))
+                assert ratio(merged, right, float(np.linalg.norm(right)), EPS["float64"], 100) <= THRESHOLD
 
 
 @pytest.mark.parametrize("column", range(3))

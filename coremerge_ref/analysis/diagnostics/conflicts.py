@@ -14,6 +14,7 @@ from coremerge_ref.core.spaces import Space, as_space
 from coremerge_ref.methods._entries import denoised
 
 
+@arrays.stays_beside
 def interference(updates: Sequence[Any], k: int | None = None) -> Array:
     """Singular task interference Σ_ij |((ÛᵀÛ − I) Σ̂ (V̂ᵀV̂ − I))_ij| (…), 0 where tasks share no direction.
 
@@ -35,6 +36,7 @@ def interference(updates: Sequence[Any], k: int | None = None) -> Array:
     return xp.sum(xp.abs((left * sigma[..., None, :]) @ right), axis=(-2, -1))
 
 
+@arrays.stays_beside
 def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     """Share (…) of the entries of the M_t in `space` where two tasks have opposite signs, of those where two are not 0.
 

@@ -6,10 +6,12 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from coremerge_ref.analysis.diagnostics.triplets import checked, length, triplets
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.errors import ParameterError
 
 
+@arrays.stays_beside
 def numerical_rank(update: Any, rtol: float | None = None) -> Array:
     """How many singular values of ΔW are not rounding (…), as floating numbers; with rtol, those above rtol · σ_1.
 
@@ -24,6 +26,7 @@ def numerical_rank(update: Any, rtol: float | None = None) -> Array:
     return xp.sum(xp.astype(S > (rtol or 0.0) * S[..., :1], S.dtype), axis=-1)
 
 
+@arrays.stays_beside
 def stable_rank(update: Any) -> Array:
     """‖ΔW‖_F² / ‖ΔW‖_2² (…): at most the rank, equal to it where the spectrum is flat; 0 where ΔW = 0."""
     S = triplets(*checked([update]))[1]
@@ -45,6 +48,7 @@ class Truncation:
     error: Array
 
 
+@arrays.stays_beside
 def truncation(update: Any, size: int | None = None) -> Truncation:
     """The truncation ablation of ΔW or of a core matrix (Eckart-Young), against components kept and against a fraction.
 

@@ -5,11 +5,12 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from coremerge_ref.analysis.diagnostics.triplets import checked, kept, length, triplets
-from coremerge_ref.core import linalg
+from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.errors import ParameterError
 
 
+@arrays.stays_beside
 def alignment(update: Any, reference: Any, epsilon: float = 0.05, k: int | None = None) -> Array:
     """Subspace alignment ratio ‖Π_k ΔW‖_F / ‖ΔW‖_F (…), 0 to 1; Π_k projects on the reference's k leading left vectors.
 
@@ -30,6 +31,7 @@ def alignment(update: Any, reference: Any, epsilon: float = 0.05, k: int | None 
     return xp.where(size > 0, linalg.norm(inside) / xp.where(size > 0, size, 1.0), 1.0)
 
 
+@arrays.stays_beside
 def overlap(update: Any, other: Any, k: int | None = None, side: str = "left") -> Array:
     """‖U_iᵀ U_j‖_F² / min(k_i, k_j) (…), 0 to 1, of the k leading singular vectors of two updates, by default all.
 

@@ -25,6 +25,7 @@ ROUNDING = thresholds("float64")[1] / 2.0**-52  # in eps Σ ‖b_i‖ ‖a_i‖
 Updates = Sequence[LowRankUpdate | None]
 
 
+@arrays.stays_beside
 def explain(
     updates: Sequence[Any] | Mapping[str, Sequence[Any]],
     method: Method | Pipeline = "tsv",
