@@ -147,10 +147,9 @@ def check_range(array: Array, where: str) -> None:
     if not is_concrete(array) or count(array) == 0:
         return
     xp = array_namespace(array)
-    info = xp.finfo(array.dtype)
     with overflow_checked():
-        largest = xp.max(xp.abs(array), axis=(-2, -1))
-        lost = (largest > 0) & (largest < float(info.smallest_normal) / float(info.eps))
+        largest = xp.maximum(xp.max(array, axis=(-2, -1)), -xp.min(array, axis=(-2, -1)))
+        lost = (largest > 0) & (largest < smallest_normal(array.dtype) / eps(array.dtype))
         if bool(xp.all(xp.isfinite(largest) & ~lost)):
             return
     raise NonFiniteError(
@@ -198,6 +197,12 @@ def counting_dtype(xp: Any, like: Array) -> DType:
 def eps(dtype: DType | str) -> float:
     """Machine epsilon of a dtype or dtype name: 2^-52 for float64, 2^-23, 2^-10 (float16), 2^-7 (bfloat16)."""
     return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype_name(dtype)]
+
+
+def smallest_normal(dtype: DType | str) -> float:
+    """The smallest positive number of full precision of a dtype or dtype name."""
+    exponents = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126}
+    return float(2.0 ** exponents[dtype_name(dtype)])
 
 
 def promoted(xp: Any, arrays: Sequence[Array]) -> DType:

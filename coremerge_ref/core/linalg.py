@@ -95,6 +95,12 @@ def norm(X: Array) -> Array:
     return column_norms(array_namespace(X).reshape(X, (*X.shape[:-2], entries, 1)))[..., 0]
 
 
+def largest(X: Array) -> Array:
+    """The largest magnitude (…) of X (…, m, n), NaN where X has one; without a copy of X."""
+    xp = array_namespace(X)
+    return xp.maximum(xp.max(X, axis=(-2, -1)), -xp.min(X, axis=(-2, -1)))
+
+
 def column_norms(X: Array) -> Array:
     """Norm (…, r) of each column of X (…, m, r), without overflow or underflow on the way; 0 for an empty X."""
     xp = array_namespace(X)

@@ -2,7 +2,7 @@
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 
 _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
@@ -31,7 +31,7 @@ def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
             gram = xp.matrix_transpose(X) @ X
             norms = xp.sqrt(xp.linalg.diagonal(gram))  # (…, R)
             unit = 1 / xp.where(norms > 0, norms, 1.0)
-            finest = eps / float(xp.finfo(X.dtype).smallest_normal)
+            finest = eps / arrays.smallest_normal(X.dtype)
             if not bool(xp.all(unit <= finest**0.5)):  # squares that small have lost digits to underflow
                 return None
             L = _proven_cholesky(unit[..., :, None] * gram * unit[..., None, :])
@@ -39,7 +39,7 @@ def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
                 return None
             inverse = xp.linalg.inv(L)
             once = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
-            if bool(xp.all(linalg.norm(L) * linalg.norm(inverse) <= _NEAR * X.shape[-1])):
+            if bool(xp.all(_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2)):
                 return X, once, xp.matrix_transpose(L) / unit[..., None, :], norms
             Q = X @ once
             again = xp.matrix_transpose(Q) @ Q
@@ -73,5 +73,9 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
 
 def _small(error: Array, bound: float) -> bool:
     """Whether every layer's `error` (…, a, b) has a norm of at most `bound`; NaN is not small."""
-    xp = array_namespace(error)
-    return bool(xp.all(linalg.norm(error) <= bound))
+    return bool(array_namespace(error).all(_squared(error) <= bound**2))
+
+
+def _squared(X: Array) -> Array:
+    """‖X‖² (…) of X (…, a, b), whose underflow to 0 is as good as 0 here."""
+    return array_namespace(X).sum(X * X, axis=(-2, -1))

@@ -50,6 +50,12 @@ class Side:
         """The frame times M (…, p, q)."""
         return M if self.Q is None else self.Q @ (M if self.Z is None else self.Z @ M)
 
+    def decode_rows(self, M: Array) -> Array:
+        """M (…, q, p) times the frame transposed (…, q, m), its rows contiguous."""
+        xp = array_namespace(M)
+        inner = M if self.Z is None else M @ xp.matrix_transpose(self.Z)
+        return M if self.Q is None else inner @ xp.matrix_transpose(self.Q)
+
     def split(self, M: Array) -> tuple[Array, Array]:
         """An m-sized factor and what is left of M (…, p, q), with the same product as the frame times M."""
         if self.Q is None:
@@ -69,17 +75,23 @@ def identity_side(factors: Sequence[Array]) -> Side:
     return Side(None, None, arrays.sizes(X.shape[-2], X), list(factors), [linalg.column_norms(X) for X in factors])
 
 
-def stack_side(factors: Sequence[Array], any_frame: bool = False) -> Side:
+def stack_side(factors: Sequence[Array], any_frame: bool = False, mirrored: bool = False) -> Side:
     """Left singular vectors of [X_1 … X_T], p = min(m, Σ r_t) of them, for X_t (…, m, r_t).
 
     Which directions are live is judged with every nonzero column scaled to norm 1: then nothing is lost for being
     small, and no refactoring B_t D, D⁻¹A_t by a diagonal D changes the live size. In the live span the frame is that of
-    the stack itself, as in the paper. any_frame: any orthonormal frame of the span will do, S means nothing.
+    the stack itself, as in the paper. any_frame: any orthonormal frame of the span will do, S means nothing. mirrored:
+    the X_t are transposes of contiguous arrays, and are stacked as such.
     """
     xp = array_namespace(*factors)
     ranks = [X.shape[-1] for X in factors]
     # one masked direction keeps every later shape legal
-    X = xp.concat(list(factors), axis=-1) if sum(ranks) else xp.sum(factors[0], axis=-1, keepdims=True)
+    if not sum(ranks):
+        X = xp.sum(factors[0], axis=-1, keepdims=True)
+    elif mirrored:
+        X = xp.matrix_transpose(xp.concat([xp.matrix_transpose(factor) for factor in factors], axis=-2))
+    else:
+        X = xp.concat(list(factors), axis=-1)
     proven = orthonormal.cholesky_qr2(X)
     if proven is not None:  # of full rank, nothing to mask
         Q, Z, C, norms = proven

@@ -91,7 +91,7 @@ class Frames:
             return DenseUpdate(M)
         if M.shape[-2] <= M.shape[-1]:
             B, M = self.left.split(M)
-            return LowRankUpdate(B, xp.matrix_transpose(self.right.decode(xp.matrix_transpose(M))))
+            return LowRankUpdate(B, self.right.decode_rows(M))
         At, Mt = self.right.split(xp.matrix_transpose(M))
         return LowRankUpdate(self.left.decode(xp.matrix_transpose(Mt)), xp.matrix_transpose(At))
 
@@ -120,7 +120,7 @@ def factor_frames(factors: Factors, any_frame: bool = False) -> Frames:
     """U from the stack [B_1 … B_T], V from [A_1; …; A_T]: the reference bases of the paper (Def. 2)."""
     xp = array_namespace(*[X for pair in factors for X in pair])
     rights = [xp.matrix_transpose(A) for _, A in factors]
-    return Frames(stack_side([B for B, _ in factors], any_frame), stack_side(rights, any_frame))
+    return Frames(stack_side([B for B, _ in factors], any_frame), stack_side(rights, any_frame, mirrored=True))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Task updates: LoRA, VeRA and what a merge returns, as one thing with one meaning, the matrix ΔW (…, m, n)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -130,15 +131,20 @@ Update = LowRankUpdate | DenseUpdate
 def narrowed(pairs: Sequence[tuple[Array, Array]], dtype: Any) -> list[tuple[Array, Array]]:
     """The pairs B (…, m, r), A (…, r, n) in a narrower `dtype`: c B and A / c, c one power of 2 a layer.
 
-    One for all pairs, so that bases of their stacks stay what they are, and such that the largest entries of all B and
-    of all A are equal: what leaves the range of `dtype` in one factor alone does not matter. Raises NonFiniteError
-    where factors leave it even so, or vanish in it.
+    One for all pairs, so that bases of their stacks stay what they are. 1 where all fits anyhow, else such that the
+    largest entries of all B and of all A are equal: what leaves the range of `dtype` in one factor alone does not
+    matter. Raises NonFiniteError where factors leave it even so, or vanish in it.
     """
-    full = [(arrays.detached(B), arrays.detached(A)) for B, A in pairs if B.shape[-1]]
+    xp, full = array_namespace(pairs[0][0]), [(arrays.detached(B), arrays.detached(A)) for B, A in pairs if B.shape[-1]]
     c: Any = 1.0
     if full:
-        xp = array_namespace(full[0][0])
-        b, a = (xp.max(xp.stack([xp.max(xp.abs(pair[i]), axis=(-2, -1)) for pair in full]), axis=0) for i in range(2))
+        each = xp.stack([linalg.largest(X) for pair in full for X in pair])  # (2 T, …)
+        if arrays.is_concrete(each):
+            # between the root of the smallest number and its inverse nothing is lost, whatever c
+            lowest = arrays.smallest_normal(dtype) ** 0.5
+            if bool(xp.all((each == 0) | (each >= lowest) & (each * lowest <= 1))):
+                return [(arrays.cast(B, dtype), arrays.cast(A, dtype)) for B, A in pairs]
+        b, a = xp.max(each[::2, ...], axis=0), xp.max(each[1::2, ...], axis=0)
         live = (b > 0) & (a > 0)
         c = 2.0 ** xp.round(xp.log2(xp.where(live, a, 1.0)) / 2 - xp.log2(xp.where(live, b, 1.0)) / 2)[..., None, None]
     balanced = [(B * c, A / c) for B, A in pairs]
@@ -156,7 +162,7 @@ def check_cast(wide: Array, X: Array) -> None:
         return
     xp, name = array_namespace(wide), arrays.dtype_name(X.dtype)
     arrays.check_finite(X, f"the result in {name}")
-    before, after = (xp.max(xp.abs(Y), axis=(-2, -1)) > 0 for Y in (wide, arrays.widened(X)))
+    before, after = (linalg.largest(Y) > 0 for Y in (wide, arrays.widened(X)))
     if bool(xp.any(before & ~after)):
         raise NonFiniteError(f"the result: expected numbers that {name} holds, got some that become 0; scale them")
 
@@ -219,8 +225,9 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
             )
         for name, factor in (("B", u.B), ("A", u.A)):
             arrays.check_finite(factor, f"{where}task {t}, factor {name}")
-        wide = arrays.counting_dtype(arrays.namespace_of(u.B), u.B)
-        arrays.check_finite(arrays.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
+        if not (isinstance(u.scale, float | int) and math.isfinite(u.scale)):
+            wide = arrays.counting_dtype(arrays.namespace_of(u.B), u.B)
+            arrays.check_finite(arrays.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
     return made
 
 
