@@ -5,6 +5,8 @@ import pytest
 from backends import EPS, Backend
 
 import coremerge_ref as cm
+from coremerge_ref.conformance import definition
+from coremerge_ref.conformance.definition import merge_exactly
 from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio, size
 
 FACTORS = Recipe(12, 10, (3, 3, 2), scales=(1.0, -2.0, 0.5), seed=5).build()
@@ -33,6 +35,17 @@ def test_nothing_cut_is_nothing_lost(kind: str, method: str) -> None:
     if method != "iso_cts":  # whose sizes are those of the space: the Tucker core's, smaller for B = 0
         expected = cm.merge(updates, stage).to_dense()
         assert ratio(found.to_dense(), expected, size(factors), EPS["float64"], kappa=50) <= THRESHOLD
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0])
+def test_every_kind_agrees_with_the_definition(kind: str, rank: int, beta: float) -> None:
+    factors = Recipe(7, 6, (2, 2, 1), scales=(1.0, -2.0, 0.5), kind=kind, seed=3).build()
+    for method in ("ta", "tsv"):
+        found = cm.merge([cm.LowRankUpdate(*f) for f in factors], method, cm.Compressed(rank, beta))
+        expected = merge_exactly(factors, method, space=definition.Compressed(rank, beta)).array
+        assert ratio(found.to_dense(), expected, size(factors), EPS["float64"], kappa=20) <= THRESHOLD
 
 
 def kept_by(U: np.ndarray, V: np.ndarray, W: np.ndarray) -> float:

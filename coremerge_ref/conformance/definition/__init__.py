@@ -4,6 +4,7 @@ It shares no code with the numerical core. ``merged`` gives the correctly rounde
 ``merge_exactly`` also the exact matrices on the way. Needs mpmath (the extra "test" or "conformance").
 """
 
+from .compressed import Compressed
 from .conditioning import Condition, conditioning
 from .linalg import DIGITS, exact, polar, svd
 from .pipeline import DEFAULTS, Exact, merge_exactly, merge_model_exactly, merged, stages
@@ -11,6 +12,7 @@ from .pipeline import DEFAULTS, Exact, merge_exactly, merge_model_exactly, merge
 __all__ = [
     "DEFAULTS",
     "DIGITS",
+    "Compressed",
     "Condition",
     "Exact",
     "conditioning",

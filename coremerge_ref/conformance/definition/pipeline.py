@@ -10,6 +10,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 from . import elementwise, methods, spectral  # noqa: F401  # methods fills TABLE
+from .compressed import Compressed
 from .drm import drm
 from .linalg import DIGITS, Matrix, exact, number, to_float64, total
 from .spaces import Frames, frames, rounding_levels
@@ -165,9 +166,9 @@ class _Layer:
 
 
 def merge_model_exactly(
-    layers: Sequence[Sequence[Any]], method: str, params: dict[str, Any] | None = None, space: str = "core",
-    basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, *,
-    transposed: bool = False, scaled: bool = True, eps: float = 2.0**-52, digits: int = DIGITS,
+    layers: Sequence[Sequence[Any]], method: str, params: dict[str, Any] | None = None,
+    space: str | Compressed = "core", basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None,
+    scale: float = 1, *, transposed: bool = False, scaled: bool = True, eps: float = 2.0**-52, digits: int = DIGITS,
 ) -> list[Exact]:  # fmt: skip
     """Merge the layers of a model, each a list of updates as :func:`merge_exactly` takes them; ``masks`` serve every
     layer. They meet only in stages of scope "model"."""
@@ -197,9 +198,14 @@ def merge_model_exactly(
         return out
 
 
-def _begin(updates: Sequence[Any], space: str, basis: str, transposed: bool, scaled: bool, eps: mpf) -> _Layer:
+def _begin(
+    updates: Sequence[Any], space: str | Compressed, basis: str, transposed: bool, scaled: bool, eps: mpf
+) -> _Layer:
     present, factors = _factors(updates)
-    where = frames(factors, space, basis, transposed, scaled, eps)
+    if isinstance(space, Compressed):
+        where = space.frames(factors, eps)
+    else:
+        where = frames(factors, space, basis, transposed, scaled, eps)
     stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
     return _Layer(present, factors, where, stack, rounding_levels(factors, where, eps))
 
@@ -243,19 +249,19 @@ def _advance(layer: _Layer, state: State, eps: mpf, masks: list[np.ndarray] | No
 
 
 def merge_exactly(
-    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str = "core",
+    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str | Compressed = "core",
     basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, **options: Any,
 ) -> Exact:  # fmt: skip
     """Merge one layer's updates, a list of (B (m, r), A (r, n)) or (B, A, scale) or None, at ``digits`` digits or more.
 
     ``eps`` is the unit of the arithmetic whose rank decisions are described, that of float64 unless said otherwise.
-    ``transposed``, ``scaled``: which KnOTS.
+    ``transposed``, ``scaled``: which KnOTS. space: "full", "knots", "core", or Compressed(rank, beta).
     """
     return merge_model_exactly([updates], method, params, space, basis, weights, masks, scale, **options)[0]
 
 
 def merged(
-    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str = "core",
+    updates: Sequence[Any], method: str, params: dict[str, Any] | None = None, space: str | Compressed = "core",
     basis: str = "paper", weights: Sequence[float] | None = None, masks: Any = None, scale: float = 1, **options: Any,
 ) -> np.ndarray:  # fmt: skip
     """The merged update as a float64 (m, n) array, every entry correctly rounded. See :func:`merge_exactly`."""
