@@ -11,6 +11,7 @@ import typer
 
 from coremerge_ref.cli.reporting import reported, say
 from coremerge_ref.cli.streams import guard_streams
+from coremerge_ref.cli.usage import Commands
 
 # each a module of this package with a function of the same name
 COMMANDS = (
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
     """The application with every command registered."""
     app = typer.Typer(
         name="coremerge",
+        cls=Commands,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,

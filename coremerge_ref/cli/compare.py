@@ -43,7 +43,7 @@ def compare(
     coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
     """
     from coremerge_ref.cli.methods import build, find_methods, parse_sets
-    from coremerge_ref.cli.settings import merged_settings
+    from coremerge_ref.cli.weights import split_weights
     from coremerge_ref.compare import identify
     from coremerge_ref.compare.reading import read, recorded_dare
     from coremerge_ref.compare.tables import rows_for
@@ -51,8 +51,7 @@ def compare(
     if len(adapters) < 2:
         raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")
     *inputs, merged = adapters
-    chosen = merged_settings(None, {"weights": weights and weights.split(",")})
-    numbers = None if chosen.weights is None else [w for w in chosen.weights if isinstance(w, float)]
+    numbers = split_weights(weights, adapters)
     if numbers is not None and len(numbers) != len(inputs):
         raise ParameterError(f"weights: expected {len(inputs)}, one for each input, got {len(numbers)}")
     values: dict[str, dict[str, Any]] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from coremerge_ref.adapters.files import read_text, reason, shown
-from coremerge_ref.cli.reporting import progress
+from coremerge_ref.cli.reporting import progress, refusal
 from coremerge_ref.errors import ParameterError
 
 FAILED = 1
@@ -93,8 +93,8 @@ def conformance(
                 _given(function), only=only, skip=skip, expected_failures=known, precision=precision,
                 generated=generated, seed=seed, isolate=isolate, timeout=timeout, progress=step,
             )  # fmt: skip
-    except (ImportError, ValueError) as error:
-        raise error if isinstance(error, ParameterError) else ParameterError(str(error)) from error
+    except (ImportError, OSError, ValueError) as error:
+        raise refusal(error) from error
     if junit is not None:
         from coremerge_ref.conformance.junit import to_junit
 

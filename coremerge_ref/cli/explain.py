@@ -58,6 +58,7 @@ def explain(
     from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.analysis.explain.text import tabulated
     from coremerge_ref.cli.methods import build, parse_sets
+    from coremerge_ref.cli.weights import split_weights
     from coremerge_ref.errors import ParameterError
 
     if fail_on not in (None, *VERDICTS[1:]):
@@ -66,6 +67,7 @@ def explain(
     if basis is not None:
         settings["core"] = {**settings.get("core", {}), "basis": basis}
     pipeline, where = build(method, space, settings)
+    given = split_weights(weights, adapters)
     if plot is not None:
         check_place(plot)
     opened = [Adapter(path) for path in adapters]
@@ -77,7 +79,6 @@ def explain(
     layers = [one for one in plan.layers if layer is None or layer in one.path]
     if not layers:
         raise ParameterError(f"--layer: expected text in the name of a layer, got {layer!r}; see coremerge inspect")
-    given = None if weights is None else [_number(w) for w in weights.split(",")]
     groups = [layers] if pipeline.whole_model else [[one] for one in layers]
     found: dict[str, Explanation] = {}
     with progress("explaining", shown=not json) as report:
@@ -102,12 +103,3 @@ def explain(
         console().print(shown)
     if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):
         raise typer.Exit(1)
-
-
-def _number(text: str) -> float:
-    from coremerge_ref.errors import ParameterError
-
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ParameterError(f"--weights: expected numbers joined by commas, got {text!r}") from error

@@ -128,6 +128,7 @@ def merge(
         return
     from coremerge_ref.adapters import merge_folders
     from coremerge_ref.cli.settings import merged_settings
+    from coremerge_ref.cli.weights import split_weights
 
     options = {
         "adapters": adapters,
@@ -136,7 +137,7 @@ def merge(
         "space": space,
         "basis": basis,
         "set": parse_sets(set_ or []),
-        "weights": weights and weights.split(","),
+        "weights": split_weights(weights, adapters or ()),
         "scale": scale,
         "rank": rank,
         "ragged": ragged,

@@ -3,16 +3,19 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.record import plain
+from coremerge_ref.cli.naming import parse_method
 from coremerge_ref.cli.reporting import note
+from coremerge_ref.core.names import unknown_parameter
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, did_you_mean
 from coremerge_ref.methods import STAGES
 from coremerge_ref.methods.plugins import load_plugins
 
@@ -48,23 +51,26 @@ def build(method: str, space: str, settings: Settings) -> tuple[Pipeline, Space]
     """
     find_methods()
     if space not in SPACES:
-        raise ParameterError(f"space: expected one of {', '.join(SPACES)}, got {space!r}")
+        raise ParameterError(f"space: expected one of {', '.join(SPACES)}, got {space!r}{did_you_mean(space, SPACES)}")
     owners: dict[str, type] = {**dict(sorted(STAGES.items())), **SPACES}
     converted: dict[str, dict[str, Any]] = {}
     for owner, parameters in settings.items():
         if owner not in owners:
-            raise ParameterError(f"--set {owner}: expected a stage or space among {', '.join(owners)}, got {owner!r}")
+            raise ParameterError(
+                f"--set {owner}: expected a stage or space among {', '.join(owners)}, got {owner!r}"
+                f"{did_you_mean(owner, owners)}"
+            )
         converted[owner] = {name: _converted(owners[owner], owner, name, value) for name, value in parameters.items()}
     of_space = converted.pop(space, {})
     if stray := converted.keys() & SPACES.keys():
         raise ParameterError(f"--set {sorted(stray)[0]}: expected the space in use, {space!r}; choose it with --space")
-    return Pipeline.parse(method, converted), SPACES[space](**of_space)
+    return parse_method(method, converted), SPACES[space](**of_space)
 
 
 def _converted(owner: type, label: str, name: str, value: Any) -> Any:
     known = parameters_of(owner)
     if name not in known:
-        raise ParameterError(f"--set {label}.{name}: expected a parameter among {', '.join(known) or 'none'}")
+        raise ParameterError(f"--set {label}.{name}: {unknown_parameter(owner, name, known)}")
     try:
         hint = get_type_hints(owner)[name]
     except Exception as error:  # the annotations of a plug-in, which may name what is not there
@@ -72,13 +78,28 @@ def _converted(owner: type, label: str, name: str, value: Any) -> Any:
     if hint is Any:
         raise ParameterError(f"--set {label}.{name}: takes an array, which only the Python interface can give")
     given = scalar(value) if isinstance(value, str) else value
+    if given == "relative" and type(None) in get_args(hint):  # as `compare` says of a rank of the space's size
+        given = None
     try:  # as JSON: strict about types, but a list is a tuple and 1 is a float
         if isinstance(given, int) and not -(2**63) <= given < 2**63:
             raise ValueError("no number of something is as large")
         return TypeAdapter(hint).validate_json(json.dumps(given), strict=True)
     except (ValidationError, TypeError, ValueError) as error:
-        what = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
-        raise ParameterError(f"--set {label}.{name}: expected {what}, got {shown(repr(value))[1:-1]}") from error
+        raise ParameterError(f"--set {label}.{name}: expected {in_words(hint)}, got {shown(value)}") from error
+
+
+_WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "none"}
+
+
+def in_words(hint: Any) -> str:
+    """A parameter's type for people: "an integer or none"."""
+    if hint in _WORDS:
+        return _WORDS[hint]
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return " or ".join(map(in_words, get_args(hint)))
+    if get_origin(hint) in (tuple, list):
+        return "numbers joined by commas"
+    return getattr(hint, "__name__", str(hint))
 
 
 def catalogue() -> list[dict[str, Any]]:

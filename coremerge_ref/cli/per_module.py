@@ -5,9 +5,10 @@ from typing import Any
 
 from coremerge_ref.adapters.selection import Combined, PerModule, per_module
 from coremerge_ref.cli.methods import Settings, build
+from coremerge_ref.cli.naming import not_of_method
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods import STAGES
 
 _UNSET = object()  # where no rule matches, a parameter keeps its default
 
@@ -33,8 +34,11 @@ def build_per_module(
     }
     stages = {name.strip() for text in methods.values() for name in str(text).split("+")}
     if stray := settings.keys() - stages - SPACES.keys():
-        build(str(methods.default), space, {min(stray): fixed[min(stray)]})  # says what is wrong with it
-        raise ParameterError(f"--set {min(stray)}: expected a stage of the method, which has none of that name")
+        first, written = min(stray), " and ".join(repr(str(text)) for text in methods.values())
+        for text in methods.values():
+            build(str(text), space, {})  # says what is wrong with the method,
+        build(first if first in STAGES else "ta", space, {first: fixed[first]})  # and with the parameter
+        raise not_of_method(first, next(iter(settings[first]), ""), written)
 
     def made(text: Any, *values: Any) -> Pipeline:
         chosen: dict[str, Mapping[str, Any]] = {}

@@ -15,8 +15,8 @@ from typing import Any
 
 import typer
 
-from coremerge_ref.adapters.files import reason
-from coremerge_ref.errors import CoreMergeError
+from coremerge_ref.adapters.files import reason, shown
+from coremerge_ref.errors import CoreMergeError, ParameterError
 
 UNSAID, REFUSED, INTERRUPTED = 1, 2, 130
 _LONGEST = 1500  # characters of a line that nobody asked for
@@ -36,7 +36,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
             sys.stdout.flush()
         except CoreMergeError as error:
-            _say_error(str(error))
+            say_error(str(error))
             raise typer.Exit(REFUSED) from error
         except KeyboardInterrupt:
             typer.echo("coremerge: interrupted", err=True)
@@ -45,15 +45,25 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(INTERRUPTED)  # all is cleaned up; leaving politely would wait for threads that still compute
         except OSError as error:  # those of files are errors of this package long before
             _forget_stdout()
-            _say_error(f"cannot write to standard output: {reason(error)}; all else is done")
+            say_error(f"cannot write to standard output: {reason(error)}; all else is done")
             raise typer.Exit(UNSAID) from error
 
     return run
 
 
-def _say_error(text: str) -> None:
+def say_error(text: str) -> None:
+    """What was refused, on stderr."""
     with suppress(OSError):  # a full disk may be where stderr goes, too
         typer.echo(f"coremerge: error: {visible(text, _LONGEST)}", err=True)
+
+
+def refusal(error: Exception) -> CoreMergeError:
+    """What went wrong with a file as an error of this package, which names the file and says what to do."""
+    if isinstance(error, CoreMergeError):
+        return error
+    if isinstance(error, OSError) and error.filename is not None:
+        return ParameterError(f"{shown(error.filename)}: cannot be used: {reason(error)}; check the path")
+    return ParameterError(reason(error))
 
 
 def _forget_stdout() -> None:

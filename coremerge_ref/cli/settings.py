@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coremerge_ref.adapters.files import read_json, reason, shown
-from coremerge_ref.cli.methods import scalar
+from coremerge_ref.cli.usage import expectation
 from coremerge_ref.cli.yaml_file import read_yaml
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, did_you_mean
 
 
 class MethodRule(BaseModel):
@@ -74,8 +74,6 @@ def merged_settings(config: Path | None, options: dict[str, Any]) -> MergeSettin
     """
     values = {} if config is None else _recorded(config) if config.suffix == ".json" else read_yaml(config)
     given = {key: value for key, value in options.items() if value not in (None, [], {})}
-    if "weights" in given:  # as texts on the command line, where a file has numbers
-        given["weights"] = [scalar(text) for text in given["weights"]]
     source = "options" if config is None else f"{shown(config)} and options"
     if isinstance(values.get("set"), dict) and "set" in given:
         stages = {**values["set"], **given["set"]}
@@ -116,5 +114,6 @@ def _first(error: Exception) -> str:
     parts = [part for part in first["loc"] if part not in _LABELS]
     key = ".".join(map(str, parts))
     if first["type"] == "extra_forbidden" and len(parts) == 1:
-        return f"expected keys among {', '.join(MergeSettings.model_fields)}, got {shown(key)}"
-    return f"{shown(key)[1:-1]}: {first['msg']}, got {shown(repr(first['input']))}"
+        known = MergeSettings.model_fields
+        return f"expected keys among {', '.join(known)}, got {shown(key)}{did_you_mean(key, known)}"
+    return f"{shown(key)[1:-1]}: {expectation(first)}"

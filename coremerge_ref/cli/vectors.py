@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import emit
+from coremerge_ref.cli.reporting import emit, refusal
 from coremerge_ref.errors import ParameterError
 
 
@@ -63,7 +63,7 @@ def vectors(
             raise ParameterError("check: expected the safetensors file of outputs, got none")
         report = files.check(directory, outputs, only=only, skip=skip, allow_partial=allow_partial)
     except (OSError, ValueError) as error:  # unreadable, damaged or foreign files, all said in one line
-        raise error if isinstance(error, ParameterError) else ParameterError(str(error)) from error
+        raise refusal(error) from error
     if junit is not None:
         from coremerge_ref.conformance.junit import to_junit
 

@@ -29,7 +29,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         value = parse_yaml(read_text(path, LIMIT))
-    except (OSError, yaml.YAMLError, ValueError) as error:
+    except OSError as error:
+        raise ParameterError(f"{shown(path)}: cannot be read: {reason(error)}; check the path") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise ParameterError(f"{shown(path)}: cannot be read as YAML: {_said(error)}; correct the file") from error
     if not isinstance(value, dict):
         raise ParameterError(

@@ -211,9 +211,9 @@ def test_names_from_files_cannot_draw_on_the_terminal(refused: Refused, adapters
 def test_ctrl_c_is_quiet_and_leaves_nothing(adapters: list[str], tmp_path: Path) -> None:
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
-        "import coremerge_ref.adapters.streaming as s, time\n"
+        "import coremerge_ref.core.models as models, time\n"
         "def slow(*a, **k):\n    print('merging', flush=True)\n    time.sleep(60)\n"
-        "s.merge_adapters = slow\n"
+        "models.merge_groups = slow\n"
         "import sys; sys.argv = ['coremerge', 'merge', 'a', 'b', '-o', 'out']\n"
         "from coremerge_ref.cli import main; main()"
     )

@@ -115,7 +115,7 @@ def test_in_a_process_of_its_own(site: Path) -> None:
 @pytest.mark.usefixtures("soft_vote")
 def test_parameters_are_checked_as_those_of_our_own(adapters: list[str], run: Run) -> None:
     for setting, said in (
-        ("soft_vote.power=high", "--set soft_vote.power: expected float, got 'high'"),
+        ("soft_vote.power=high", "--set soft_vote.power: expected a number, got 'high'"),
         ("soft_vote.force=1", "--set soft_vote.force: expected a parameter among power"),
     ):
         refused = run("merge", *adapters, "-o", "out", "--method", "soft_vote", "--set", setting)
