@@ -22,6 +22,7 @@ from coremerge_ref.errors import (
     NamespaceError,
     NonFiniteError,
     ParameterError,
+    ScoreError,
     ShapeError,
 )
 from coremerge_ref.methods import Cart, Dare, Drm, Iso, IsoCts, Mean, Ta, Ties, Trim, Tsv
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from coremerge_ref.core.merging import Prepared
     from coremerge_ref.core.models import PreparedModel
     from coremerge_ref.core.spaces import Space
+    from coremerge_ref.tuning.sweep import sweep
 
 __all__ = [
     "AdapterError",
@@ -56,6 +58,7 @@ __all__ = [
     "NonFiniteError",
     "ParameterError",
     "Pipeline",
+    "ScoreError",
     "ShapeError",
     "Stage",
     "Ta",
@@ -74,6 +77,7 @@ __all__ = [
     "reconstruct",
     "reference_bases",
     "register",
+    "sweep",
 ]
 
 __version__ = package_version()
@@ -109,6 +113,10 @@ def __getattr__(name: str) -> Any:
         from coremerge_ref.adapters import add_merged_adapter
 
         return add_merged_adapter
+    if name == "sweep":
+        from coremerge_ref.tuning.sweep import sweep
+
+        return sweep
     for stage in STAGES.values():
         if stage.__name__ == name and stage.__module__.startswith(f"{__name__}."):
             return stage

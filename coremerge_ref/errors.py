@@ -35,6 +35,10 @@ class AdapterError(CoreMergeError, ValueError):
     """An adapter folder that cannot be read, merged or written."""
 
 
+class ScoreError(CoreMergeError, RuntimeError):
+    """A user's own evaluation failed, took too long or gave no number."""
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """What a message ends with where `word` is nearly one of the names `known`, else ""."""
     names = {name.casefold(): name for name in known}

@@ -22,6 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "conformance": set(),
     "adapters": {"core", "methods"},
     "compare": {"core", "methods", "adapters"},
+    "tuning": {"core", "methods", "adapters", "compare"},
     "demo": {"core", "methods", "adapters", "public"},
     "testing": {"core", "methods", "analysis", "conformance", "public"},
 }

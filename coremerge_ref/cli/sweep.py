@@ -1,0 +1,74 @@
+"""coremerge sweep: which scale α of a merged adapter scores best."""
+
+from typing import Annotated
+
+import typer
+
+from coremerge_ref.cli.reporting import emit, note, say
+
+
+def sweep(
+    merged: Annotated[str, typer.Argument(metavar="MERGED", help="A merged adapter: folder or file, any format.")],
+    score: Annotated[
+        str, typer.Option(metavar="COMMAND", help="Prints the score last; {adapter} is the path of what to score.")
+    ],
+    alphas: Annotated[
+        str | None,
+        typer.Option(metavar="A,A,...", help="What to try. [1/8, 1/4 … 4, then the best times and over √2]"),
+    ] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Write the best there. [only report]")] = None,
+    minimize: Annotated[bool, typer.Option("--minimize", help="Lower scores are better, as of a loss.")] = False,
+    timeout: Annotated[float | None, typer.Option(min=0.01, help="Seconds that one evaluation may take.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Try scales α of one merged adapter by your own score, report all, and write the best.
+
+    A merge is never run again: the model is W0 + α ΔW, and α multiplies one number in the adapter's config or file.
+    Each trial is a temporary adapter of the same format, whose path takes the place of {adapter} in the command; the
+    last number that the command prints is its score. A command that fails, hangs or prints no number ends the sweep
+    with its last output. α is relative to MERGED: at --scale 0.5 before and α = 0.5 now it is 0.25 in all.
+
+    \b
+    coremerge sweep merged --score "python evaluate.py {adapter}" -o best
+    coremerge sweep merged.safetensors --score "python fid.py {adapter} | tail -n 1" --minimize --timeout 600
+    coremerge sweep merged --score "python evaluate.py {adapter}" --alphas 0.3,0.4,0.5 --json | jq .best.alpha
+    """
+    from coremerge_ref.cli.methods import scalar
+    from coremerge_ref.errors import ParameterError
+    from coremerge_ref.tuning.sweep import Trial
+    from coremerge_ref.tuning.sweep import sweep as swept
+
+    numbers = None if alphas is None else [scalar(text) for text in alphas.split(",")]
+    if numbers is not None and not all(isinstance(number, int | float) for number in numbers):
+        raise ParameterError(f"--alphas: expected numbers joined by commas, got {alphas!r}")
+
+    def tell(trial: Trial) -> None:
+        if not json:
+            note(f"α = {trial.alpha:.4g}: {trial.score:.6g} ({trial.seconds:.1f} s)")
+
+    found = swept(
+        merged, score, numbers, minimize=minimize, output=output, force=force, timeout=timeout, base=base, tell=tell
+    )
+    if json:
+        emit(found.as_json())
+        return
+    for text in found.notes:
+        note(text)
+    typer.echo(str(found))
+    total = "" if found.scale == 1 else f", which makes {found.alpha * found.scale:.4g} with the scale it was merged at"
+    say(f"best: α = {found.alpha:.4g}, score {found.score:.6g}{total}")
+    if found.at_the_end:
+        say(
+            f"that is an end of what was tried; go on there with --alphas {_beyond(found.alpha, found.trials[0].alpha)}"
+        )
+    if found.output is not None:
+        say(f"wrote {found.output}")
+
+
+def _beyond(alpha: float, smallest: float) -> str:
+    factor = 0.5 if alpha == smallest else 2.0
+    return ",".join(f"{alpha * factor**i:.4g}" for i in range(4))
