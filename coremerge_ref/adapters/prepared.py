@@ -172,9 +172,15 @@ class PreparedFolders:
             ranks=(min(outcome.ranks.values()), max(outcome.ranks.values())) if outcome.ranks else None,
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
+            scale=float(options.scale),
+            load="" if dense else self._kind.loading.format(path=self._loaded_from(target, one_file, form.weights)),
             notes=notes + there.notes,
             facts=outcome.facts,
         )
+
+    def _loaded_from(self, target: Path, one_file: bool, weights: str) -> Path:
+        """What a loader is given: of a format that is one file, the file."""
+        return target / weights if self._kind.suffix == ".gguf" and not one_file else target
 
     def _output(self, target: Path, dense: bool, force: bool) -> tuple[Output, bool]:
         """What is at the output, checked to be one that may be written, and whether it is one file."""

@@ -12,6 +12,7 @@ class MergeReport:
     """What a merge did, or with dry_run would do.
 
     ranks: (smallest, largest) of the output's factors, None if dense. facts: what is known of each layer, by path.
+    scale: α. load: how to load the output; "" where no library does.
     """
 
     output: str
@@ -23,6 +24,8 @@ class MergeReport:
     ranks: tuple[int, int] | None
     bytes: int
     seconds: float
+    scale: float = 1.0
+    load: str = ""
     notes: list[str] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,11 +28,11 @@ def record(folder: str = "out") -> dict[str, Any]:
     return json.loads((Path(folder) / "coremerge.json").read_text())
 
 
-def test_merges_and_says_so_in_one_line(run: Run, adapters: list[str]) -> None:
+def test_merges_and_says_so(run: Run, adapters: list[str]) -> None:
     result = run("merge", *adapters, "-o", "out")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("merged 3 adapters, 3 layers, tsv in core space into out: ")
-    assert result.stdout.count("\n") == 1
+    assert result.stdout.count("\n") == 3  # what was done, how to load it, what to do about α
     assert result.stderr == ""
     assert sorted(os.listdir("out")) == [
         "README.md",
@@ -229,3 +230,44 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(adapters: list[str], tmp_path: Path)
             child.kill()
     assert (child.returncode, errors) == (130, "coremerge: interrupted\n")
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
+
+
+def test_the_closing_lines_say_what_to_do_next(run: Run, adapters: list[str]) -> None:
+    done, load, alpha = run("merge", "a", "b", "-o", "my merge", "--scale", "0.5").stdout.splitlines()
+    assert done.startswith("merged 2 adapters, 3 layers, tsv in core space into my merge: ")
+    assert load == 'load it: PeftModel.from_pretrained(model, "my merge")'
+    assert alpha.startswith("α is 0.5; ")
+    command = shlex.split(alpha.partition(": ")[2])
+    assert command[:3] == ["coremerge", "sweep", "my merge"]
+    score = f"{sys.executable} -c 'print(1)' {{adapter}}"
+    swept = run(*[score if word == "COMMAND {adapter}" else word for word in command[1:]])
+    assert swept.exit_code == 0, swept.stderr
+    found = json.loads(run("merge", "a", "b", "-o", "out", "--json").stdout)
+    assert (found["scale"], found["load"]) == (1.0, 'PeftModel.from_pretrained(model, "out")')
+
+
+def test_what_no_library_loads_is_no_such_promise(run: Run, adapters: list[str]) -> None:
+    assert run("merge", "a", "b", "-o", "out", "--dense").stdout.count("\n") == 1
+
+
+def test_what_help_quotes_of_the_study_is_what_its_tables_say(run: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    sixteen, vera = (page.partition(heading)[2] for heading in ("### LoRA of rank 16", "### VeRA"))
+    told = " ".join(run("merge", "--help").stdout.split())
+
+    def core(table: str, method: str) -> float:
+        row = next(line for line in table.splitlines() if line.startswith(f"| `{method}` |"))
+        return float(row.split("|")[5].split("±")[0])
+
+    for method, words in (("tsv+iso", "{} % of the"), ("tsv", "{} % with tsv, the default"), ("ta", "{} % with ta")):
+        assert words.format(core(sixteen, method)) in told
+    highest = [float(x) for m in ("ta", "tsv", "tsv+iso") for x in _numbers(vera, m)]
+    assert f"none of the three was above ta's {max(highest)} %" in told
+    assert core(vera, "ta") == max(highest)
+
+
+def _numbers(table: str, method: str) -> list[str]:
+    """Every figure of ours in the rows of a method: all but the paper's, the last three of the first table."""
+    first, *others = [line.split("|")[2:-1] for line in table.splitlines() if line.startswith(f"| `{method}` |")]
+    cells = [*first[:5], *(cell for row in others for cell in row[:6])]
+    return [number for cell in cells if (number := cell.split("±")[0].strip().strip("–"))]

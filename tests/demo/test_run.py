@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.demo_adapters.model import DigitTransformer
 from coremerge_ref import merge_adapters
+from coremerge_ref.cli.merge import merge
 from coremerge_ref.demo import run
 from coremerge_ref.demo.compare import METHODS, SPACES, distance
 from coremerge_ref.demo.data import TEST, Data
@@ -21,6 +23,7 @@ from coremerge_ref.demo.evaluate import accuracies, adapted
 from coremerge_ref.demo.report import show
 from coremerge_ref.demo.tasks import TASKS, seen
 from coremerge_ref.errors import AdapterError
+from coremerge_ref.tuning.sweep import COARSE
 
 EPS = np.finfo(np.float64).eps
 
@@ -47,6 +50,18 @@ def rounding(data: Data) -> float:
 def test_is_json(result: dict[str, Any]):
     assert json.loads(json.dumps(result, allow_nan=False)).keys() == result.keys()
     assert [(line["method"], line["space"]) for line in result["merged"]] == [(m, s) for m in METHODS for s in SPACES]
+
+
+def test_help_quotes_the_alphas_that_were_best(result: dict[str, Any]):
+    told = " ".join((merge.__doc__ or "").split())
+    best = {m: next(line["alpha"] for line in lines(result, m) if line["space"] == "core") for m in METHODS}
+    quoted = "0.3 for ta, 0.45 for tsv, 0.7 for tsv+iso and 2.2 for ties+iso"
+    assert quoted in told
+    assert [(a, best[m]) for a, m in re.findall(r"([\d.]+) for ([a-z+]+)", quoted) if float(a) != best[m]] == []
+    page = (Path(__file__).parents[2] / "docs" / "tutorials" / "alpha.md").read_text(encoding="utf-8")
+    for alpha, methods in re.findall(r"([\d.]+) for ((?:`[a-z+]+`(?: and )?)+)", page):
+        assert {best[m] for m in re.findall(r"`([a-z+]+)`", methods)} == {float(alpha)}
+    assert COARSE[0] < min(best.values()) <= max(best.values()) < COARSE[-1]
 
 
 def test_projection_loses_nothing(result: dict[str, Any], data: Data):

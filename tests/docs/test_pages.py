@@ -1,6 +1,8 @@
 """Every code block of the documentation runs: Python page by page, commands line by line."""
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,6 +36,11 @@ def _table():
     STAGES.update(before)
 
 
+def with_python() -> dict[str, str]:
+    """The environment, in which `python` is the one that runs the tests."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
 def test_blocks_run(page, folder, capsys, monkeypatch):
     module = ModuleType("page")  # of which what is defined there can be pickled
@@ -50,5 +57,5 @@ def test_blocks_run(page, folder, capsys, monkeypatch):
         else:
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("coremerge "):
-                    command = [sys.executable, "-m", "coremerge_ref", *line.split("  #")[0].split()[1:]]
-                    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+                    command = [sys.executable, "-m", "coremerge_ref", *shlex.split(line.split("  #")[0])[1:]]
+                    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300, env=with_python())

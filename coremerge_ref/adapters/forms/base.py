@@ -18,13 +18,15 @@ Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its u
 class Form(ABC):
     """What a merge of `adapters`, planned as `plan` says, writes.
 
-    title: what it is, in the words of the table of what is written. library: its name on the hub. weights: the name of
+    title: what it is, in the words of the table of what is written. library: its name on the hub. loading: how it is
+    loaded there, with {path} for where it is. weights: the name of
     the file of tensors in the output folder. suffix: of an output that is one file, "" where only folders are written.
     one_rank: whether readers know one rank for the whole file, so that factors are padded to it.
     """
 
     title: ClassVar[str]
     library: ClassVar[str] = "peft"
+    loading: ClassVar[str] = 'PeftModel.from_pretrained(model, "{path}")'
     weights: ClassVar[str]
     suffix: ClassVar[str] = ""
     one_rank: bool = False

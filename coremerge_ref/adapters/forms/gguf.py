@@ -18,6 +18,7 @@ class GgufForm(Form):
 
     title = "a GGUF file, or a folder with it"
     library = "gguf"
+    loading = "llama-cli -m MODEL.gguf --lora {path}"
     weights = "adapter.gguf"
     suffix = ".gguf"
     one_rank = True

@@ -15,6 +15,7 @@ class MlxForm(Form):
 
     title = "an MLX folder"
     library = "mlx"
+    loading = 'mlx_lm.load(model, adapter_path="{path}")'
     weights = MLX_WEIGHTS
     one_rank = True
 

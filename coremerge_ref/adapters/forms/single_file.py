@@ -28,6 +28,7 @@ class SingleFileForm(Form):
 
     title = "a file in the spelling of the first input, or a folder with it"
     library = "diffusers"
+    loading = 'pipeline.load_lora_weights("{path}")'
     weights = DIFFUSERS_WEIGHTS
     suffix = ".safetensors"
 
