@@ -12,7 +12,7 @@ from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.merging import Options, Prepared, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
-from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates
+from coremerge_ref.core.updates import LowRankUpdate, Update, as_updates
 from coremerge_ref.errors import ParameterError, ShapeError
 
 Updates = Sequence[LowRankUpdate | None]
@@ -212,11 +212,4 @@ def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
 
 def unstacked(update: Update) -> list[Update]:
     """The layers of a batch, one by one."""
-    layers = range(update.shape[0])
-
-    def facts(i: int) -> dict[str, Any]:
-        return {k: v[i, ...] if getattr(v, "ndim", 0) > 0 else v for k, v in update.info.items()}
-
-    if isinstance(update, DenseUpdate):
-        return [DenseUpdate(update.matrix[i, ...], facts(i)) for i in layers]
-    return [LowRankUpdate(update.B[i, ...], update.A[i, ...], info=facts(i)) for i in layers]
+    return [update[i] for i in range(update.shape[0])]

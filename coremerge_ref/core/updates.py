@@ -1,9 +1,9 @@
 """Task updates: LoRA, VeRA and what a merge returns, as one thing with one meaning, the matrix ΔW (…, m, n)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
@@ -11,17 +11,23 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.operators import Operators, at_layers
 from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError, ShapeError
 
 
-@dataclass(frozen=True, eq=False)
-class LowRankUpdate:
+@dataclass(frozen=True, eq=False, repr=False)
+class LowRankUpdate(Operators):
     """ΔW = scale · B A.
 
     B (…, m, r), A (…, r, n), any real floating dtype of one array namespace; leading dimensions are a batch of layers
-    of equal shape. scale is a number or an array (…) with one number a layer: LoRA's alpha / r, rsLoRA's alpha / √r.
-    Rank 0 and B = 0 are legal. The arrays are kept, not copied, and never written to. `info` is filled in by a merge:
-    live sizes of the space ("rows", "cols") and what stages report, such as the rank "k" that was used.
+    of equal shape. scale is a number or an array (…) with one number a layer: LoRA's alpha / r, rsLoRA's alpha / √r,
+    which belongs to the factors; α, by which a merged update is multiplied, is merge's argument. Rank 0 and B = 0 are
+    legal. The arrays are kept, not copied, and never written to. `info` is filled in by a merge: live sizes of the
+    space ("rows", "cols") and what stages report, such as the rank "k" that was used.
+
+    c * update, -update, update / c and sums of updates are updates; a sum of two of low rank has their factors side by
+    side, and rounds nothing but a scale that the two do not share. update[i] is layer i of a batch; np.asarray(update)
+    is ΔW.
 
     Raises ShapeError if the shapes do not form a product, DTypeError for integers and complex numbers, NamespaceError
     for arrays of two libraries or devices.
@@ -53,7 +59,7 @@ class LowRankUpdate:
 
     @property
     def rank(self) -> int:
-        """r, the number of columns of B: an upper bound of the rank of ΔW."""
+        """r, the number of columns of B: what the rank of ΔW can at most be, as far as shapes say."""
         return int(self.B.shape[-1])
 
     @property
@@ -94,9 +100,53 @@ class LowRankUpdate:
             arrays.check_finite(linalg.norm(B) * linalg.norm(A), "the product B A")
         return _leading(*linalg.product_svd(B, A), rank, arrays.promoted(xp, (self.B, self.A)), self.info)
 
+    def _parts(self) -> tuple[Array, ...]:
+        return (self.B, self.A)
 
-@dataclass(frozen=True, eq=False)
-class DenseUpdate:
+    def _with(self, *parts: Array) -> "LowRankUpdate":
+        return replace(self, B=parts[0], A=parts[1])
+
+    def _facts(self) -> list[str]:
+        if not arrays.is_number(self.scale):
+            return [f"rank {self.rank}", "a scale a layer"]
+        scale = self.scale if isinstance(self.scale, Real) else arrays.detached(self.scale)
+        known = isinstance(scale, Real) or arrays.is_concrete(scale)
+        if known and float(scale) == 1:
+            return [f"rank {self.rank}"]
+        return [f"rank {self.rank}", f"scale {float(scale):g}" if known else "a traced scale"]
+
+    def _times(self, c: Any) -> "LowRankUpdate":
+        if isinstance(self.scale, Real) and isinstance(c, Real):
+            return replace(self, scale=self.scale * c)
+        wide = arrays.counting_dtype(arrays.namespace_of(self.B), self.B)
+        return replace(self, scale=arrays.scalar(self.scale, self.B, wide) * arrays.scalar(c, self.B, wide))
+
+    @arrays.stays_beside
+    def _plus(self, other: "Update") -> "Update":
+        if isinstance(other, DenseUpdate):
+            return other._plus(self)
+        xp = arrays.namespace_of(self.B)
+        scale: Any = 1.0
+        if isinstance(self.scale, Real) and isinstance(other.scale, Real):
+            scale = max(float(self.scale), float(other.scale), key=abs) or 1.0
+        factors = []
+        for update in (self, other):
+            ratio = update.scale / scale if scale != 1.0 else update.scale
+            with arrays.overflow_checked():
+                B, _ = replace(update, scale=ratio).folded(arrays.counting_dtype(xp, update.B))
+                factors.append(arrays.cast(B, arrays.promoted(xp, (self.B, other.B))))
+            arrays.check_finite(factors[-1], "the sum's factor B")
+        out = arrays.promoted(xp, (self.A, other.A))
+        A = xp.concat([arrays.cast(X, out) for X in (self.A, other.A)], axis=-2)
+        return LowRankUpdate(xp.concat(factors, axis=-1), A, scale)
+
+    def _at(self, at: tuple[Any, ...]) -> "LowRankUpdate":
+        scale = self.scale[at] if getattr(self.scale, "ndim", 0) > 0 else self.scale
+        return LowRankUpdate(self.B[at], self.A[at], scale, at_layers(self.info, at))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DenseUpdate(Operators):
     """ΔW (…, m, n) as one matrix: what a merge returns when its space does not stay in factors."""
 
     matrix: Array
@@ -109,7 +159,7 @@ class DenseUpdate:
 
     @property
     def rank(self) -> int:
-        """min(m, n): all that is known without an SVD."""
+        """min(m, n): what the rank of ΔW can at most be, as far as shapes say."""
         return int(min(self.matrix.shape[-2:]))
 
     @arrays.stays_beside
@@ -123,6 +173,32 @@ class DenseUpdate:
         xp = arrays.namespace_of(self.matrix)
         wide = arrays.cast(self.matrix, arrays.counting_dtype(xp, self.matrix))
         return _leading(*linalg.svd(wide), rank, self.matrix.dtype, self.info)
+
+    def _parts(self) -> tuple[Array, ...]:
+        return (self.matrix,)
+
+    def _with(self, *parts: Array) -> "DenseUpdate":
+        return replace(self, matrix=parts[0])
+
+    @arrays.stays_beside
+    def _times(self, c: Any) -> "DenseUpdate":
+        return replace(self, matrix=self._checked(lambda matrix: arrays.scalar(c, matrix) * matrix))
+
+    @arrays.stays_beside
+    def _plus(self, other: "Update") -> "DenseUpdate":
+        xp = arrays.namespace_of(self.matrix)
+        dense = other.to_dense()
+        out = arrays.promoted(xp, (self.matrix, dense))
+        return DenseUpdate(self._checked(lambda matrix: arrays.cast(matrix, out) + arrays.cast(dense, out)))
+
+    def _checked(self, change: Callable[[Array], Array]) -> Array:
+        with arrays.overflow_checked():
+            changed = change(self.matrix)
+        arrays.check_finite(changed, f"the update in {arrays.dtype_name(changed.dtype)}")
+        return changed
+
+    def _at(self, at: tuple[Any, ...]) -> "DenseUpdate":
+        return DenseUpdate(self.matrix[at], at_layers(self.info, at))
 
 
 Update = LowRankUpdate | DenseUpdate
