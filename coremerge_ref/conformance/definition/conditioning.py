@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 
 from mpmath import mp
 
-from . import spectral
 from .linalg import DIGITS
+from .methods.cart import cart_rank
 from .pipeline import Exact
-from .table import TABLE
 from .walk import ENTRIES, as_float, size
 from .walk_entries import EntryWalk
 from .walk_spectra import SpectrumWalk
+
+WALKED = ("trim", "dare", "ta", "mean", "ties", "drm", "tsv", "cart", "iso_cts", "iso")
 
 
 @dataclass
@@ -54,7 +55,7 @@ class _WholeWalk(EntryWalk, SpectrumWalk):
 
 def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = False) -> Condition:
     """Walk the stages of an exact merge. ``exact_entries``: every product ΔW_t is exact in the arithmetic judged."""
-    if unknown := [state.stage for state in exact.states if state.stage in TABLE]:
+    if unknown := [state.stage for state in exact.states if state.stage not in WALKED]:
         raise NotImplementedError(f"no condition is known of {', '.join(unknown)}")
     with mp.workdps(DIGITS):
         walk = _WholeWalk(exact, eps, exact_entries)
@@ -97,7 +98,7 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
                 if name == "tsv":
                     bound = walk.tsv(stack, noise, p["k"])
                 elif name == "cart":
-                    rank = spectral.cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
+                    rank = cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
                     bound = walk.cart(stack, noise, rank, float(p["coefficient"]))
                     scale *= max(1.0, abs(float(p["coefficient"])))
                 else:

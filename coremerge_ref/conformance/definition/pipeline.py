@@ -9,34 +9,14 @@ from typing import Any
 import numpy as np
 from mpmath import mp, mpf
 
-from . import elementwise, methods, spectral  # noqa: F401  # methods fills TABLE
+from . import elementwise, methods  # noqa: F401  # methods fills TABLE
 from .compressed import Compressed
-from .drm import drm
-from .linalg import DIGITS, Matrix, exact, number, to_float64, total
+from .linalg import DIGITS, Matrix, exact, number, to_float64
 from .spaces import Frames, frames, rounding_levels
 from .table import TABLE
 
-TRANSFORMS, MERGES, POSTS = ["trim", "dare"], ["ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm"], ["iso"]
-WEIGHTED = ["ta", "mean", "ties", "drm"]
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "ta": {},
-    "mean": {},
-    "trim": {"density": 0.2, "keep": "threshold", "scope": "tensor"},
-    "ties": {
-        "density": 0.2, "keep": "threshold", "scope": "tensor", "elect": "mass", "zero_sign": "majority",
-        "aggregate": "mean", "weight_order": "after", "divisor": "count",
-    },
-    "dare": {"drop": 0.1, "seed": 0, "rescale": "inverse"},
-    "tsv": {"k": None},
-    "cart": {"k": None, "fraction": 0.04, "rounding": "ceil", "coefficient": 1.0},
-    "iso": {"support": "rank"},
-    "iso_cts": {"common_fraction": 0.8, "rounding": "round"},
-    "drm": {"direction": "horizontal", "drop": 0.5, "rank_cut": 0.01},
-}  # fmt: skip
-TRANSFORMS += [name for name, one in TABLE.items() if one.kind == "transform"]
-MERGES += [name for name, one in TABLE.items() if one.kind == "merge"]
-WEIGHTED += [name for name, one in TABLE.items() if one.weighs]
-DEFAULTS |= {name: one.defaults for name, one in TABLE.items()}
+KINDS = ("transform", "merge", "post")
+DEFAULTS: dict[str, dict[str, Any]] = {name: one.defaults for name, one in TABLE.items()}
 
 
 def stages(method: str) -> list[str]:
@@ -45,7 +25,7 @@ def stages(method: str) -> list[str]:
     for name in names:
         if name not in DEFAULTS:
             raise ValueError(f"unknown stage {name!r} in {method!r}")
-    kinds = [0 if n in TRANSFORMS else 1 if n in MERGES else 2 for n in names]
+    kinds = [KINDS.index(TABLE[name].kind) for name in names]
     if 1 not in kinds:
         names.insert(kinds.count(0), "ta")
         kinds.insert(kinds.count(0), 1)
@@ -97,59 +77,30 @@ def _factors(updates: Sequence[Any]) -> tuple[list[int], list[tuple[Matrix, Matr
     return present, out
 
 
-def _masks(params: dict[str, Any], masks: Any, present: list[int], where: Frames) -> list[np.ndarray]:
-    """Masks (T, >= p, >= q) as given, one per task present, or drawn; dead directions come last and are left out."""
-    if masks is None:
-        masks = [
-            elementwise.drawn_mask(params["seed"], params.get("layer", ""), t, params["drop"], where.static)
-            for t in present
-        ]
-    p, q = where.live
-    return [np.asarray(mask)[:p, :q].astype(bool) for mask in masks]
-
-
 def _draws(params: dict[str, Any], masks: Any, present: list[int], where: Frames) -> list[np.ndarray]:
-    """The masks, or random numbers, as `_masks` has them."""
-    if masks is not None:
-        return _masks(params, masks, present, where)
+    """For each task the mask given, (>= p, >= q), or random numbers; dead directions come last and are left out."""
     p, q = where.live
+    if masks is not None:
+        return [np.asarray(mask)[:p, :q].astype(bool) for mask in masks]
     layer = params.get("layer", "")
     return [elementwise.random_numbers(params["seed"], layer, t, where.static)[:p, :q] for t in present]
 
 
-def apply(state: State, eps: mpf, masks: list[np.ndarray] | None) -> Any:
+def apply(state: State, eps: mpf, draws: list[np.ndarray] | None) -> Any:
     """Run one stage: a transform returns (stack, noise), a merge or post (matrix, noise)."""
-    stack, noise, weights = state.stack, state.noise, state.weights
+    one, stack, noise, weights = TABLE[state.stage], state.stack, state.noise, state.weights
     p = {k: v for k, v in state.params.items() if k not in ("weights", "scope", "seed", "layer", "masks")}
-    weighted = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
-    if state.stage not in WEIGHTED and state.stage in MERGES:
-        stack, noise = [w * m for w, m in zip(weights, stack, strict=True)], weighted
-    if state.stage in TABLE:
-        one = TABLE[state.stage]
-        own = {"weights": weights} if one.weighs else {"draws": masks} if one.draws else {}
-        out, noise = one.rule(stack, noise, **p, **own)
-        return out, noise if one.kind == "transform" else [noise]
-    if state.stage == "trim":
-        return elementwise.trim(elementwise.flush(stack, noise), **p), noise
-    if state.stage == "dare":
-        new, factors = elementwise.dare(elementwise.flush(stack, noise), masks or [], **p)
-        return new, [f * level for f, level in zip(factors, noise, strict=True)]
-    if state.stage in ("ta", "mean"):
-        out = total([w * m for w, m in zip(weights, stack, strict=True)])
-        return (out if state.stage == "ta" else out / mp.fsum(weights)), [max(weighted)]
-    if state.stage == "ties":
-        return elementwise.ties(stack, noise, weights, **p), [max(weighted)]
-    if state.stage == "drm":
-        return drm(stack, noise, weights, **p), [max(weighted)]
-    if state.stage == "tsv":
-        return spectral.tsv(stack, noise, eps, p["k"]), [max(noise)]
-    if state.stage == "cart":
-        rank = spectral.cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
-        coefficient = number(p["coefficient"])
-        return spectral.cart(stack, noise, rank, coefficient), [max(noise) * max(1, abs(coefficient))]
-    if state.stage == "iso_cts":
-        return spectral.iso_cts(stack, noise, eps, **p), [max(noise)]
-    return spectral.iso(stack[0], noise[0], **p), noise
+    if one.weighs:
+        p["weights"] = weights
+    elif one.kind == "merge":
+        stack = [w * m for w, m in zip(weights, stack, strict=True)]
+        noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
+    if one.draws:
+        p["draws"] = draws
+    if one.unit:
+        p["eps"] = eps
+    out, noise = one.rule(stack, noise, **p)
+    return out, noise if one.kind == "transform" else [noise]
 
 
 @dataclass
@@ -182,12 +133,8 @@ def merge_model_exactly(
             if chosen.get("scope") == "model":
                 _join(states)
             for layer, state in zip(model, states, strict=True):
-                drawn = None
                 given = masks if masks is not None else chosen.get("masks")
-                if name in TABLE and TABLE[name].draws:
-                    drawn = _draws(chosen, given, layer.present, layer.where)
-                elif name == "dare":
-                    drawn = _masks(chosen, given, layer.present, layer.where)
+                drawn = _draws(chosen, given, layer.present, layer.where) if TABLE[name].draws else None
                 _advance(layer, state, unit, drawn)
         out = []
         for layer in model:
@@ -212,12 +159,12 @@ def _begin(
 
 def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[float] | None) -> State:
     """The stage as it meets a layer; before the first post the singular values divided out come back."""
-    if layer.inside and name in POSTS:
+    if layer.inside and TABLE[name].kind == "post":
         layer.stack, layer.inside = [layer.where.restored(layer.stack[0])], False
         layer.noise = [level * layer.where.factors[0] for level in layer.noise]
     given = weights if weights is not None else chosen.get("weights")
     own = [number(given[t]) if given is not None else mp.one for t in layer.present]
-    own = own[: len(layer.stack)] if name not in POSTS else [mp.one]
+    own = own[: len(layer.stack)] if TABLE[name].kind != "post" else [mp.one]
     return State(name, layer.stack, layer.noise, own, chosen)
 
 

@@ -12,6 +12,8 @@ from mpmath import mp
 from . import elementwise
 from .linalg import Matrix, columns, hcat, svd
 from .linalg import product as times
+from .methods.ties import ties_signs
+from .methods.trim import trimmed
 from .pipeline import State
 from .walk import ENTRIES, ROTATION, SAFETY, Walk, as_float, size
 
@@ -64,8 +66,8 @@ class EntryWalk(Walk):
         p = state.params
         near = self.trim(state, p["density"], p["keep"])
         seen = state.joint or state
-        kept = elementwise.trim(elementwise.flush(seen.stack, seen.noise), p["density"], p["keep"])
-        signs = elementwise.ties_signs(seen.stack, seen.noise, seen.weights, p)
+        kept = trimmed(elementwise.flush(seen.stack, seen.noise), p["density"], p["keep"])
+        signs = ties_signs(seen.stack, seen.noise, seen.weights, p)
         if state.joint is not None:
             shape = (1, seen.stack[0].cols)
             row = elementwise.unflattened(mp.matrix([[signs[0, j] for j in range(shape[1])]]), state.shapes)[

@@ -6,6 +6,8 @@ import math
 
 from . import spectral
 from .linalg import Matrix, hcat, number, product, svd, total
+from .methods.iso_cts import cts_counts
+from .methods.tsv import tsv_rank
 from .pipeline import State
 from .walk import FLAT, ROTATION, SAFETY, Walk, as_float, size
 
@@ -54,7 +56,7 @@ class SpectrumWalk(Walk):
 
     def tsv(self, stack: list[Matrix], noise: list[float], k: int | None) -> float:
         """Turns of the leading subspaces, amplified by the polar factors."""
-        k = spectral.tsv_rank((stack[0].rows, stack[0].cols), len(stack), k)
+        k = tsv_rank((stack[0].rows, stack[0].cols), len(stack), k)
         parts = [self.subspace(m, k, noise[t], self.delta[t], f"task {t}") for t, m in enumerate(stack)]
         triplets = [spectral.leading(m, k, number(noise[t])) for t, m in enumerate(stack)]
         turn = math.fsum(p[0] for p in parts)
@@ -96,7 +98,7 @@ class SpectrumWalk(Walk):
         """The common subspace turns, so do the residuals, then as TSV."""
         p, stack, noise = state.params, state.stack, [as_float(x) for x in state.noise]
         shape = (stack[0].rows, stack[0].cols)
-        common, each = spectral.cts_counts(shape, len(stack), p["common_fraction"], p["rounding"])
+        common, each = cts_counts(shape, len(stack), p["common_fraction"], p["rounding"])
         shared = spectral.leading(total(stack), common, number(max(noise)))
         every = math.fsum(self.delta)
         turn, *_ = self.subspace(total(stack), common, max(noise), every, "the sum")

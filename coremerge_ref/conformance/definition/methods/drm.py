@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from mpmath import mp, mpf
 
-from .elementwise import entries, sign
-from .linalg import Matrix, columns, hcat, number, product, svd
+from ..elementwise import entries, sign
+from ..linalg import Matrix, columns, hcat, number, product, svd
+from ..table import defines
+from .ta import largest_level
 
 
+@defines("drm", "merge", weighs=True, direction="horizontal", drop=0.5, rank_cut=0.01)
 def drm(
-    stack: list[Matrix], noise: list[mpf], weights: list[mpf], *, direction: str, drop: float, rank_cut: float
-) -> Matrix:
+    stack: list[Matrix], noise: list[mpf], *, weights: list[mpf], direction: str, drop: float, rank_cut: float
+) -> tuple[Matrix, mpf]:
     """Horizontal: the frame is the left singular vectors of [M_1 … M_T]; vertical is the mirror image."""
     if direction == "vertical":
         mirrored = [m.T for m in stack]
-        return drm(mirrored, noise, weights, direction="horizontal", drop=drop, rank_cut=rank_cut).T
+        own = {"weights": weights, "direction": "horizontal", "drop": drop, "rank_cut": rank_cut}
+        out, level = drm(mirrored, noise, **own)
+        return out.T, level
     u, values, _ = svd(hcat(stack))
     rank = sum(s > number(rank_cut) * values[0] for s in values) if values else 0
     u = columns(u, rank)
@@ -43,4 +48,4 @@ def drm(
     for ij, s in signs.items():
         chosen = [t for t, r in enumerate(rows) if r[ij] != 0 and sign(r[ij]) == (s or majority)]
         out[ij] = mp.fsum(weights[t] * rows[t][ij] for t in chosen) / max(len(chosen), 1)
-    return product(u, out)
+    return product(u, out), largest_level(noise, weights)

@@ -1,0 +1,32 @@
+"""DARE (arXiv 2311.03099): entries dropped at random, the rest rescaled."""
+
+from __future__ import annotations
+
+import numpy as np
+from mpmath import mp, mpf
+
+from ..elementwise import entries, flush
+from ..linalg import Matrix, number
+from ..table import defines
+
+
+@defines("dare", "transform", draws=True, drop=0.1, seed=0, rescale="inverse")
+def dare(
+    stack: list[Matrix], noise: list[mpf], *, drop: float, rescale: str, draws: list[np.ndarray]
+) -> tuple[list[Matrix], list[mpf]]:
+    """M_t ∘ Z_t times a rescaling; Z_t is given, or 1 where a random number is at or above ``drop``."""
+    out, levels = [], []
+    for matrix, level, draw in zip(flush(stack, noise), noise, draws, strict=True):
+        mask = draw if draw.dtype == bool else draw >= drop
+        new = mp.matrix(matrix.rows, matrix.cols)
+        for ij in entries(matrix):
+            new[ij] = matrix[ij] if mask[ij] else mpf(0)
+        factor = mp.one
+        if rescale == "inverse":
+            factor = 1 / (1 - number(drop))
+        elif rescale == "l1":
+            left = mp.fsum(abs(x) for x in new)
+            factor = mp.fsum(abs(x) for x in matrix) / left if left else mp.one
+        out.append(factor * new)
+        levels.append(factor * level)
+    return out, levels

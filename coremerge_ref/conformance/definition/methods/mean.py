@@ -1,0 +1,16 @@
+"""The mean (arXiv 2212.04089): Σ_t w_t M_t / Σ_t w_t."""
+
+from __future__ import annotations
+
+from mpmath import mp, mpf
+
+from ..linalg import Matrix
+from ..table import defines
+from .ta import ta
+
+
+@defines("mean", "merge", weighs=True)
+def mean(stack: list[Matrix], noise: list[mpf], *, weights: list[mpf]) -> tuple[Matrix, mpf]:
+    """Σ_t w_t M_t / Σ_t w_t; its level is that of the sum."""
+    out, level = ta(stack, noise, weights=weights)
+    return out / mp.fsum(weights), level

@@ -1,0 +1,43 @@
+"""Trimming (TIES step 1, arXiv 2306.01708): each task keeps its entries of largest magnitude."""
+
+from __future__ import annotations
+
+from mpmath import mp, mpf
+
+from ..elementwise import entries, flush
+from ..linalg import Matrix
+from ..table import defines
+
+
+def kept(matrix: Matrix, density: float, keep: str) -> set[tuple[int, int]]:
+    """Entries that trimming keeps, of d in all and K = int(d · density).
+
+    "threshold": magnitude >= the (d - K)-th smallest (all where d - K < 1). "exact": the K largest, among equals the
+    lowest row-major index first. A density of 1 keeps all.
+    """
+    at = entries(matrix)
+    d = len(at)
+    count = int(d * float(density))
+    if density >= 1 or (keep == "threshold" and d - count < 1):
+        return set(at)
+    if keep == "exact":
+        return set(sorted(at, key=lambda ij: -abs(matrix[ij]))[:count])  # a stable sort
+    threshold = sorted(abs(matrix[ij]) for ij in at)[d - count - 1]
+    return {ij for ij in at if abs(matrix[ij]) >= threshold}
+
+
+def trimmed(stack: list[Matrix], density: float, keep: str) -> list[Matrix]:
+    """Each M_t with the entries that are not kept set to zero."""
+    out = []
+    for matrix in stack:
+        new = mp.matrix(matrix.rows, matrix.cols)
+        for ij in kept(matrix, density, keep):
+            new[ij] = matrix[ij]
+        out.append(new)
+    return out
+
+
+@defines("trim", "transform", density=0.2, keep="threshold", scope="tensor")
+def trim(stack: list[Matrix], noise: list[mpf], *, density: float, keep: str) -> tuple[list[Matrix], list[mpf]]:
+    """What is kept of each M_t, rounding being none of it."""
+    return trimmed(flush(stack, noise), density, keep), noise
