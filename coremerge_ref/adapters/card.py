@@ -22,17 +22,24 @@ def is_ours(path: Path) -> bool:
         return MARK.encode() in file.read(_LIMIT)
 
 
-def model_card(base_models: Sequence[str | None], record: Mapping[str, Any], library: str = "peft") -> str:
-    """The card: YAML front matter, what was merged and how, and what the merge said about it."""
+def model_card(
+    base_models: Sequence[str | None], record: Mapping[str, Any], library: str = "peft", fused: bool = False
+) -> str:
+    """The card: YAML front matter, what was merged and how, and what the merge said about it; fused: into the base."""
     names = sorted({name for name in base_models if name and not name.startswith((".", "/", "~", "\\"))})
-    front: dict[str, Any] = {"library_name": library, "tags": ["lora", "merge", "coremerge"]}
+    front: dict[str, Any] = {"library_name": library, "tags": [*([] if fused else ["lora"]), "merge", "coremerge"]}
     if names:
-        front = {"base_model": names[0] if len(names) == 1 else names, "base_model_relation": "adapter", **front}
+        front = {
+            "base_model": names[0] if len(names) == 1 else names,
+            "base_model_relation": "merge" if fused else "adapter",
+            **front,
+        }
     shown = {key: record[key] for key in ("method", "parameters", "space", "scale", "weights", "rank") if key in record}
     inputs = [{"path": each["path"], "sha256": each["sha256"]} for each in record["inputs"]]
     parts = [
-        f"---\n{_yaml(front)}---\n{MARK}\n\n# Merged adapter\n",
-        f"{len(inputs)} adapters merged into one LoRA by coremerge_ref {record['coremerge_ref']}:",
+        f"---\n{_yaml(front)}---\n{MARK}\n\n# Merged {'model' if fused else 'adapter'}\n",
+        f"{len(inputs)} adapter{'s'[: len(inputs) != 1]} merged into {'the base model' if fused else 'one LoRA'} by "
+        f"coremerge_ref {record['coremerge_ref']}:",
         _fenced(_yaml({**shown, "inputs": inputs})),
         "`coremerge.json` has the whole record: `coremerge verify` of this folder checks it, "
         "`coremerge merge --config coremerge.json` repeats the merge.",

@@ -26,6 +26,7 @@ def merge_folders(
     rank: int | Mapping[str, Any] | None = None,
     ragged: bool = False,
     dense: bool = False,
+    into: str | Path | None = None,
     dtype: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -64,6 +65,10 @@ def merge_folders(
     dense : write full-size ΔW to delta_weights.safetensors instead, under the names and in the shapes of the base
         model's weights. Needed, or else `rank`, where the result is no low-rank product (elementwise methods in full
         space).
+    into : a base model, a folder as transformers or diffusers save it or one safetensors file: `output` becomes that
+        model with scale · ΔW added to its weights, in the same files, layout and dtypes, one tensor at a time. Each
+        sum is float64, rounded once. Head and embedding that are tied stay so where they get one update. Refused are
+        quantised models, fused experts, modules without a weight of their shape, and replacing a folder.
     dtype : "float16", "bfloat16", "float32" or "float64" of the output; each layer's promoted input dtype by default.
         Arithmetic is float64 throughout.
     include, exclude : patterns on module paths, globs or regular expressions (see selection.matcher): merge only
@@ -88,10 +93,11 @@ def merge_folders(
     arguments, NonFiniteError and others as merge does; in every case nothing was written.
     """
     options = Options(
-        method, space, weights, scale, rank, dense, dtype, backend, device, include, exclude, rename, allow_missing
-    )
+        method, space, weights, scale, rank, dense, dtype, backend, device, include, exclude, rename, allow_missing,
+        into,
+    )  # fmt: skip
     options.check(len(paths))
-    check_choice(others, dense)
-    prepared = PreparedFolders(paths, options, others, base, keep=False)
+    check_choice(others, dense or into is not None)
+    prepared = PreparedFolders(paths, options, others, base or into, keep=False)
     how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base)}
     return prepared.write(output, options, ragged, force, dry_run, ignore_memory, progress, tell, how)

@@ -33,7 +33,7 @@ def check_choice(others: str, dense: bool) -> None:
     if others not in CHOICES:
         raise ParameterError(f"others: expected one of {', '.join(CHOICES)}, got {others!r}")
     if dense and others not in (REFUSE, DROP):
-        raise ParameterError(f"others: expected refuse or drop with full-size output (--dense), got {others!r}")
+        raise ParameterError(f"others: expected refuse or drop with full-size output (--dense, --into), got {others!r}")
 
 
 def unread(adapters: Sequence[Adapter]) -> list[str]:

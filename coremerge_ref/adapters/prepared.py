@@ -11,10 +11,12 @@ from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.arguments import check_numbers
+from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
+from coremerge_ref.adapters.fusing import Fusion
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
@@ -124,7 +126,12 @@ class PreparedFolders:
     ) -> MergeReport:
         """The merge of checked options."""
         started, dense, target = time.monotonic(), options.dense, Path(output)
-        there, one_file = self._output(target, dense, force)
+        fusion = None
+        if options.into is None:
+            there, one_file = self._output(target, dense, force)
+        else:
+            fusion = Fusion(BaseModel(options.into), self.adapters, self._job.all_layers, self._job.twins)
+            there, one_file = fusion.output(target, force, self._inputs)
         job = replace(
             self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,
             cut=options.cut, dtype=options.dtype, progress=progress or _silent,
@@ -138,14 +145,18 @@ class PreparedFolders:
             place = replaced_file(there, records.NAME) if one_file else replaced(there)
             with records.Hashes(self.adapters if self._digests is None else ()) as hashes, place as folder:
                 file = folder / (target.name if one_file else DENSE if dense else form.weights)
-                if dense:
+                if fusion:
+                    outcome = fusion.write(job, folder, target.name if one_file else None)
+                    notes += fusion.notes
+                    about = {**about, "base": fusion.described()}
+                elif dense:
                     outcome = write_dense(job, file, lambda layer: turned[layer.name])
                 else:
                     outcome = write_factors(job, form, file, ragged, self._beside)
                     for name, content in form.companions(outcome.ranks).items():
                         _write_json(folder / name, content | (self._beside.fields if name == CONFIG else {}))
                 notes += zero_notes(outcome.zeros, len(self.plan.layers))
-                size = file.stat().st_size
+                size = sum(entry.stat().st_size for entry in folder.iterdir()) if fusion else file.stat().st_size
                 if self._digests is None:
                     self._digests = hashes.results()
                 for adapter, each in zip(self.adapters, self._digests, strict=True):
@@ -161,7 +172,9 @@ class PreparedFolders:
                 made = records.record(self.adapters, how, outcome, notes, self.plan.renamings, self._digests, written)
                 _write_json(folder / records.NAME, made)
                 bases = self._kind.hub_names([adapter.config.base_model_name_or_path for adapter in self.adapters])
-                (folder / card.NAME).write_text(card.model_card(bases, made, self._kind.library), encoding="utf-8")
+                library = fusion.library if fusion else self._kind.library
+                text = card.model_card(bases, made, library, fused=fusion is not None)
+                (folder / card.NAME).write_text(text, encoding="utf-8")
         return MergeReport(
             output=str(target),
             written=not dry_run,
@@ -173,7 +186,9 @@ class PreparedFolders:
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
             scale=float(options.scale),
-            load="" if dense else self._kind.loading.format(path=self._loaded_from(target, one_file, form.weights)),
+            load=""
+            if dense or fusion
+            else self._kind.loading.format(path=self._loaded_from(target, one_file, form.weights)),
             notes=notes + there.notes,
             facts=outcome.facts,
         )
@@ -192,7 +207,11 @@ class PreparedFolders:
                 f"written back as, got one in {target.suffix}; choose another output"
             )
         check = check_output_file if one_file else check_output
-        return check(target, force, [file for adapter in self.adapters for file in adapter.files]), one_file
+        return check(target, force, self._inputs), one_file
+
+    @property
+    def _inputs(self) -> list[Path]:
+        return [file for adapter in self.adapters for file in adapter.files]
 
 
 def _silent(*_: object) -> None:

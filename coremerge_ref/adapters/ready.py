@@ -1,8 +1,10 @@
 """From arguments and opened adapters to a job that is ready to run: everything that can be refused is refused here."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from coremerge_ref.adapters import output as outputs
@@ -18,6 +20,7 @@ from coremerge_ref.adapters.tying import twins
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.core.pipeline import Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
+from coremerge_ref.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Options:
     exclude: Sequence[str] = ()
     rename: Sequence[str] = ()
     allow_missing: bool = False
+    into: str | Path | None = None
 
     @cached_property
     def pipelines(self) -> "PerModule[Pipeline] | Combined[Pipeline]":
@@ -65,7 +69,11 @@ class Options:
         check_numbers(adapters, weights, self.dtype)
         for pattern in [*self.include, *self.exclude]:
             matcher(pattern)
-        allowed = self.dense or self.cut is not None
+        allowed = self.dense or self.cut is not None or self.into is not None
+        if self.into is not None and (self.dense or self.dtype is not None):
+            raise ParameterError(
+                "into: expected neither dense nor dtype beside it: a fused model has the dtypes of its base"
+            )
         check_factors(self.pipelines.values(), self.where, adapters, weights, self.scale, allowed)
 
     def method_text(self) -> str:
@@ -95,6 +103,7 @@ class Options:
             "exclude": list(self.exclude),
             "rename": list(self.rename),
             "allow_missing": self.allow_missing,
+            **({"into": os.fspath(self.into)} if self.into is not None else {}),
         }
 
 

@@ -55,4 +55,5 @@ def recipe(
         "device": options.device,
         "base": None if base is None else os.fspath(base),
         "dense": options.dense,
+        **({"into": os.fspath(options.into)} if options.into is not None else {}),
     }

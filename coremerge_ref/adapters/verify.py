@@ -1,8 +1,9 @@
 """Whether a merged folder is what its coremerge.json says: hashes, and the merge done again."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,26 +112,37 @@ def compared(folder: Path, again: Path, names: Mapping[str, str]) -> tuple[str, 
     here, there = _matrices(folder, names), _matrices(again, names)
     if here.keys() != there.keys():
         return DIFFERENT, float("inf")
-    worst = max((_ratio(*here[name], there[name][0]) for name in here), default=0.0)
+    worst = 0.0
+    for name in here:
+        (a, dtype), (b, _) = here[name](), there[name]()
+        worst = max(worst, _ratio(a, dtype, b))
     return (ROUNDING if worst <= _THRESHOLD else DIFFERENT), worst
 
 
-def _matrices(folder: Path, names: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    """{layer: (update or matrix, dtype)}; full-size files tensor by tensor."""
-    place = folder if "adapter_config.json" in names else folder / next(iter(names))
+def _matrices(folder: Path, names: Mapping[str, str]) -> dict[str, Callable[[], tuple[Any, str]]]:
+    """{layer: what reads its (update or matrix, dtype)}; full-size files tensor by tensor."""
+    files = [name for name in names if name.endswith((".safetensors", ".gguf"))]
+    place = folder if "adapter_config.json" in names else folder / (files or list(names))[0]
     if is_adapter(place):
         adapter = Adapter(place)
-        loaded = adapter.load(adapter.modules)
-        return {module.path: (loaded[name], module.dtype) for name, module in adapter.modules.items()}
-    file = TensorFile(folder / next(iter(names)))
-    return {name: (array, file.entries[name].dtype) for name, array in file.read(file.entries).items()}
+        return {m.path: partial(_update, adapter, name, m.dtype) for name, m in adapter.modules.items()}
+    opened = [TensorFile(folder / name) for name in files]
+    return {name: partial(_matrix, file, name) for file in opened for name in file.entries}
+
+
+def _update(adapter: Adapter, name: str, dtype: str) -> tuple[Any, str]:
+    return adapter.load([name])[name], dtype
+
+
+def _matrix(file: TensorFile, name: str) -> tuple[Any, str]:
+    return file.read([name])[name], file.entries[name].dtype
 
 
 def _ratio(a: Any, dtype: str, b: Any) -> float:
     if a.shape != b.shape:
         return float("inf")
     size, difference = _norm(a), _norm(_minus(a, b))
-    return difference / (_EPS[dtype] * size) if size else (0.0 if not difference else float("inf"))
+    return difference / (_EPS.get(dtype, 1.0) * size) if size else (0.0 if not difference else float("inf"))
 
 
 def _minus(a: Any, b: Any) -> Any:

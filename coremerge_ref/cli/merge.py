@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from coremerge_ref.core.spaces import Space
 
 PASSED_ON = (
-    "weights", "scale", "rank", "ragged", "dense", "dtype", "include", "exclude", "rename", "allow_missing", "others",
-    "backend", "device", "base", "force", "dry_run", "ignore_memory",
+    "weights", "scale", "rank", "ragged", "dense", "into", "dtype", "include", "exclude", "rename", "allow_missing",
+    "others", "backend", "device", "base", "force", "dry_run", "ignore_memory",
 )  # fmt: skip
 
 
@@ -79,6 +79,10 @@ def merge(
         typer.Option(help="YAML file with these settings, or the coremerge.json of a merge; options win over it."),
     ] = None,
     dense: Annotated[bool | None, typer.Option("--dense", help="Write full-size ΔW instead of factors.")] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="BASE", help="Add the merge to this model's weights: the output is the whole model."),
+    ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing adapter folder.")] = None,
     ignore_memory: Annotated[
         bool | None,
@@ -105,6 +109,8 @@ def merge(
     Elementwise methods in full space give full matrices; say what to do with them:
       coremerge merge task-a task-b -o merged --method dare+ties --space full --rank 32
       coremerge merge task-a task-b -o merged --method dare+ties --space full --dense
+    The whole model instead of an adapter, in the base's own files and dtypes:
+      coremerge merge task-a task-b --into base-model -o fused-model
     On a GPU, from a file, looking first:
       coremerge merge --config merge.yaml --backend torch --device cuda:0 --dry-run
 
@@ -158,6 +164,7 @@ def merge(
         "device": device,
         "base": base,
         "dense": dense,
+        "into": into,
         "force": force,
         "ignore_memory": ignore_memory,
         "dry_run": dry_run,
@@ -181,7 +188,8 @@ def merge(
         say(f"would merge {what} into {result.output}; nothing was written")
         return
     low, high = result.ranks or (0, 0)
-    rank_text = "full matrices" if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
+    added = "added to the weights of the base" if chosen.into else "full matrices"
+    rank_text = added if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
     say(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
     if result.load:
         say(f"load it: {result.load}")

@@ -62,6 +62,7 @@ class MergeSettings(BaseModel):
     device: str | None = None
     base: str | None = None
     dense: bool = False
+    into: str | None = None
     force: bool = False
     ignore_memory: bool = False
     dry_run: bool = False

@@ -41,6 +41,7 @@ def with_python() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")  # PEFT calling transformers
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
 def test_blocks_run(page, folder, capsys, monkeypatch):
     module = ModuleType("page")  # of which what is defined there can be pickled
