@@ -57,8 +57,12 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
     "ParameterError": [
         ("scale: expected a number, got '2'", merge(scale="2")),
         ("scale: expected a number, got [2.0]", merge(scale=[2.0])),
-        ("Compressed: rank: expected an integer of at least 1, got 0", lambda: cm.Compressed(0)),
-        ("Compressed: beta: expected a number from 0 to 1, got 2", lambda: cm.Compressed(4, 2)),
+        (
+            "compressed.rank: expected an integer of at least 1, the rank of the result, got 0; write "
+            "cm.Compressed(16), --set compressed.rank=16",
+            lambda: cm.Compressed(0),
+        ),
+        ("compressed.beta: expected a number from 0 to 1, got 2", lambda: cm.Compressed(4, 2)),
         (
             "expected a sequence of updates, one a task, got a mapping with keys such as 'a'; write "
             "list(updates.values()) if keys are tasks, or call merge_adapters if they are layers, each with a list of "
@@ -95,7 +99,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
         ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
         (
-            "space: expected one of full, knots, core or a space object, got 'hull'; did you mean 'full'?",
+            "space: expected one of full, knots, core, compressed or a space object, got 'hull'; did you mean 'full'?",
             merge(space="hull"),
         ),
         ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),

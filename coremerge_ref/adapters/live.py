@@ -14,7 +14,7 @@ from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS, Place
 from coremerge_ref.adapters.forms import FORMS
 from coremerge_ref.adapters.ready import Options, ready
-from coremerge_ref.adapters.report import MergeReport, zero_notes
+from coremerge_ref.adapters.report import MergeReport, outcome_notes
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import final_ranks, send_factors
@@ -84,7 +84,7 @@ def add_merged_adapter(
     outcome = send_factors(job, form, collected)
     ranks = final_ranks(outcome.ranks, job.all_layers, ragged)
     tensors = {name: form.padded(name, array, ranks) for name, array in collected.arrays.items()}
-    notes += zero_notes(outcome.zeros, len(plan.layers))
+    notes += outcome_notes(outcome.zeros, outcome.facts, len(plan.layers))
     fields = form.companions(ranks)[CONFIG]
     config = type(held[adapters[0]])(**{key: value for key, value in fields.items() if key != "auto_mapping"})
     config.inference_mode = False  # as the adapters it was made of: peft freezes what is not active by itself

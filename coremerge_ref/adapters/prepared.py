@@ -23,7 +23,7 @@ from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import Output, check_output, replaced
 from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
-from coremerge_ref.adapters.report import MergeReport, zero_notes
+from coremerge_ref.adapters.report import MergeReport, outcome_notes
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.adapters.widths import BaseShapes
@@ -155,7 +155,7 @@ class PreparedFolders:
                     outcome = write_factors(job, form, file, ragged, self._beside)
                     for name, content in form.companions(outcome.ranks).items():
                         _write_json(folder / name, content | (self._beside.fields if name == CONFIG else {}))
-                notes += zero_notes(outcome.zeros, len(self.plan.layers))
+                notes += outcome_notes(outcome.zeros, outcome.facts, len(self.plan.layers))
                 size = sum(entry.stat().st_size for entry in folder.iterdir()) if fusion else file.stat().st_size
                 if self._digests is None:
                     self._digests = hashes.results()

@@ -1,8 +1,10 @@
 """What a merge of folders reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from coremerge_ref.core.stages import STAGES
 
 _NAMED = 5  # layers in a note
 
@@ -34,12 +36,29 @@ class MergeReport:
         return {name: value for name, value in asdict(self).items() if name != "facts"}
 
 
-def zero_notes(paths: Sequence[str], layers: int) -> list[str]:
-    """A note that names layers whose merged update is zero although an adapter's is not."""
-    if not paths:
-        return []
-    named = ", ".join(paths[:_NAMED]) + (" …" if len(paths) > _NAMED else "")
-    return [
-        f"the merged update is zero in {len(paths)} of {layers} layers, though an adapter's is not there: {named}; "
-        "see method, weights and scale"
-    ]
+def outcome_notes(zeros: Sequence[str], facts: Mapping[str, Mapping[str, Any]], layers: int) -> list[str]:
+    """What people should be told of a merge: layers whose merged update is zero although an adapter's is not, what the
+    stages note of layers (Stage.noted), how much of the tasks a lossy space has kept.
+    """
+    notes = []
+    if zeros:
+        notes.append(
+            f"the merged update is zero in {len(zeros)} of {layers} layers, though an adapter's is not there: "
+            f"{_some(zeros)}; see method, weights and scale"
+        )
+    for name, stage in STAGES.items():
+        for key, sentence in stage.noted.items():
+            if paths := [path for path, known in facts.items() if known.get(key)]:
+                notes.append(f"{name}: {sentence}, in {len(paths)} of {layers} layers: {_some(paths)}")
+    kept = {(share, path): t for path, known in facts.items() for t, share in enumerate(known.get("kept", ()))}
+    if kept:
+        least, path = min(kept)
+        notes.append(
+            f"the space keeps {least:.1%} to {max(kept)[0]:.1%} of the norm of each task's update, least of "
+            f"{path}, task {kept[least, path]}"
+        )
+    return notes
+
+
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_NAMED]) + (" …" if len(paths) > _NAMED else "")

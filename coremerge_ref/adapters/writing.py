@@ -20,6 +20,7 @@ from coremerge_ref.adapters.plan import Layer, stacked_with, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
+from coremerge_ref.core import arrays
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError
 
@@ -175,10 +176,13 @@ def rounded(array: np.ndarray, layer: Layer, dtype: str | None) -> np.ndarray:
     return made
 
 
-def facts(update: Update) -> dict[str, float | int]:
-    """What the merge reports about a layer, as plain numbers: live sizes, the ranks that stages used."""
-    numbers = {}
+def facts(update: Update) -> dict[str, Any]:
+    """What the merge reports about a layer, as plain numbers: live sizes, the ranks that stages used; one a task."""
+    numbers: dict[str, Any] = {}
     for key, value in update.info.items():
+        if getattr(value, "ndim", None) == 1:
+            numbers[key] = arrays.to_host(value).tolist()
+            continue
         number = value.item() if getattr(value, "ndim", None) == 0 else value
         if isinstance(number, int | float):
             numbers[key] = int(number) if float(number).is_integer() else float(number)

@@ -28,7 +28,9 @@ def merge(
         str | None,
         typer.Option("-m", "--method", help="Stages joined by +: transforms, one merge, posts. [tsv]"),
     ] = None,
-    space: Annotated[str | None, typer.Option(help="core, knots or full. [core]")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="core, knots, full or compressed (with --set compressed.rank=R). [core]")
+    ] = None,
     basis: Annotated[str | None, typer.Option(help="Basis of core space: paper or tucker. [paper]")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="A parameter of a stage; repeatable.")

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.sides import Side
-from coremerge_ref.core.spaces import Factors, Frames, factor_frames
+from coremerge_ref.core.spaces import SPACES, Factors, Frames, factor_frames
 from coremerge_ref.errors import ParameterError
 
 _STEPS, _TOLERANCE = 1000, 1e-6  # its authors': most steps, and the change of the kept share at which it stops
@@ -25,7 +25,7 @@ class Compressed:
     ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖. Lossless where rank is at least both live sizes. HOOI finds a local optimum.
     """
 
-    rank: int
+    rank: int | None = None  # which has no default: who compresses says to what
     beta: float = 0.25
     name: ClassVar[str] = "compressed"
     lossless: ClassVar[bool] = False
@@ -33,9 +33,10 @@ class Compressed:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rank, Integral) or isinstance(self.rank, bool) or self.rank < 1:
-            raise ParameterError(f"Compressed: rank: expected an integer of at least 1, got {self.rank!r}")
+            expected = "compressed.rank: expected an integer of at least 1, the rank of the result"
+            raise ParameterError(f"{expected}, got {self.rank!r}; write cm.Compressed(16), --set compressed.rank=16")
         if not isinstance(self.beta, Real) or isinstance(self.beta, bool) or not 0 <= self.beta <= 1:
-            raise ParameterError(f"Compressed: beta: expected a number from 0 to 1, got {self.beta!r}")
+            raise ParameterError(f"compressed.beta: expected a number from 0 to 1, got {self.beta!r}")
 
     def frames(self, factors: Factors, any_frame: bool = False) -> Frames:
         """Both frames; every orthonormal basis of their spans comes from the same decomposition."""
@@ -77,10 +78,13 @@ class Compressed:
         """The leading min(rank, live) left singular vectors (…, p, k) of [X_1 … X_T], null ones zero."""
         xp = array_namespace(X)
         P, S, _ = linalg.svd(_unfolded(X))
-        k = min(int(self.rank), X.shape[-2])
+        k = min(int(self.rank or 0), X.shape[-2])
         P, S = arrays.widen(P, k), arrays.widen(S[..., None, :], k)[..., 0, :]
         real = S > linalg.thresholds(S.dtype)[0] * S[..., :1]
         return linalg.masked(P, real & linalg.first(xp.astype(live, live.dtype), k))
+
+
+SPACES[Compressed.name] = Compressed
 
 
 def _unfolded(X: Array) -> Array:

@@ -28,7 +28,8 @@ class Stage:
     Stages act on a list, one item a group of layers of equal shape, because some thresholds look at the whole model.
     name: how pipelines call it. kind: one of KINDS. commutes_with: one of EQUIVARIANCES. source: what defines it.
     dialects: {dialect: parameters}, what projects set differently from the defaults. company: {dialect: {stage:
-    parameters}}, what other stages mean there when they stand beside this one. called: {dialect: {name there: pipeline
+    parameters}}, what other stages mean there when they stand beside this one. noted: {key of info: sentence}, what
+    people should be told of layers where that is true. called: {dialect: {name there: pipeline
     here}} and spelled: {parameter elsewhere: what to write here}, for who knows those names. searches: what `compare`
     tries, of type methods.base.Search. remedy: what `explain` says can be done where its answer hangs on rounding.
     """
@@ -42,6 +43,7 @@ class Stage:
     called: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     spelled: ClassVar[Mapping[str, str]] = {}
     searches: ClassVar[tuple[Any, ...]] = ()
+    noted: ClassVar[Mapping[str, str]] = {}
     remedy: ClassVar[str] = ""
 
     @property

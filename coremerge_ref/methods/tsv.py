@@ -28,6 +28,7 @@ class Tsv(Stage):
     name: ClassVar[str] = "tsv"
     kind: ClassVar[str] = MERGE
     source = "Gargiulo et al., 2025"
+    noted: ClassVar = {"k_raised": "there are more tasks than live directions, so that each was cut to rank 1, not 0"}
     called: ClassVar = {"original": {"tsv_m": "tsv", "tsvm": "tsv"}}
     spelled: ClassVar = {"rank": "k"}
     remedy = "choose another rank, or leave out one of two tasks that are nearly the same"

@@ -231,7 +231,7 @@ def test_a_batch_is_a_loop(backend: Backend) -> None:
         (lambda u: diagnostics.alignment(u, None), "expected an update, got None; leave out"),
         (lambda u: diagnostics.interference([None]), "expected at least one update"),
         (lambda u: diagnostics.numerical_rank(u, rtol=1.0), "rtol: expected a number of at least 0 and below 1"),
-        (lambda u: diagnostics.sign_conflict([u], "flat"), "space: expected one of full, knots, core"),
+        (lambda u: diagnostics.sign_conflict([u], "flat"), "space: expected one of full, knots, core, compressed"),
         (lambda u: diagnostics.alignment(u, (u[0][:3], u[1])), "expected shape"),
     ],
 )

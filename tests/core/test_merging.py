@@ -270,8 +270,12 @@ def test_float16_results_are_balanced() -> None:
     [
         ({"scale": "2"}, cm.ParameterError, "scale: expected a number, got '2'"),
         ({"scale": np.float32("nan")}, cm.ParameterError, "scale: expected a finite number, got"),
-        ({"space": ["core"]}, cm.ParameterError, r"space: expected one of full, knots, core.*got \['core'\]"),
-        ({"space": cm.Core}, cm.ParameterError, "space: expected one of full, knots, core"),
+        (
+            {"space": ["core"]},
+            cm.ParameterError,
+            r"space: expected one of full, knots, core, compressed.*got \['core'\]",
+        ),
+        ({"space": cm.Core}, cm.ParameterError, "space: expected one of full, knots, core, compressed"),
         ({"weights": 3}, cm.ParameterError, "weights: expected a sequence of 2 numbers"),
         ({"scale": np.nan}, cm.ParameterError, "scale: expected a finite number, got nan"),
         ({"scale": np.inf}, cm.ParameterError, "scale: expected a finite number, got inf"),
@@ -279,7 +283,7 @@ def test_float16_results_are_balanced() -> None:
         ({"weights": [1.0, np.nan]}, cm.ParameterError, "weights: expected finite numbers"),
         ({"names": ["a", "b"]}, cm.ShapeError, r"names: expected 1, one for each layer of the batch \(\)"),
         ({"names": "a"}, cm.ShapeError, "names: expected 1"),
-        ({"space": "kernel"}, cm.ParameterError, "space: expected one of full, knots, core"),
+        ({"space": "kernel"}, cm.ParameterError, "space: expected one of full, knots, core, compressed"),
         ({"method": "slerp"}, cm.ParameterError, "method: expected stages among"),
         ({"out_dtype": "int32"}, cm.DTypeError, "got 'int32'"),
     ],

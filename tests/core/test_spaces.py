@@ -12,8 +12,10 @@ FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=2).build()
 
 
 def test_names_have_defaults() -> None:
-    assert list(SPACES) == ["full", "knots", "core"]
-    assert [as_space(name) for name in SPACES] == [cm.Full(), cm.Knots(), cm.Core()]
+    assert list(SPACES) == ["full", "knots", "core", "compressed"]
+    assert [as_space(name) for name in ("full", "knots", "core")] == [cm.Full(), cm.Knots(), cm.Core()]
+    with pytest.raises(cm.ParameterError, match=r"compressed\.rank: expected an integer"):
+        as_space("compressed")  # to what rank?
     assert cm.Knots() == cm.Knots(transposed=False, scaled=True)
     assert cm.Core() == cm.Core(basis="paper")
 
@@ -86,8 +88,11 @@ def test_knots_never_forms_the_wide_stack() -> None:
     ("make", "message"),
     [
         (lambda: cm.Core(basis="hosvd"), "Core: basis: expected one of paper, tucker, got 'hosvd'"),
-        (lambda: as_space("weights"), "space: expected one of full, knots, core or a space object, got 'weights'"),
-        (lambda: as_space(3), "space: expected one of full, knots, core or a space object, got 3"),
+        (
+            lambda: as_space("weights"),
+            "space: expected one of full, knots, core, compressed or a space object, got 'weights'",
+        ),
+        (lambda: as_space(3), "space: expected one of full, knots, core, compressed or a space object, got 3"),
         (
             lambda: cm.merge([f[:2] for f in FACTORS], "ta", space=cm.Knots(transposed=True, scaled=False)),
             "Knots: scaled=False is defined for transposed=False alone",
