@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from coremerge_ref.adapters.convert import ConvertReport, convert_adapter
+from coremerge_ref.adapters.extract import ExtractReport, extract_adapter
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
@@ -17,12 +18,14 @@ from coremerge_ref.core.updates import LowRankUpdate
 __all__ = [
     "Adapter",
     "ConvertReport",
+    "ExtractReport",
     "MergeReport",
     "PerModule",
     "PreparedFolders",
     "ResizeReport",
     "add_merged_adapter",
     "convert_adapter",
+    "extract_adapter",
     "load",
     "merge_folders",
     "prepare_folders",

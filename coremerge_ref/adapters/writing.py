@@ -106,12 +106,19 @@ def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others
         writer.close(form.metadata(outcome.ranks, writer.digest))
     finally:
         writer.abandon()
-    final = final_ranks(outcome.ranks, job.all_layers, ragged and not form.one_rank)
+    finish_ranks(path, form, outcome, job.all_layers, ragged, names)
+    return outcome
+
+
+def finish_ranks(
+    path: Path, form: Form, outcome: Outcome, layers: Sequence[Layer], ragged: bool, names: Sequence[str] = ()
+) -> None:
+    """Pads the tensors at `path` to one rank unless `ragged`, and finishes the file. names: all there, else form's."""
+    final = final_ranks(outcome.ranks, layers, ragged and not form.one_rank)
     if final != outcome.ranks:
-        _pad(path, names, form, final)
+        _pad(path, names or form.names(), form, final)
         outcome.ranks = final
     form.finish(path, final)
-    return outcome
 
 
 def _longest_metadata(form: Form) -> dict[str, str]:

@@ -19,6 +19,7 @@ COMMANDS = (
     "sweep",
     "inspect",
     "resize",
+    "extract",
     "convert",
     "verify",
     "explain",

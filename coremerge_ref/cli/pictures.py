@@ -44,7 +44,8 @@ def draw_kept(layers: Mapping[str, Mapping[str, Any]], path: str) -> None:
         figure.set_size_inches(max(6.0, min(24.0, 2 + 0.12 * len(layers))), 5.5)
         ranks, errors = figure.subplots(2, 1, sharex=True)
         places = range(len(layers))
-        ranks.bar(places, [facts["of"] for facts in layers.values()], color=LOST, label="before")
+        if all("of" in facts for facts in layers.values()):
+            ranks.bar(places, [facts["of"] for facts in layers.values()], color=LOST, label="before")
         ranks.bar(places, [facts["rank"] for facts in layers.values()], color=KEPT, label="kept")
         ranks.set_ylabel("rank")
         ranks.legend(frameon=False)

@@ -109,9 +109,9 @@ def kept_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
         table.add_row(
             escape(name),
             str(len(facts)),
-            _range([one["norm"] for one in facts], "{:.3g}"),
-            _range([one["rank"] for one in facts], "{}"),
-            _range([one["of"] for one in facts], "{}"),
+            range_text([one["norm"] for one in facts], "{:.3g}"),
+            range_text([one["rank"] for one in facts], "{}"),
+            range_text([one["of"] for one in facts], "{}"),
             f"{min(one['energy'] for one in facts):.2%}",
             f"{min(one['cumulative'] for one in facts):.2%}",
             f"{max(one['ratio'] for one in facts):.3g}",
@@ -120,6 +120,7 @@ def kept_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
     return table
 
 
-def _range(values: list[Any], form: str) -> str:
+def range_text(values: list[Any], form: str) -> str:
+    """The least and the most of them, or the one that they all are."""
     low, high = form.format(min(values)), form.format(max(values))
     return low if low == high else f"{low}–{high}"
