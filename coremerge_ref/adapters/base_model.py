@@ -13,6 +13,7 @@ import numpy as np
 from coremerge_ref.adapters.conversions import tables
 from coremerge_ref.adapters.files import is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.place import GGUF, PICKLES, first_bytes, refuse_pointer
+from coremerge_ref.adapters.hub import MODEL, located
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.errors import AdapterError
@@ -35,7 +36,7 @@ class BaseModel(BaseShapes):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path, self.called = located(path, MODEL)
         self.one_file = is_regular_file(self.path)
         self.folder = self.path.parent if self.one_file else self.path
         if not self.one_file and not self.path.is_dir():

@@ -64,7 +64,7 @@ def convert_adapter(
         for name, content in target.companions().items():
             _write_json(folder / name, content)
         digests = {path.name: records.sha256(path) for path in adapter.files}
-        how = {"path": str(adapter.path), "sha256": digests}
+        how = {"path": adapter.called, "sha256": digests}
         _write_json(folder / records.NAME, {"coremerge_ref": package_version(), "converted": how, "to": to})
     return ConvertReport(str(place), to, len(adapter.modules), computed, notes + there.notes)
 

@@ -14,6 +14,7 @@ from coremerge_ref.adapters.extracting import AUTO, WAYS, DifferencePlace, Extra
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS
 from coremerge_ref.adapters.forms.peft import PeftForm
+from coremerge_ref.adapters.hub import HubId, is_hub_id
 from coremerge_ref.adapters.memory import free_memory
 from coremerge_ref.adapters.plan import Plan
 from coremerge_ref.adapters.ready import Options, ready
@@ -96,7 +97,7 @@ def extract_adapter(
     target = Path(output)
     files = [model.folder / name for model in (pair.base, pair.tuned) for name in model.files]
     there = check_output(target, force, files)
-    adapter = Adapter(DifferencePlace(pair, _config(pair, str(base))))
+    adapter = Adapter(DifferencePlace(pair, _config(pair)))
     job, plan, _ = ready([adapter], replace(options, include=(), exclude=()), None, progress or (lambda *_: None))
     job = Extraction(**{each.name: getattr(job, each.name) for each in fields(job)}, pair=pair, svd=svd)
     job = _within_memory(job)
@@ -116,7 +117,7 @@ def extract_adapter(
         size = (folder / WEIGHTS).stat().st_size
         digests = {path: records.sha256(path) for path in files}
         models = [
-            {"path": str(model.path), "sha256": {name: digests[model.folder / name] for name in model.files}}
+            {"path": model.called, "sha256": {name: digests[model.folder / name] for name in model.files}}
             for model in (pair.base, pair.tuned)
         ]
         how = {"rank": cut.described, "svd": svd, "dtype": dtype, "include": [*include], "exclude": [*exclude]}
@@ -128,12 +129,15 @@ def extract_adapter(
     return ExtractReport(str(target), ranks, size, seconds, layers, unchanged, notes + there.notes)
 
 
-def _config(pair: Pair, base: str) -> dict[str, Any]:
+def _config(pair: Pair) -> dict[str, Any]:
     """What PEFT's config says of the adapter."""
     architectures = pair.tuned.config.get("architectures") or pair.base.config.get("architectures") or [""]
     causal = str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel"))
+    called = pair.base.called
+    named = HubId.of(called) if is_hub_id(called) else HubId(called)
     return {
-        "base_model_name_or_path": base,
+        "base_model_name_or_path": named.repo,
+        "revision": named.revision,
         "task_type": "CAUSAL_LM" if causal else None,
         "fan_in_fan_out": any(pair.turned.values()),
     }

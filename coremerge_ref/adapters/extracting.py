@@ -117,6 +117,7 @@ class DifferencePlace(Place):
 
     def __init__(self, pair: Pair, config: Mapping[str, Any]) -> None:
         self.path = self.given = pair.tuned.path
+        self.called = pair.tuned.called
         self._pair = pair
         self.__dict__["fields"] = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "bias": "none", **config}
 

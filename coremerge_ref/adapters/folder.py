@@ -21,14 +21,15 @@ _TRIES = 10  # a merge replaces a folder in a moment; it takes a second to come 
 class Adapter:
     """An adapter on disk of any kind in the table of readers, with its modules as LowRankUpdates.
 
-    path: as given. reader: what knows the format. modules: {name: Module}, from headers alone.
+    path: where it is; called: as it was given, of hf://… with the commit. reader: what knows the format. modules:
+    {name: Module}, from headers alone.
 
     Raises AdapterError for anything that cannot be read or is not a low-rank product, saying what it is and what to do.
     """
 
     def __init__(self, path: str | Path | Place) -> None:
         place = path if isinstance(path, Place) else Place(path)
-        self.path = place.given
+        self.path, self.called = place.given, place.called
         self.reader = _opened(place)
         self._read = {file: identity(file) for file in self.files}
         if not self.modules:

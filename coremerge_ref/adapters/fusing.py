@@ -157,7 +157,7 @@ class Fusion:
     def described(self) -> dict[str, Any]:
         """Which base it is, for the record."""
         return {
-            "path": str(self.base.path),
+            "path": self.base.called,
             "sha256": {name: sha256(self.base.folder / name) for name in self.base.files},
         }
 

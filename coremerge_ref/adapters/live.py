@@ -109,6 +109,7 @@ class LivePlace(Place):
 
     def __init__(self, model: Any, name: str) -> None:
         self.path = self.given = Path(name)
+        self.called = name
         self._model, self._name = model, name
         # cached_property's cache: what the folder's config would say
         self.__dict__["fields"] = json.loads(json.dumps(model.peft_config[name].to_dict(), default=_as_json))
@@ -148,7 +149,7 @@ class LiveShapes(BaseShapes):
     """Shapes of the weights of the model that the adapters are on."""
 
     def __init__(self, model: Any) -> None:
-        self.path = Path()
+        self.path, self.called = Path(), ""
         base = model.get_base_model()
         self.entries = {
             name.replace(".base_layer.", "."): Entry(_code(weight), tuple(weight.shape))

@@ -79,7 +79,7 @@ def record(
         **how,
         "inputs": [
             {
-                "path": str(adapter.path),
+                "path": adapter.called,
                 "peft_type": adapter.config.peft_type,
                 "base_model_name_or_path": adapter.config.base_model_name_or_path,
                 "sha256": digests,

@@ -101,7 +101,7 @@ class ScalableAdapter:
     def _record(self, output: str | Path, factor: float, written: Mapping[str, str]) -> dict[str, Any]:
         if not self.record:
             digests = {path.name: records.sha256(path) for path in self.given.files}
-            source = {"path": str(self.given.path), "sha256": digests}
+            source = {"path": self.given.called, "sha256": digests}
             return {"coremerge_ref": package_version(), "scaled": source, "by": factor, "outputs": dict(written)}
         scale, recipe = self.scale * factor, self.record.get("recipe")
         if isinstance(recipe, dict):

@@ -13,6 +13,7 @@ from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.files import is_regular_file, read_json, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
+from coremerge_ref.adapters.hub import ADAPTER, is_hub_id, located
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
@@ -89,6 +90,8 @@ def found_at(path: str, root: Path | None, merged: Path) -> Path:
     """Where an input recorded as `path` is now: under `root` if given, else as recorded, from here or from the merged
     folder's parent.
     """
+    if is_hub_id(path):
+        return located(path, ADAPTER)[0]
     if root is not None:
         return root / path
     trained, _, initial = path.rpartition("@")

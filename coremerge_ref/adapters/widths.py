@@ -14,6 +14,7 @@ from pathlib import Path
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.together import check_together
+from coremerge_ref.adapters.hub import MODEL, located
 from coremerge_ref.adapters.modules import LINEAR, Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
@@ -25,7 +26,7 @@ class BaseShapes:
 
     def __init__(self, path: str | Path) -> None:
         """path: a folder with safetensors files, or one such file. AdapterError if there is none."""
-        self.path = Path(path)
+        self.path, self.called = located(path, MODEL)
         files = sorted(self.path.glob("*.safetensors")) if self.path.is_dir() else [self.path]
         if not files:
             raise AdapterError(f"{shown(self.path)}: expected the base model's *.safetensors files; give their folder")

@@ -13,7 +13,7 @@ def convert(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="What to write: a folder, or a .safetensors file.")],
     to: Annotated[str, typer.Option(metavar="FORMAT", help="peft, kohya, diffusers or mlx.")],
     base: Annotated[
-        Path | None, typer.Option(help="The base model's safetensors, where the adapter does not hold its sizes.")
+        str | None, typer.Option(help="The base model's safetensors, where the adapter does not hold its sizes.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,

@@ -17,7 +17,9 @@ _BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 def inspect(
-    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")],
+    adapters: Annotated[
+        list[str], typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files, or hf://org/name@revision.")
+    ],
     each: Annotated[
         bool, typer.Option("--all", help="One line a module instead of one for modules that are alike.")
     ] = False,
@@ -46,7 +48,7 @@ def inspect(
 def described(adapter: "Adapter") -> dict[str, Any]:
     """The adapter as JSON."""
     return {
-        "path": str(adapter.path),
+        "path": adapter.called,
         "format": adapter.reader.family,
         "peft_type": adapter.config.peft_type,
         "base_model_name_or_path": adapter.config.base_model_name_or_path,
@@ -74,7 +76,7 @@ def show(adapter: "Adapter", console: Any, each: bool) -> None:
 
     base = adapter.config.base_model_name_or_path or "unknown"
     kind = adapter.config.peft_type if adapter.reader.family == "peft" else f"{adapter.reader.family} LoRA"
-    heading = f"{adapter.path}: {kind}, {len(adapter.modules)} modules, base model {base}"
+    heading = f"{adapter.called}: {kind}, {len(adapter.modules)} modules, base model {base}"
     table = Table(title=escape(visible(heading)), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in ("modules", "count", "kind", "shape", "rank", "scaling", "dtype", "factors"):
         table.add_column(column, justify="left" if column in ("modules", "kind", "dtype") else "right")

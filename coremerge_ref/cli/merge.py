@@ -21,7 +21,8 @@ PASSED_ON = (
 
 def merge(
     adapters: Annotated[
-        list[str] | None, typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files.")
+        list[str] | None,
+        typer.Argument(metavar="ADAPTERS...", help="Adapter folders or files, or hf://org/name@revision."),
     ] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
     method: Annotated[

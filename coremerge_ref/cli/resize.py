@@ -1,6 +1,5 @@
 """coremerge resize: one adapter at a smaller rank."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +29,7 @@ def resize(
         str | None, typer.Option(help="Where the backend computes, such as cuda:0. [its default]")
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="The base model's safetensors, where the adapter does not hold its sizes.")
+        str | None, typer.Option(help="The base model's safetensors, where the adapter does not hold its sizes.")
     ] = None,
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw what each layer kept and lost (.png, .svg).")

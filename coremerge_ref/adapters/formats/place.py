@@ -7,6 +7,7 @@ from typing import Any
 
 from coremerge_ref.adapters.files import folder_at, identity, is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.shards import INDEX, ShardedFile
+from coremerge_ref.adapters.hub import ADAPTER, located
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.errors import AdapterError
 
@@ -20,14 +21,15 @@ GGUF = b"GGUF"
 class Place:
     """A path that should hold one adapter: a folder or a file. What it holds is read when first asked for.
 
-    given: the path as it was given. initial: for TRAINED@INITIAL, where INITIAL is; path is then TRAINED's.
+    given: where it is. called: the path as it was given, of hf://… with the commit. initial: for
+    TRAINED@INITIAL, where INITIAL is; path is then TRAINED's.
     """
 
     initial: "Place | None" = None
 
     def __init__(self, path: str | Path) -> None:
         """AdapterError if nothing readable is there."""
-        self.given = Path(path)
+        self.given, self.called = located(path, ADAPTER)
         self.look()
 
     def look(self) -> None:
