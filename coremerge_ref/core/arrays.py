@@ -133,6 +133,26 @@ def is_finite(array: Array) -> bool:
         return bool(xp.isfinite(xp.sum(wide))) or bool(xp.all(xp.isfinite(wide)))
 
 
+def are_finite(arrays: Sequence[Array]) -> bool:
+    """Whether none of the `arrays` of one library has a NaN or Inf, by one look at all of them where that is so."""
+    seen = [widened(X) for X in arrays if count(X) and is_concrete(X)]
+    if not seen:
+        return True
+    xp = array_namespace(seen[0])
+    with overflow_checked():
+        sums = [xp.isfinite(xp.sum(X)) for X in seen]
+        return all(look(xp.all(xp.stack(sums)))) or all(is_finite(X) for X in seen)
+
+
+def look(*flags: Array) -> list[bool]:
+    """The 0-d boolean `flags`, for which the host waits once; all True while tracing: there is nothing to see."""
+    if not all(is_concrete(flag) for flag in flags):
+        return [True] * len(flags)
+    xp = array_namespace(*flags)
+    bits = int(sum(xp.astype(flag, xp.int32) * 2**i for i, flag in enumerate(flags)))
+    return [bool(bits >> i & 1) for i in range(len(flags))]
+
+
 def check_finite(array: Array, where: str) -> None:
     """NonFiniteError naming `where` if `array` holds NaN or Inf."""
     if not is_finite(array):
@@ -144,18 +164,21 @@ def check_range(array: Array, where: str) -> None:
 
     Downwards: a matrix that is not zero and so small that its largest entry has lost digits.
     """
-    if not is_concrete(array) or count(array) == 0:
+    if count(array) == 0 or all(look(in_range(array))):
         return
-    xp = array_namespace(array)
-    with overflow_checked():
-        largest = xp.maximum(xp.max(array, axis=(-2, -1)), -xp.min(array, axis=(-2, -1)))
-        lost = (largest > 0) & (largest < smallest_normal(array.dtype) / eps(array.dtype))
-        if bool(xp.all(xp.isfinite(largest) & ~lost)):
-            return
     raise NonFiniteError(
         f"{where}: expected numbers within the range of {dtype_name(array.dtype)}, got some beyond it or too small "
         "for their digits; scale the inputs"
     )
+
+
+def in_range(array: Array) -> Array:
+    """Whether check_range finds nothing wrong with `array`, as a 0-d array."""
+    xp = array_namespace(array)
+    with overflow_checked():
+        largest = xp.maximum(xp.max(array, axis=(-2, -1)), -xp.min(array, axis=(-2, -1)))
+        lost = (largest > 0) & (largest < smallest_normal(array.dtype) / eps(array.dtype))
+        return xp.all(xp.isfinite(largest) & ~lost)
 
 
 def widened(array: Array) -> Array:
@@ -298,8 +321,22 @@ def one_size(value: Array) -> int | None:
     if not is_concrete(value):
         return None
     xp = array_namespace(value)
-    lowest, highest = int(xp.min(value)), int(xp.max(value))
-    return lowest if lowest == highest else None
+    lowest = xp.min(value)
+    size = int(xp.where(lowest == xp.max(value), lowest, -1.0))  # the host waits once
+    return None if size < 0 else size
+
+
+def clipped(values: Array, low: Any, high: Any = None) -> Array:
+    """`values` within [low, high], numbers or arrays; xp.clip makes the host wait, on CuPy."""
+    xp = array_namespace(values)
+    values = xp.where(values < low, low, values)
+    return values if high is None else xp.where(values > high, high, values)
+
+
+def sign(values: Array) -> Array:
+    """−1, 0 or 1; xp.sign makes the host wait, on CuPy."""
+    xp = array_namespace(values)
+    return xp.astype(values > 0, values.dtype) - xp.astype(values < 0, values.dtype)
 
 
 def positions(size: int, like: Array) -> Array:

@@ -194,4 +194,4 @@ def leading(M: Array, triplets: tuple[Array, Array, Array], k: Array, level: Arr
 
 def at_most_half_precision(error: Array, rtol: float) -> Array:
     """A relative cut (…) for values known up to `error` (…): at least rtol, at most √eps, lest it eat signal."""
-    return array_namespace(error).clip(error, rtol, arrays.eps(error.dtype) ** 0.5)
+    return arrays.clipped(error, rtol, arrays.eps(error.dtype) ** 0.5)

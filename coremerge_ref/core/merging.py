@@ -163,8 +163,9 @@ class Prepared:
             products = frames.products()
             M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
             level = arrays.detached(frames.rounding_levels())  # (T, …)
-        arrays.check_range(M, "product B A")
-        arrays.check_finite(level, _beyond(level))
+        if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
+            arrays.check_range(M, "product B A")
+            arrays.check_finite(level, _beyond(level))
         ones = (1.0,) * len(products)
         cache = Products(M, products)
         return frames, Stack(M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache)
@@ -214,8 +215,8 @@ def merge_groups(groups: Sequence[Prepared], pipeline: Pipeline, options: Option
         upright = [restored(item, frames) for item, (frames, _) in zip(merged, encoded, strict=True)]
         finished = pipeline.finish(upright)
     return [
-        _finished(_decoded(item, frames, options.scale), out)
-        for item, (frames, _), out in zip(finished, encoded, outs, strict=True)
+        _finished(_decoded(item, frames, options.scale, seen=item is before), out)
+        for item, before, (frames, _), out in zip(finished, upright, encoded, outs, strict=True)
     ]
 
 
@@ -228,10 +229,14 @@ def restored(item: Merged, frames: Frames) -> Merged:
     return replace(item, M=frames.restore(item.M), rounding_level=level)
 
 
-def _decoded(item: Merged, frames: Frames, scale: Any) -> Update:
-    with arrays.overflow_checked():
-        M = arrays.scalar(scale, item.M) * item.M
-    arrays.check_range(M, "scale times the merged update")
+def _decoded(item: Merged, frames: Frames, scale: Any, seen: bool) -> Update:
+    """The update in its frames; `seen`: the item is known to be within the range of its dtype."""
+    M = item.M
+    if not (isinstance(scale, Real) and scale == 1):
+        with arrays.overflow_checked():
+            M, seen = arrays.scalar(scale, M) * M, False
+    if not seen:
+        arrays.check_range(M, "scale times the merged update")
     info = {"rows": item.rows, "cols": item.cols, **item.info}
     if frames.kept is not None:
         info["kept"] = frames.kept
@@ -249,11 +254,11 @@ def _finished(update: Update, out: Any) -> Update:
     if isinstance(update, DenseUpdate):
         with arrays.overflow_checked():
             matrix = arrays.cast(update.matrix, out)
-        check_cast(update.matrix, matrix)
+        check_cast([update.matrix], [matrix])
         return replace(update, matrix=matrix)
     B, A = update.B, update.A
     if arrays.dtype_name(out) == arrays.dtype_name(B.dtype):
-        check_cast(B, B)
+        check_cast([B], [B])
         return update
     return LowRankUpdate(*narrowed([(B, A)], out)[0], info=update.info)
 

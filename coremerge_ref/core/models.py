@@ -12,7 +12,7 @@ from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.merging import Options, Prepared, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
-from coremerge_ref.core.updates import LowRankUpdate, Update, as_updates
+from coremerge_ref.core.updates import LowRankUpdate, Update, are_finite, as_updates
 from coremerge_ref.errors import ParameterError, ShapeError
 
 Updates = Sequence[LowRankUpdate | None]
@@ -100,10 +100,10 @@ class PreparedModel:
 
 
 def check_layers(layers: Mapping[str, Sequence[Any]]) -> dict[str, list[LowRankUpdate | None]]:
-    """as_updates of each layer; ParameterError where layers do not have one entry for each task."""
+    """as_updates of each layer, NaN and Inf not looked for; ParameterError unless layers have one entry a task."""
     if not isinstance(layers, Mapping):
         raise ParameterError(f"expected a mapping from layer names to updates, got {type(layers).__name__}")
-    checked = {name: as_updates(updates, name) for name, updates in layers.items()}
+    checked = {name: as_updates(updates, name, look=False) for name, updates in layers.items()}
     counts = {name: len(updates) for name, updates in checked.items()}
     if len(set(counts.values())) > 1:
         first, other = next(iter(counts)), next(name for name in counts if counts[name] != next(iter(counts.values())))
@@ -126,7 +126,11 @@ def _by_layer(groups: list[list[str]], results: Iterable[Update], order: Iterabl
 # What goes to a worker is in lists, not dicts: dask keys work by content and takes dicts in any order for the same.
 @arrays.stays_beside
 def _prepared(names: list[str], layers: list[Updates], space: Space, compute_dtype: Any) -> Prepared:
-    return Prepared(stacked(dict(zip(names, layers, strict=True)), names), space, compute_dtype, names)
+    batch = stacked(dict(zip(names, layers, strict=True)), names)
+    if not are_finite(batch):
+        for name, updates in zip(names, layers, strict=True):
+            as_updates(updates, name)  # says which
+    return Prepared(batch, space, compute_dtype, names)
 
 
 @arrays.stays_beside

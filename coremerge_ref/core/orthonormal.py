@@ -19,7 +19,7 @@ def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
 
     None where it cannot prove itself: m < R, values that cannot be looked at (jit), Gram matrices that are not positive
     definite or out of range, columns that are dependent or nearly so. No library need raise for that: L Lᵀ is held
-    against the Gram matrix it is to be the factor of.
+    against the Gram matrix it is to be the factor of. The host waits once a pass.
     """
     if X.shape[-2] < X.shape[-1] or not arrays.is_concrete(X):
         return None
@@ -32,36 +32,36 @@ def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
             norms = xp.sqrt(xp.linalg.diagonal(gram))  # (…, R)
             unit = 1 / xp.where(norms > 0, norms, 1.0)
             finest = eps / arrays.smallest_normal(X.dtype)
-            if not bool(xp.all(unit <= finest**0.5)):  # squares that small have lost digits to underflow
-                return None
-            L = _proven_cholesky(unit[..., :, None] * gram * unit[..., None, :])
-            if L is None:
-                return None
+            balanced = unit[..., :, None] * gram * unit[..., None, :]
+            L = xp.linalg.cholesky(balanced)
             inverse = xp.linalg.inv(L)
             once = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
-            if bool(xp.all(_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2)):
-                return X, once, xp.matrix_transpose(L) / unit[..., None, :], norms
+            C = xp.matrix_transpose(L) / unit[..., None, :]
+            sound, enough = arrays.look(  # the host waits for all answers at once
+                xp.all(unit <= finest**0.5) & _is_factor(L, balanced),  # smaller squares lose digits to underflow
+                xp.all(_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2),
+            )
+            if not sound:
+                return None
+            if enough:
+                return X, once, C, norms
             Q = X @ once
             again = xp.matrix_transpose(Q) @ Q
-            K = _proven_cholesky(again) if _small(again - arrays.identity(again, again.shape[-1]), far) else None
-            if K is None:
-                return None
-            Z = xp.matrix_transpose(xp.linalg.inv(K))
-            C = (xp.matrix_transpose(K) @ xp.matrix_transpose(L)) / unit[..., None, :]
-            return (Q, Z, C, norms) if _proven(X, unit, Q, Z @ C) else None
+            K = xp.linalg.cholesky(again)
+            Z, C = xp.matrix_transpose(xp.linalg.inv(K)), xp.matrix_transpose(K) @ C
+            near = _small(again - arrays.identity(again, again.shape[-1]), far)
+            return (Q, Z, C, norms) if bool(near & _is_factor(K, again) & _proven(X, unit, Q, Z @ C)) else None
     except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "not positive definite"
         return None
 
 
-def _proven_cholesky(gram: Array) -> Array | None:
-    """L with L Lᵀ = gram (…, R, R) of unit size to rounding, None if what came back is something else."""
-    xp = array_namespace(gram)
-    L = xp.linalg.cholesky(gram)
-    error = L @ xp.matrix_transpose(L) - gram
-    return L if _small(error, _LOST * arrays.eps(gram.dtype) * gram.shape[-1]) else None
+def _is_factor(L: Array, gram: Array) -> Array:
+    """Whether L Lᵀ = gram (…, R, R) of unit size to rounding: no library need raise where there is no such L."""
+    error = L @ array_namespace(L).matrix_transpose(L) - gram
+    return _small(error, _LOST * arrays.eps(gram.dtype) * gram.shape[-1])
 
 
-def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
+def _proven(X: Array, unit: Array, Q: Array, C: Array) -> Array:
     """Whether X = Q C holds to rounding, seen on a few fixed vectors, which a wrong frame passes by accident alone."""
     xp = array_namespace(X)
     columns = arrays.positions(X.shape[-1], X)  # (R,)
@@ -71,9 +71,9 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> bool:
     return _small(error, _LOST * arrays.eps(X.dtype) * X.shape[-1])
 
 
-def _small(error: Array, bound: float) -> bool:
-    """Whether every layer's `error` (…, a, b) has a norm of at most `bound`; NaN is not small."""
-    return bool(array_namespace(error).all(_squared(error) <= bound**2))
+def _small(error: Array, bound: float) -> Array:
+    """Whether every layer's `error` (…, a, b) has a norm of at most `bound`, as a 0-d array; NaN is not small."""
+    return array_namespace(error).all(_squared(error) <= bound**2)
 
 
 def _squared(X: Array) -> Array:

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
@@ -226,21 +227,23 @@ def narrowed(pairs: Sequence[tuple[Array, Array]], dtype: Any) -> list[tuple[Arr
     balanced = [(B * c, A / c) for B, A in pairs]
     with arrays.overflow_checked():
         cast = [(arrays.cast(B, dtype), arrays.cast(A, dtype)) for B, A in balanced]
-    for wide, narrow in zip(balanced, cast, strict=True):
-        for X, Y in zip(wide, narrow, strict=True):
-            check_cast(X, Y)
+    check_cast([X for pair in balanced for X in pair], [X for pair in cast for X in pair])
     return cast
 
 
-def check_cast(wide: Array, X: Array) -> None:
-    """NonFiniteError where `X`, a cast of `wide` (…, m, r), has overflowed, or a layer of it has become zero."""
-    if not arrays.is_concrete(X) or arrays.count(X) == 0:
+def check_cast(wide: Sequence[Array], cast: Sequence[Array]) -> None:
+    """NonFiniteError where one of `cast`, of `wide` (…, m, r), has overflowed, or a layer of it has become zero."""
+    pairs = [(X, arrays.widened(Y)) for X, Y in zip(wide, cast, strict=True) if arrays.count(X)]
+    if not pairs:
         return
-    xp, name = array_namespace(wide), arrays.dtype_name(X.dtype)
-    arrays.check_finite(X, f"the result in {name}")
-    before, after = (linalg.largest(Y) > 0 for Y in (wide, arrays.widened(X)))
-    if bool(xp.any(before & ~after)):
-        raise NonFiniteError(f"the result: expected numbers that {name} holds, got some that become 0; scale them")
+    xp, name = array_namespace(wide[0]), arrays.dtype_name(cast[0].dtype)
+    sizes = [[linalg.largest(Z) for Z in pair] for pair in pairs]  # (…); NaN where there is one
+    good = [xp.all(xp.isfinite(after) & ((before == 0) | (after > 0))) for before, after in sizes]
+    if all(arrays.look(xp.all(xp.stack(good)))):
+        return
+    for _, Y in pairs:
+        arrays.check_finite(Y, f"the result in {name}")
+    raise NonFiniteError(f"the result: expected numbers that {name} holds, got some that become 0; scale them")
 
 
 def _leading(P: Array, S: Array, Qh: Array, rank: int, out: Any, info: Mapping[str, Any]) -> LowRankUpdate:
@@ -253,11 +256,12 @@ def _leading(P: Array, S: Array, Qh: Array, rank: int, out: Any, info: Mapping[s
     return LowRankUpdate(arrays.cast(B, out), arrays.cast(A, out), info=info)
 
 
-def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | None]:
+def as_updates(updates: Sequence[Any], layer: str = "", look: bool = True) -> list[LowRankUpdate | None]:
     """`updates` as LowRankUpdates of one shape, namespace and device; a pair (B, A) is read as the product B A.
 
     None stands for a task that has no such module: it keeps its place, for weights and masks, and counts as no task.
-    Raises what LowRankUpdate raises and NonFiniteError, each naming the task, the factor and the layer.
+    Raises what LowRankUpdate raises and NonFiniteError, each naming the task, the factor and the layer; look=False
+    leaves it to the caller to look for NaN and Inf, with `are_finite`.
     """
     where = f"layer {layer!r}, " if layer else ""
     if isinstance(updates, Mapping):
@@ -299,12 +303,29 @@ def as_updates(updates: Sequence[Any], layer: str = "") -> list[LowRankUpdate | 
             raise ShapeError(
                 f"{where}task {t}: expected shape {first.shape} as task {present[0][0]} has, got {u.shape}"
             )
-        for name, factor in (("B", u.B), ("A", u.A)):
-            arrays.check_finite(factor, f"{where}task {t}, factor {name}")
-        if not (isinstance(u.scale, float | int) and math.isfinite(u.scale)):
-            wide = arrays.counting_dtype(arrays.namespace_of(u.B), u.B)
-            arrays.check_finite(arrays.scalar(u.scale, u.B, wide), f"{where}task {t}, scale")
+    if look and not are_finite(made):
+        for t, u in present:
+            for name, array in _arrays(u).items():
+                arrays.check_finite(array, f"{where}task {t}, {name}")
     return made
+
+
+def are_finite(updates: Sequence[LowRankUpdate | None]) -> bool:
+    """Whether no update has a NaN or Inf, by one look at the device where that is so."""
+    everything = [X for update in updates if update is not None for X in _arrays(update).values()]
+    there = [X for X in everything if not isinstance(X, np.ndarray)]
+    return all(arrays.are_finite(group) for group in (there, [X for X in everything if isinstance(X, np.ndarray)]))
+
+
+def _arrays(update: LowRankUpdate) -> dict[str, Array]:
+    """What may hold NaN or Inf: the factors, and the scale where it is no finite number of Python's."""
+    looked, scale = {"factor B": update.B, "factor A": update.A}, update.scale
+    if isinstance(scale, float | int) and math.isfinite(scale):
+        return looked
+    if not hasattr(scale, "shape") or isinstance(scale, np.generic | np.ndarray):
+        return {**looked, "scale": np.asarray(scale, dtype=np.float64)}
+    wide = arrays.counting_dtype(arrays.namespace_of(update.B), update.B)
+    return {**looked, "scale": arrays.cast(scale, wide)}
 
 
 def _meant(given: Any, count: int) -> str:

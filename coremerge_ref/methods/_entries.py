@@ -22,7 +22,7 @@ def denoised(stack: Stack) -> Stack:
 def signs(total: Array, level: Array) -> Array:
     """Sign of each entry of `total` (…, p, q), 0 where it is within `level` (…)."""
     xp = array_namespace(total)
-    return xp.where(xp.abs(total) > level[..., None, None], xp.sign(total), 0.0)
+    return xp.where(xp.abs(total) > level[..., None, None], arrays.sign(total), 0.0)
 
 
 def largest(magnitude: Array, d: Array, fraction: float, keep: str, slack: Array, rounding: str = "floor") -> Array:
@@ -42,7 +42,7 @@ def largest(magnitude: Array, d: Array, fraction: float, keep: str, slack: Array
         return place < xp.astype(K, place.dtype)[..., None]
     lowest, highest = magnitude - slack / 2, magnitude + slack / 2
     # where all are kept any place does for the cut, since it is not looked at
-    cut = arrays.kth_smallest(lowest, xp.clip(N - K - 1, 0.0))
+    cut = arrays.kth_smallest(lowest, arrays.clipped(N - K - 1, 0.0))
     return (highest >= cut) | (K >= d)[..., None]
 
 

@@ -49,7 +49,7 @@ class Cart(Stage):
         stack = item.weighted()
         xp = array_namespace(stack.M)
         share = arrays.rounded(stack.short_side * self.fraction, self.rounding)
-        k = xp.clip(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
+        k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
         mean = xp.sum(stack.M, axis=0) / stack.T
         # a deviation is computed from all tasks, so rounding in any of them is its own
         level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
 
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
@@ -66,6 +67,6 @@ class Della(Stage):
         """Each entry's probability of being kept."""
         xp, cols = array_namespace(stack.M), stack.cols[..., None, None]
         place = xp.astype(xp.argsort(xp.argsort(xp.abs(stack.M))), cols.dtype)  # dead entries are 0 and sort first
-        rank = xp.clip(place - (stack.M.shape[-1] - cols), 0.0)
+        rank = arrays.clipped(place - (stack.M.shape[-1] - cols), 0.0)
         share = xp.where(cols > 1, rank / xp.where(cols > 1, cols - 1, 1.0), 0.5)
         return (self.density - self.epsilon) + 2 * self.epsilon * share

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import linalg
+from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.perturbation import Errors, mixed, near, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
@@ -82,9 +82,9 @@ class Drm(Stage):
         kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
         values = xp.where(kept & (xp.abs(Y) > known[..., None]), Y, 0.0)
         sign = signs(xp.sum(values, axis=0), level)
-        majority = xp.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
+        majority = arrays.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
         sign = xp.where(sign == 0, majority, sign)
-        agrees = xp.sign(values) == sign
+        agrees = arrays.sign(values) == sign
         total = xp.sum(xp.where(agrees, stack.weigh() * values, 0.0), axis=0)
         count = xp.sum(xp.astype(agrees, values.dtype), axis=0)
         return stack.merged(U @ (total / xp.where(count > 0, count, 1.0)), rank=rank)

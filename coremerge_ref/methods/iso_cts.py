@@ -73,7 +73,7 @@ class IsoCts(Stage):
     def counts(self, d: Array, T: int) -> tuple[Array, Array]:
         """How many common directions and how many of each task, of d (…)."""
         each = arrays.rounded((d - arrays.rounded(d * self.common_fraction, "floor")) / T, self.rounding)
-        return array_namespace(d).clip(d - T * each, 0.0), each
+        return arrays.clipped(d - T * each, 0.0), each
 
     def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
         """As TSV on [U_c P_1 … P_T], every level the mean σ̄.

@@ -48,7 +48,7 @@ class Karcher(Stage):
         """The merged matrix."""
         xp, M = array_namespace(item.M), item.M
         length = linalg.norm(M)  # (T, …)
-        there = length > xp.clip(item.rounding_level, self.tol)
+        there = length > arrays.clipped(item.rounding_level, self.tol)
         unit = xp.where(there, length, 1.0)
         points = xp.where(there[..., None, None], M / unit[..., None, None], 0.0)
         flat = xp.moveaxis(xp.reshape(points, (*points.shape[:-2], -1)), 0, -2)  # (…, T, p·q)
@@ -80,7 +80,7 @@ class Karcher(Stage):
         c = xp.where(size > start, alpha / xp.sqrt(xp.where(size > start, size, 1.0)), first)
         moving = xp.ones_like(size) > 0
         for _ in range(self.steps):
-            cosine = xp.clip((G @ c[..., None])[..., 0], -1.0, 1.0)  # (…, T)
+            cosine = arrays.clipped((G @ c[..., None])[..., 0], -1.0, 1.0)  # (…, T)
             apart = 1 - cosine**2 > tiny
             sine = xp.sqrt(xp.where(apart, 1 - cosine**2, 1.0))
             angle = xp.where(apart, xp.atan2(sine, cosine), 0.0)

@@ -63,7 +63,7 @@ class Pcb(Stage):
         nonzero = xp.astype(M != 0, M.dtype)
         score = xp.where(live, _scaled(score, live, nonzero), 0.0)
         total = xp.sum(score, axis=0)
-        merged = xp.sum(xp.sign(M) * size * score, axis=0) / xp.where(total > 0, total, 1.0)
+        merged = xp.sum(arrays.sign(M) * size * score, axis=0) / xp.where(total > 0, total, 1.0)
         return stack.merged(xp.reshape(merged, stack.M.shape[1:]))
 
 
@@ -71,7 +71,7 @@ def _at(values: Array, live: Array, d: Array, place: Array) -> Array:
     """The value (T, …, 1) at the place int(place) (…) of the d live ones of `values` (T, …, N), ascending."""
     xp, N = array_namespace(values), values.shape[-1]
     last = xp.where(live, values, -float("inf"))  # dead ones sort before all others
-    index = N - d + xp.clip(arrays.rounded(place, "floor"), 0.0)
+    index = N - d + arrays.clipped(arrays.rounded(place, "floor"), 0.0)
     return arrays.kth_smallest(last, xp.broadcast_to(xp.minimum(index, xp.full_like(index, N - 1)), values.shape[:-1]))
 
 

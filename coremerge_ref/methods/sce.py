@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised, largest, signs
@@ -56,8 +57,8 @@ class Sce(Stage):
         least = self.floor * xp.astype(stack.rows * stack.cols, M.dtype) / unit / unit
         share = xp.where((total > 0) & (total >= least), energy / xp.where(total > 0, total, 1.0), 1 / stack.T)
         sign = xp.where(signs(xp.sum(M, axis=0), level) >= 0, xp.ones_like(M[0, ...]), -1.0)
-        c = xp.where(xp.sign(M) == sign, xp.broadcast_to(share[..., None, None], M.shape), 0.0)
-        divisor = xp.clip(xp.sum(c, axis=0), self.floor)
+        c = xp.where(arrays.sign(M) == sign, xp.broadcast_to(share[..., None, None], M.shape), 0.0)
+        divisor = arrays.clipped(xp.sum(c, axis=0), self.floor)
         return stack.merged(xp.sum(c * M, axis=0) / xp.where(divisor > 0, divisor, 1.0))
 
     def _selected(self, stack: Stack, level: Array, unit: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
@@ -97,7 +98,7 @@ class Ties(Stage):
         """Elected sign (…, p, q) of each entry: −1, 0 or 1."""
         xp = array_namespace(stack.M)
         if self.elect == "count":
-            return xp.sign(xp.sum(xp.sign(stack.M), axis=0))
+            return arrays.sign(xp.sum(arrays.sign(stack.M), axis=0))
         return signs(xp.sum(stack.M, axis=0), xp.max(stack.rounding_level, axis=0))
 
     def _fill_zeros(self, elected: list[Array]) -> list[Array]:
@@ -118,7 +119,7 @@ class Ties(Stage):
         xp = array_namespace(stack.M)
         w = stack.weigh()  # (T, 1, …, 1)
         voters = w * stack.M if self.weight_order == "before" else stack.M
-        agrees = xp.sign(voters) == sign
+        agrees = arrays.sign(voters) == sign
         total = xp.sum(xp.where(agrees, w * stack.M, 0.0), axis=0)
         if self.aggregate == "sum":
             return stack.merged(total)

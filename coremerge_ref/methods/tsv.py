@@ -47,7 +47,7 @@ class Tsv(Stage):
         xp, w = array_namespace(item.M), item.weigh()
         share = arrays.rounded(item.short_side / item.T, "floor")
         info = {"k_raised": share < 1} if self.k is None else {}
-        k = xp.clip(share, 1.0) if self.k is None else arrays.sizes(self.k, item.rows)
+        k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, item.rows)
         parts = item.leading(k)
         # w_t M_t has the triplets of M_t with w_t S_t, none where w_t = 0; P_t, Q_t may be any orthonormal bases of
         # their spans if the middle block is P_tᵀ M_t Q_t

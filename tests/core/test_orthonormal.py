@@ -164,4 +164,4 @@ def test_small_is_up_to_the_bound_in_every_layer(backend: Backend, entry: float,
     error = np.zeros((2, 3, 2))
     for layer in range(2):
         error[layer, 1, 1] = entry
-        assert orthonormal._small(backend.array(error), 2.0) is holds
+        assert bool(orthonormal._small(backend.array(error), 2.0)) is holds

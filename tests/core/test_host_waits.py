@@ -1,0 +1,67 @@
+"""How often the host waits for the device: a few times a batch, however many layers and tasks there are."""
+
+from typing import Any
+
+import cupy_double
+import numpy as np
+import pytest
+from backends import CARD, available
+
+import coremerge_ref as cm
+
+pytestmark = pytest.mark.skipif(CARD, reason="the double counts, a card does not")
+T, R = 6, 16
+
+
+def model(blocks: int, shapes: dict[str, tuple[int, int]]) -> dict[str, list[cm.LowRankUpdate]]:
+    """Layers like the attention projections of Llama 3 8B, in float32, on the device."""
+    rng, cupy = np.random.default_rng(0), available("cupy")
+
+    def update(m: int, n: int) -> cm.LowRankUpdate:
+        B, A = rng.standard_normal((m, R)), rng.standard_normal((R, n))
+        return cm.LowRankUpdate(cupy.array(B, "float32"), cupy.array(A, "float32"), 2.0)
+
+    return {f"{i}.{name}": [update(*shape) for _ in range(T)] for i in range(blocks) for name, shape in shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def llama() -> Any:
+    """128 layers in two shapes."""
+    return model(32, {"q": (240, 240), "k": (200, 240), "v": (200, 240), "o": (240, 240)})
+
+
+@pytest.mark.parametrize("method", ["ta", "mean", "tsv", "iso", "ties", "cart", "dare+ties"])
+def test_a_merge_of_128_layers_waits_at_most_20_times(llama: Any, method: str) -> None:
+    with cupy_double.counting() as ledger:
+        cm.merge_adapters(llama, method)
+    assert ledger.syncs.total() <= 20, ledger.syncs
+
+
+@pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso"])
+def test_more_layers_are_no_more_waits_uploads_or_kernels(method: str) -> None:
+    """But for putting the batch together and taking it apart, whose arrays are views."""
+    counts = []
+    for blocks in (2, 12):
+        layers = model(blocks, {"q": (40, 30)})
+        with cupy_double.counting() as ledger:
+            cm.merge_adapters(layers, method)
+        counts.append((ledger.syncs.total(), ledger.uploads.total(), ledger.kernels.total()))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("factor", "name"), [("B", "factor B"), ("A", "factor A"), ("scale", "scale")])
+def test_the_culprit_is_named_all_the_same(factor: str, name: str) -> None:
+    layers = model(3, {"q": (9, 8), "k": (5, 8)})
+    good, value = layers["1.k"][2], float("nan")
+    bad = {"B": good.B, "A": good.A, "scale": good.scale}
+    bad[factor] = bad[factor] * value
+    layers["1.k"][2] = cm.LowRankUpdate(**bad)
+    with pytest.raises(cm.NonFiniteError, match=f"layer '1.k', task 2, {name}: expected finite numbers"):
+        cm.merge_adapters(layers, "ta")
+
+
+def test_numbers_whose_sum_overflows_are_finite() -> None:
+    B, A = np.full((4, 2), 1e308), np.full((2, 3), 1e-308)
+    updates = available("cupy").updates([(B, A, 1.0)] * 2)
+    merged = cm.merge_adapters({"q": updates, "k": updates}, "ta")
+    np.testing.assert_allclose(available("cupy").dense(merged["k"]), 4.0 * np.ones((4, 3)), rtol=1e-12)

@@ -1,0 +1,117 @@
+"""Polar factors by products: right to rounding, and given only where the matrix is of full rank beyond doubt."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import EPS, Backend, available
+
+import coremerge_ref as cm
+from coremerge_ref.core import arrays, linalg, newton
+from coremerge_ref.testing import THRESHOLD, ratio
+
+
+def with_spectrum(m: int, n: int, sigma: Any, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix of these singular values, and its polar factor by construction."""
+    rng = np.random.default_rng(seed)
+    P, Q = (np.linalg.qr(rng.standard_normal((size, min(m, n))))[0] for size in (m, n))
+    return (P * np.asarray(sigma)) @ Q.T, P @ Q.T
+
+
+def factor(backend: Backend, X: Any, level: Any = 0.0, relative: bool = True, dtype: str = "float64") -> Any:
+    levels = np.broadcast_to(level, np.shape(X)[:-2])
+    found = newton.polar_factors([backend.array(X, dtype)], backend.array(levels, dtype), relative)
+    return None if found is None else backend.host(found[0])
+
+
+@pytest.mark.parametrize("kappa", [1.0, 1.5, 30.0, 300.0])
+@pytest.mark.parametrize("shape", [(6, 6), (9, 5), (5, 9), (7, 1)])
+@pytest.mark.parametrize("unit", [1.0, 1e-100, 1e100])
+def test_polar_factor_is_right_to_rounding(backend: Backend, shape: tuple[int, int], kappa: float, unit: float) -> None:
+    X, right = with_spectrum(*shape, np.geomspace(1, 1 / kappa, min(shape)))
+    found = factor(backend, unit * X)
+    assert ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], kappa) <= THRESHOLD
+
+
+@pytest.mark.parametrize("kappa", [1.5, 30.0, 300.0])
+def test_it_is_as_accurate_as_the_svd(kappa: float) -> None:
+    """Of the size of a core space: within the same bound, and no further off than twice the SVD's factor."""
+    X, right = with_spectrum(96, 96, np.geomspace(1, 1 / kappa, 96))
+    P, _, Qh = np.linalg.svd(X)
+    found = factor(available("numpy"), X)
+    assert ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], kappa) <= THRESHOLD
+    assert np.linalg.norm(found - right) <= 2 * np.linalg.norm(P @ Qh - right)
+
+
+def test_float32(backend: Backend) -> None:
+    X, right = with_spectrum(9, 5, np.geomspace(1, 1 / 30, 5))
+    found = factor(backend, X, dtype="float32")
+    assert ratio(found, right, float(np.linalg.norm(right)), EPS["float32"], 30.0) <= THRESHOLD
+
+
+REFUSED = {
+    "dependent": with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.0])[0],
+    "nearly dependent": with_spectrum(9, 4, [3.0, 2.0, 1.0, 1e-9])[0],
+    "zero": np.zeros((9, 4)),
+    "a zero column": np.eye(9, 4) * [1.0, 1.0, 0.0, 1.0],
+    "NaN": np.full((9, 4), np.nan),
+    "infinite": np.full((9, 4), np.inf),
+    "empty": np.zeros((9, 0)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_of_full_rank_beyond_doubt_is_refused(backend: Backend, name: str) -> None:
+    assert factor(backend, REFUSED[name]) is None
+
+
+@pytest.mark.parametrize("name", ["dependent", "NaN"])
+def test_one_such_layer_is_enough(backend: Backend, name: str) -> None:
+    good = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])[0]
+    assert factor(backend, [good, good]) is not None
+    for batch in ([good, REFUSED[name]], [REFUSED[name], good]):
+        assert factor(backend, batch) is None
+
+
+@pytest.mark.parametrize(("relative", "unit"), [(True, 1.0), (False, 5.0)])
+def test_singular_values_are_above_the_level_beyond_doubt(relative: bool, unit: float) -> None:
+    """A level that the smallest σ does not exceed is never passed; a level far below it is."""
+    sigma = np.array([1.0, 0.5, 0.1])
+    X, _ = with_spectrum(6, 3, unit * sigma)
+    for level in (0.1, 0.2, 1.0):
+        assert factor(available("numpy"), X, level * (1 if relative else unit), relative) is None
+    for level in (0.0, 1e-12, 2.0**-26):
+        assert factor(available("numpy"), X, level * (1 if relative else unit), relative) is not None
+
+
+def test_derivatives_are_left_to_the_svd() -> None:
+    torch = pytest.importorskip("torch")
+    X = torch.eye(3, dtype=torch.float64, requires_grad=True)
+    assert newton.polar_factors([X], torch.zeros((), dtype=torch.float64), relative=True) is None
+
+
+@pytest.mark.parametrize("method", ["tsv", "iso", "tsv+iso", "cart+iso", "iso_cts"])
+@pytest.mark.parametrize("kind", ["full", "duplicated", "a batch of both"])
+def test_merges_are_the_same_either_way(
+    backend: Backend, method: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Switched on for every library."""
+    rng = np.random.default_rng(1)
+    full = [(rng.standard_normal((9, 2)), rng.standard_normal((2, 8))) for _ in range(3)]
+    twice = [full[0], full[0], full[1]]
+    layers = {"full": [full], "duplicated": [twice], "a batch of both": [full, twice]}[kind]
+    merged = {}
+    for products in (False, True):
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda _, products=products: products)
+        given = {str(i): backend.updates([(B, A, 1.0) for B, A in layer]) for i, layer in enumerate(layers)}
+        merged[products] = [backend.dense(u) for u in cm.merge_adapters(given, method).values()]
+    for found, right in zip(merged[True], merged[False], strict=True):
+        assert ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], 100) <= THRESHOLD
+
+
+@pytest.mark.parametrize("name", ["numpy", "cupy", "torch", "torch-cuda", "jax"])
+def test_products_where_decompositions_of_a_batch_are_slow(name: str) -> None:
+    array = available(name).array(np.eye(3))
+    assert arrays.loops_over_batches(array) == (name in ("cupy", "torch-cuda"))
+    found = linalg.polar(array, available(name).array(1e-12))
+    np.testing.assert_allclose(available(name).host(found), np.eye(3), atol=4 * EPS["float64"])
