@@ -5,12 +5,13 @@ values coincide, although that of what is made of it does. `polar` and `leading`
 correction D(M − M₀), M₀ the same numbers held constant: its value is zero and its derivative the right one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import arrays
+from coremerge_ref.core import arrays, newton
 from coremerge_ref.core.arrays import Array
 
 
@@ -113,8 +114,27 @@ def column_norms(X: Array) -> Array:
 
 def polar(X: Array, rtol: Array) -> Array:
     """The canonical polar factor P Qᵀ (…, m, n) of X = P S Qᵀ, over the support σ > rtol · σ_1 only; rtol (…)."""
+    return polars([X], rtol)[0]
+
+
+def polars(given: Sequence[Array], rtol: Array) -> list[Array]:
+    """`polar` of each X of equal batch shape: by products where decompositions are slow and the support is full."""
+    factors = newton.polar_factors(given, rtol, relative=True) if arrays.loops_over_batches(given[0]) else None
+    if factors is not None:
+        return factors
+    parts = [(X, *svd(X)) for X in given]
+    return [spread(X, P, S, Qh, S > rtol[..., None] * S[..., :1]) for X, P, S, Qh in parts]
+
+
+def polar_above(X: Array, level: Array) -> tuple[Array, Array]:
+    """The polar factor (…, m, n) of X over its singular values above `level` (…), and how many there are (…)."""
+    xp = array_namespace(X)
+    factors = newton.polar_factors([X], level, relative=False) if arrays.loops_over_batches(X) else None
+    if factors is not None:
+        return factors[0], xp.full_like(level, float(min(X.shape[-2:])))
     P, S, Qh = svd(X)
-    return spread(X, P, S, Qh, S > rtol[..., None] * S[..., :1])
+    live = S > level[..., None]  # (…, k)
+    return spread(X, P, S, Qh, live), xp.sum(xp.astype(live, S.dtype), axis=-1)
 
 
 def spread(X: Array, P: Array, S: Array, Qh: Array, live: Array) -> Array:

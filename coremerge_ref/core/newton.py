@@ -1,8 +1,8 @@
 """Polar factors of matrices of full rank by matrix products alone, proven on the spot.
 
 Newton–Schulz of fifth order (Higham, Functions of Matrices, 2008, section 8.6): X ← X (I + E/2 + 3E²/8), E = I − XᵀX,
-leaves singular vectors and takes σ to σ (15 − 10σ² + 3σ⁴) / 8, hence ‖E‖ to at most ‖E‖³ where ‖E‖ ≤ 1. Batched products
-are what a GPU is made for; of a batch of SVDs, its libraries take one after the other.
+leaves singular vectors and takes σ to σ (15 − 10σ² + 3σ⁴) / 8, hence ‖E‖ to at most ‖E‖³ where ‖E‖ ≤ 1. Products are
+what a GPU is made for; of a batch of SVDs, its libraries take one after the other.
 """
 
 from collections.abc import Sequence

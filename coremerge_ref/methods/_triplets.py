@@ -38,6 +38,6 @@ def orthogonalized(U: Array, middle: Array, V: Array, error: Array) -> Array:
     """
     xp = array_namespace(U)
     cut = linalg.at_most_half_precision(error, linalg.thresholds(U.dtype)[0])
-    left = linalg.polar(U, cut)
+    left, right = linalg.polars([U, V], cut)
     inner = left * middle[..., None, :] if middle.ndim < U.ndim else left @ middle
-    return inner @ xp.matrix_transpose(linalg.polar(V, cut))
+    return inner @ xp.matrix_transpose(right)

@@ -61,13 +61,11 @@ class Iso(Stage):
     def apply(self, item: Merged) -> Merged:
         """The isotropized matrix; info["support"] is how many singular values took part."""
         xp = array_namespace(item.M)
-        P, S, Qh = linalg.svd(item.M)
         if self.support == "size":
+            P, S, Qh = linalg.svd(item.M)
             mean = xp.sum(S, axis=-1) / arrays.cast(item.short_side, S.dtype)
             return replace(item, M=mean[..., None, None] * (P @ Qh))
-        live = S > item.rounding_level[..., None]  # (…, k)
-        count = xp.sum(xp.astype(live, S.dtype), axis=-1)
-        factor = linalg.spread(item.M, P, S, Qh, live)
+        factor, count = linalg.polar_above(item.M, item.rounding_level)
         # Σ σ over the support is ⟨P Qᵀ, M⟩, of which only M need be differentiated: P Qᵀ maximizes it
         total = xp.sum(arrays.detached(factor) * item.M, axis=(-2, -1))
         mean = total / xp.where(count > 0, count, 1.0)

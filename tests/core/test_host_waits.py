@@ -37,6 +37,14 @@ def test_a_merge_of_128_layers_waits_at_most_20_times(llama: Any, method: str) -
     assert ledger.syncs.total() <= 20, ledger.syncs
 
 
+@pytest.mark.parametrize("method", ["ta", "tsv", "iso", "tsv+iso"])
+def test_no_svd_of_a_core_matrix_loops_over_the_batch(llama: Any, method: str) -> None:
+    """CuPy loops over the QRs of the tasks' factors alone."""
+    with cupy_double.counting() as ledger:
+        cm.merge_adapters(llama, method)
+    assert {line.split()[0] for line in ledger.loops} <= {"qr"}
+
+
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso"])
 def test_more_layers_are_no_more_waits_uploads_or_kernels(method: str) -> None:
     """But for putting the batch together and taking it apart, whose arrays are views."""
