@@ -5,18 +5,19 @@ from typing import Any
 import numpy as np
 from backends import BACKENDS, EPS, Backend
 from forall import for_all, made, some_recipes, well_posed
-from hypothesis import assume
+from hypothesis import assume, reject
 from hypothesis import strategies as st
 
 import coremerge_ref as cm
 from benchmarks import dense as published
 from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.stages import STAGES
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, methods, ratio, size, weights
 
 SPACES = st.sampled_from(
     [cm.Full(), cm.Core(), cm.Core("tucker"), cm.Knots(), cm.Knots(transposed=True), cm.Knots(scaled=False)]
 )
-EVERY = st.sampled_from(["ta", "mean", "tsv", "cart", "iso", "iso_cts", "ties", "drm", "trim+iso", "dare+tsv"])
+EVERY = st.sampled_from([*STAGES, "trim+iso", "dare+tsv"])
 
 
 @for_all(recipe=some_recipes(), space=SPACES, data=st.data())
@@ -57,13 +58,16 @@ def test_weights_are_scalings(
 def test_task_order_does_not_matter(
     backend: Backend, precision: str, recipe: Recipe, method: str, data: st.DataObject
 ) -> None:
-    """Except to DARE, whose masks are keyed by the task's number."""
-    assume("dare" not in method)
+    """Except to what draws random numbers, which are keyed by the task's number."""
+    assume(not any("seed" in stage.parameters for stage in cm.Pipeline.parse(method).stages))
     updates, factors, eps = made(backend, precision, recipe)
     order = data.draw(st.permutations(range(recipe.T)))
     w = data.draw(weights(recipe.T))
     assume(method != "mean" or abs(sum(w)) >= 1)
-    one = backend.dense(cm.merge(updates, method, weights=w))
+    try:
+        one = backend.dense(cm.merge(updates, method, weights=w))
+    except cm.ParameterError:  # weights that the method has no answer for
+        reject()
     other = backend.dense(cm.merge([updates[t] for t in order], method, weights=[w[t] for t in order]))
     kappa = moved(method, factors, w)
     assert ratio(other, one, 2 * size(factors), eps, kappa) <= THRESHOLD
@@ -80,6 +84,7 @@ def test_scaling_the_tasks_scales_the_result(
     backend: Backend, precision: str, recipe: Recipe, method: str, power: int
 ) -> None:
     """By powers of two, which rounding does not see: the same to the last bits."""
+    assume(not any("check_scaling" in stage.expected_failures for stage in cm.Pipeline.parse(method).stages))
     c = 2.0 ** (power if precision == "float64" else power // 3)
     updates, factors, eps = made(backend, precision, recipe)
     again = [cm.LowRankUpdate(u.B, u.A, c * u.scale) for u in updates]
