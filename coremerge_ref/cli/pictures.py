@@ -1,11 +1,14 @@
 """Pictures that commands draw with matplotlib (the extra "plot")."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coremerge_ref.analysis.explain.picture import check_place
 from coremerge_ref.errors import ParameterError
+
+if TYPE_CHECKING:
+    from coremerge_ref.cli.measuring import Overlap
 
 KEPT, LOST = "#1f5fa8", "#b9b9b9"  # read apart without colour, too: one is dark
 
@@ -55,4 +58,39 @@ def draw_kept(layers: Mapping[str, Mapping[str, Any]], path: str) -> None:
             errors.set_xticks(places, list(layers), rotation=90, fontsize=6)
         else:
             errors.set_xlabel(f"{len(layers)} layers, in the order of the adapter")
+        _save(figure, path)
+
+
+def draw_measured(
+    names: Sequence[str], measured: Sequence[Mapping[str, Mapping[str, Any]]], pairs: "Sequence[Overlap]", path: str
+) -> None:
+    """For each adapter the energy that k directions hold, and for each two how much their singular vectors overlap."""
+    from coremerge_ref.cli.measuring import energy_curve
+
+    labels = [name if len(name) <= 24 else f"…{name[-23:]}" for name in names]
+    with _figure(path) as figure:
+        panels = figure.subplots(1, 3 if pairs else 1, squeeze=False)[0]
+        figure.set_size_inches(5 + (4 + 0.5 * len(names)) * (len(panels) - 1), 4)
+        for name, found in zip(labels, measured, strict=True):
+            curve = energy_curve(list(found.values()))
+            panels[0].plot(range(len(curve)), curve, marker=".", label=name)
+        panels[0].set_xlabel("directions")
+        panels[0].xaxis.get_major_locator().set_params(integer=True)
+        panels[0].set_ylabel("share of ‖ΔW‖², mean over modules")
+        panels[0].set_ylim(0, 1.02)
+        panels[0].legend(frameon=False, fontsize=7)
+        for panel, side in zip(panels[1:], ("left", "right"), strict=False):
+            table = [[1.0 if i == j else float("nan") for j in range(len(names))] for i in range(len(names))]
+            for pair in pairs:
+                i, j = pair.places
+                table[i][j] = table[j][i] = pair.means[side]
+            panel.imshow(table, vmin=0, vmax=1, cmap="Blues")
+            panel.set_title(f"overlap, {side} singular vectors", fontsize=9)
+            panel.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+            panel.set_yticks(range(len(names)), labels, fontsize=7)
+            for i, row in enumerate(table):
+                for j, value in enumerate(row):
+                    if value == value:
+                        dark = "white" if value > 0.6 else "black"
+                        panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=dark)
         _save(figure, path)
