@@ -35,4 +35,4 @@ def test_commands_say_what_the_page_shows(page: Path, tmp_path: Path, monkeypatc
 
 
 def test_there_are_such_pages() -> None:
-    assert [page.name for page in PAGES] == ["adapters.md"]
+    assert [page.name for page in PAGES] == ["troubleshooting.md", "adapters.md"]

@@ -1,5 +1,6 @@
 """Every code block of the documentation runs: Python page by page, commands line by line."""
 
+import linecache
 import os
 import re
 import shlex
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import pytest
 
@@ -41,6 +42,12 @@ def with_python() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
+def compiled(block: str, name: str) -> CodeType:
+    """The block, with a source of its own for tracebacks and for what looks at functions, as Hypothesis does."""
+    linecache.cache[name] = (len(block), None, block.splitlines(keepends=True), name)
+    return compile(block, name, "exec")
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")  # PEFT calling transformers
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
 def test_blocks_run(page, folder, capsys, monkeypatch):
@@ -49,7 +56,7 @@ def test_blocks_run(page, folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "page", module)
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
         if language == "python":
-            exec(compile(block, str(page), "exec"), names)
+            exec(compiled(block, f"<{page.name}: {block.partition(chr(10))[0]}>"), names)
             told = [
                 c.group(1).strip() for line in block.splitlines() if "print(" in line and (c := COMMENT.search(line))
             ]
