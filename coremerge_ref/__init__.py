@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from coremerge_ref.core.merging import Prepared
     from coremerge_ref.core.models import PreparedModel
     from coremerge_ref.core.spaces import Space
+    from coremerge_ref.tuning.search import search
     from coremerge_ref.tuning.sweep import sweep
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "reconstruct",
     "reference_bases",
     "register",
+    "search",
     "sweep",
 ]
 
@@ -113,6 +115,10 @@ def __getattr__(name: str) -> Any:
         from coremerge_ref.adapters import add_merged_adapter
 
         return add_merged_adapter
+    if name == "search":
+        from coremerge_ref.tuning.search import search
+
+        return search
     if name == "sweep":
         from coremerge_ref.tuning.sweep import sweep
 

@@ -17,6 +17,7 @@ from coremerge_ref.cli.usage import Commands
 COMMANDS = (
     "merge",
     "sweep",
+    "search",
     "inspect",
     "resize",
     "extract",
@@ -62,6 +63,8 @@ def build() -> typer.Typer:
         coremerge demo                                        see it work on adapters that ship with it
         coremerge inspect ADAPTER                             what is in an adapter
         coremerge merge ADAPTER ADAPTER -o OUT --method tsv   merge adapter folders or files
+        coremerge sweep OUT --score "COMMAND {adapter}"       which scale α of it is best, by your own score
+        coremerge search ADAPTER ADAPTER --score "COMMAND {adapter}"   which method, parameters and α are
 
         Each command explains itself: coremerge merge --help
         """

@@ -119,11 +119,12 @@ def merge(
 
     All methods, with every parameter and default, those of installed packages among them: coremerge merge --methods
 
-    Which method, which α? coremerge sweep finds α by your own score. Without one: in the study of docs/accuracy.md
-    (eight tasks, one small model, LoRA of rank 16, three seeds, α searched for each method) merged models kept 84.3 %
-    of the single adapters' accuracy with tsv+iso in core space, 82.9 % with tsv, the default, and 74.9 % with ta, the
-    plain sum; with VeRA adapters none of the three was above ta's 69.6 %. No α is good for every method: on the
-    adapters of coremerge demo the best are 0.3 for ta, 0.45 for tsv, 0.7 for tsv+iso and 2.2 for ties+iso.
+    Which method, which α? coremerge sweep finds α by your own score, coremerge search all. Without one: in the study of
+    docs/accuracy.md (eight tasks, one small model, LoRA of rank 16, three seeds, α searched for each method) merged
+    models kept 84.3 % of the single adapters' accuracy with tsv+iso in core space, 82.9 % with tsv, the default, and
+    74.9 % with ta, the plain sum; with VeRA adapters none of the three was above ta's 69.6 %. No α is good for every
+    method: on the adapters of coremerge demo the best are 0.3 for ta, 0.45 for tsv, 0.7 for tsv+iso and 2.2 for
+    ties+iso.
 
     \b
     merge.yaml has the same names:
