@@ -1,10 +1,11 @@
 """coremerge compare: what is this merged adapter?"""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, progress, visible
+from coremerge_ref.cli.reporting import counted, emit, note, paste, progress, say
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def compare(
     coremerge compare task-a task-b merged --method ties --set ties.density=0.15
     coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
     """
+    from coremerge_ref.cli.again import again
     from coremerge_ref.cli.methods import build, find_methods, parse_sets
     from coremerge_ref.cli.weights import split_weights
     from coremerge_ref.compare import identify
@@ -65,36 +67,43 @@ def compare(
     layers, targets, notes = read(inputs, merged, base)
     with progress("comparing", shown=not json) as report:
         found = identify(layers, targets, numbers, rows, report)
+    command = again(found.best, inputs, numbers, targets) if found.reproduced else None
     if json:
-        emit({"merged": merged, "inputs": inputs, **found.as_json(), "notes": [*notes, *found.notes]})
+        emit(
+            {"merged": merged, "inputs": inputs, **found.as_json(), "command": command, "notes": [*notes, *found.notes]}
+        )
         return
     for text in [*notes, *found.notes]:
         note(text)
     show(found, merged)
+    if command is not None:
+        say("to make it again:")
+        paste(command)
 
 
 def show(found: "Identification", merged: str) -> None:
     """The verdict in a line, and a table of what reproduces the update or comes closest."""
-    from rich.markup import escape
-    from rich.table import Table
+    from coremerge_ref.cli.tables import MIDDLE, WORDS, Column, table, width_of
 
-    from coremerge_ref.cli.tables import console
-
-    shown = console(width=400)
     said = f"{merged} {'is' if found.reproduced else 'is none of what was tried; closest is'} {found.best.describe()}"
-    if found.doubt:
-        said = f"{merged}: cannot tell: {found.doubt}"
-    shown.print(escape(visible(said)), highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "method and parameters", "relative distance", f"in eps of {found.dtype}", "farthest layer"):
-        table.add_column(column, justify="right" if "eps" in column or "distance" in column else "left")
-    for mark, group in (("=", found.matches), ("", found.closest)):
-        for match in group:
-            one = (mark, match.describe(), f"{match.distance:.3g}", f"{match.distance / found.eps:.3g}")
-            table.add_row(*(escape(visible(text)) for text in (*one, f"{match.worst[0]} {match.worst[1]:.2g}")))
-    shown.print(table)
-    shown.print(
-        f"= reproduces {found.layers} layers within {found.limit:.2g}, what storing in {found.dtype} and computing "
-        "explain",
-        highlight=False,
+    say(f"{merged}: cannot tell: {found.doubt}" if found.doubt else said)
+    columns = [
+        Column(""),
+        Column("relative distance", right=True),
+        Column(f"in eps of {found.dtype}", right=True, drop=2),
+        Column("farthest layer", fits=MIDDLE, drop=1),
+        Column("method and parameters", fits=WORDS),
+    ]
+    rows = [
+        (
+            mark, f"{match.distance:.3g}", f"{match.distance / found.eps:.3g}",
+            f"{match.worst[0]} {match.worst[1]:.2g}", match.describe(),
+        )
+        for mark, group in (("=", found.matches), ("", found.closest))
+        for match in group
+    ]  # fmt: skip
+    typer.echo(table(columns, rows, width_of(sys.stdout)))
+    say(
+        f"= reproduces {counted(found.layers, 'layer')}: a distance of at most {found.limit:.2g} is what rounding to "
+        f"{found.dtype} and arithmetic account for"
     )

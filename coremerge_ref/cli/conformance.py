@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from coremerge_ref.adapters.files import read_text, reason, shown
-from coremerge_ref.cli.reporting import progress, refusal
+from coremerge_ref.cli.reporting import progress, refusal, say_lines
 from coremerge_ref.errors import ParameterError
 
 FAILED = 1
@@ -68,7 +68,7 @@ def conformance(
     coremerge conformance --explain scaling-ignored
     """
     if explaining is not None:
-        typer.echo(_page(explaining))
+        say_lines(_page(explaining))
         return None
     from coremerge_ref.conformance.asking import AUTO, run
     from coremerge_ref.conformance.loading import parsed
@@ -82,7 +82,7 @@ def conformance(
         if not chosen:
             raise ParameterError(f"expected cases that --only {only} chooses and --skip {skip} leaves, but none are")
         if listing:
-            typer.echo("\n".join(case.name for case in chosen))
+            say_lines("\n".join(case.name for case in chosen))
             return None
         parsed(_given(function))
         known = _reasons(expected_failure or [], "--expected-failure")
@@ -123,8 +123,8 @@ def show(report: Any, every: bool, json: bool, file: Path | None = None) -> None
         typer.echo(report.to_json())
     else:
         if every:
-            typer.echo(report.table(every))
-        typer.echo(report.summary())
+            say_lines(report.table(every))
+        say_lines(report.summary())
     if not report.ok:
         raise typer.Exit(FAILED)
 

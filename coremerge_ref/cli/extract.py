@@ -1,5 +1,6 @@
 """coremerge extract: a LoRA out of a full fine-tune."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -81,9 +82,9 @@ def extract(
     if json:
         emit(result.as_json())
         return
-    from coremerge_ref.cli.tables import console
+    from coremerge_ref.cli.tables import width_of
 
-    console(width=200).print(extracted_table(result.layers, each))
+    typer.echo(extracted_table(result.layers, each, width_of(sys.stdout)))
     for text in result.notes:
         note(text)
     worst = max(result.layers, key=lambda path: result.layers[path]["error"])
@@ -94,22 +95,27 @@ def extract(
     )
 
 
-def extracted_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
+def extracted_table(layers: dict[str, dict[str, Any]], each: bool, width: int | None) -> str:
     """What each layer's difference is and how near the LoRA is to it; of layers that are alike the worst."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from coremerge_ref.cli.inspect import stems
     from coremerge_ref.cli.resize import range_text
+    from coremerge_ref.cli.tables import MIDDLE, Column, table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("layers", "count", "‖W₁−W₀‖/‖W₀‖", "rank", "energy kept", "error", "SVD"):
-        table.add_column(column, justify="left" if column in ("layers", "SVD") else "right")
+    columns = [
+        Column("layers", fits=MIDDLE),
+        Column("count", right=True),
+        Column("‖W₁−W₀‖/‖W₀‖", right=True, drop=2),
+        Column("rank", right=True),
+        Column("energy kept", right=True),
+        Column("error", right=True, drop=1),
+        Column("SVD", drop=3),
+    ]
+    rows = []
     for name, paths in stems(layers, each).items():
         facts = [layers[path] for path in paths]
         sketched = max(one["sketched"] for one in facts)
-        table.add_row(
-            escape(name),
+        row = (
+            name,
             str(len(facts)),
             range_text([one["change"] for one in facts], "{:.2e}"),
             range_text([one["rank"] for one in facts], "{}"),
@@ -117,4 +123,5 @@ def extracted_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
             f"{max(one['error'] for one in facts):.2e}",
             f"of {sketched} directions" if sketched else "full",
         )
-    return table
+        rows.append(row)
+    return table(columns, rows, width)

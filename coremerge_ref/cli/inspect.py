@@ -1,11 +1,12 @@
 """coremerge inspect: what is in an adapter."""
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, progress, size, visible
+from coremerge_ref.cli.reporting import counted, emit, note, progress, say, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,14 +65,16 @@ def inspect(
         emit({"adapters": about, **({"overlaps": [pair.as_json() for pair in pairs]} if measured else {})})
         return
     from coremerge_ref.cli.measured_tables import measured_table, overlap_table
-    from coremerge_ref.cli.tables import console
+    from coremerge_ref.cli.tables import width_of
 
+    width = width_of(sys.stdout)
     for t, adapter in enumerate(opened):
-        show(adapter, console(), each)
+        say("") if t else None
+        show(adapter, each)
         if measured:
-            console(width=200).print(measured_table(adapter, measured[t], each))
+            typer.echo(measured_table(adapter, measured[t], each, width))
     if pairs:
-        console(width=200).print(overlap_table(pairs))
+        typer.echo(overlap_table(pairs, width))
 
 
 def _measured(
@@ -128,26 +131,34 @@ def described(adapter: "Adapter") -> dict[str, Any]:
     }
 
 
-def show(adapter: "Adapter", console: Any, each: bool) -> None:
-    """A heading and a table on the console."""
-    from rich.markup import escape
-    from rich.table import Table
+def show(adapter: "Adapter", each: bool) -> None:
+    """A heading and a table."""
+    from coremerge_ref.cli.tables import MIDDLE, Column, table, width_of
 
     base = adapter.config.base_model_name_or_path or "unknown"
     kind = adapter.config.peft_type if adapter.reader.family == "peft" else f"{adapter.reader.family} LoRA"
-    heading = f"{adapter.called}: {kind}, {len(adapter.modules)} modules, base model {base}"
-    table = Table(title=escape(visible(heading)), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in ("modules", "count", "kind", "shape", "rank", "scaling", "dtype", "factors"):
-        table.add_column(column, justify="left" if column in ("modules", "kind", "dtype") else "right")
+    say(f"{adapter.called}: {kind}, {counted(len(adapter.modules), 'module')}, base model {base}")
+    columns = [
+        Column("modules", fits=MIDDLE),
+        Column("count", right=True),
+        Column("kind", drop=2),
+        Column("shape", right=True),
+        Column("rank", right=True),
+        Column("scaling", right=True),
+        Column("dtype", drop=1),
+        Column("factors", right=True, drop=3),
+    ]
+    rows = []
     for name, modules in grouped(list(adapter.modules.values()), each).items():
         first = modules[0]
         m, n = first.shape
         count = len(modules) * first.rank * (m + (n or 0))
         factors = "shared" if adapter.config.peft_type == "VERA" else size(count * _BYTES[first.dtype])
         shape = f"{m} × {'?' if n is None else n}"
-        row = (name, str(len(modules)), first.kind, shape, str(first.rank), f"{first.scale:g}", first.dtype, factors)
-        table.add_row(*map(escape, row))
-    console.print(table)
+        rows.append(
+            (name, f"{len(modules)}", first.kind, shape, f"{first.rank}", f"{first.scale:g}", first.dtype, factors)
+        )
+    typer.echo(table(columns, rows, width_of(sys.stdout)))
 
 
 def numberless(path: str) -> str:

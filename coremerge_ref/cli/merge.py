@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import counted, emit, note, progress, say, size
+from coremerge_ref.cli.reporting import counted, emit, note, paste, progress, say, say_lines, size
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def merge(
       coremerge merge task-a task-b -o merged --method ties+iso --set ties.density=0.1 --scale 0.5 --rank 16
     Subtract one adapter from another, exactly:
       coremerge merge task-a task-b -o merged --method ta --weights 1,-1
-    Elementwise methods in full space give full matrices; say what to do with them:
+    Elementwise methods in full space give full matrices: cut them, or write them:
       coremerge merge task-a task-b -o merged --method dare+ties --space full --rank 32
       coremerge merge task-a task-b -o merged --method dare+ties --space full --dense
     The whole model instead of an adapter, in the base's own files and dtypes:
@@ -134,6 +134,7 @@ def merge(
       set: {ties: {density: 0.1}}
       exclude: [lm_head]
       weights: [{match: 'layers\\.1[0-9]\\.', values: [1, 0.5]}]
+
     method, weights and parameters may be lists of {match, value} ({match, values} for weights): the first that
     matches counts. A pattern with one of \\ ^ $ ( ) | + is a regular expression, found anywhere in the module's name;
     any other is a glob for the whole name or all after one of its dots: q_proj, layers.1.*, *.mlp.*
@@ -141,7 +142,7 @@ def merge(
     from coremerge_ref.cli.methods import as_text, catalogue, parse_sets
 
     if methods:
-        emit({"methods": catalogue()}) if json else typer.echo(as_text(catalogue()))
+        emit({"methods": catalogue()}) if json else say_lines(as_text(catalogue()))
         return
     from coremerge_ref.adapters import merge_folders
     from coremerge_ref.cli.settings import merged_settings
@@ -197,10 +198,8 @@ def merge(
     say(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
     if result.load:
         say(f"load it: {result.load}")
-        say(
-            f"α is {result.scale:g}; which is best only your own score can tell, from 1/8 to 4: coremerge sweep "
-            f'{shlex.quote(result.output)} --score "COMMAND {{adapter}}" -o BEST'
-        )
+        say(f"α is {result.scale:g}; which is best only your own score can tell, from 1/8 to 4:")
+        paste(f'coremerge sweep {shlex.quote(result.output)} --score "COMMAND {{adapter}}" -o BEST')
 
 
 def arguments(chosen: "MergeSettings") -> "tuple[Any, Space, dict[str, Any]]":

@@ -127,8 +127,16 @@ def as_text(stages: Iterable[Mapping[str, Any]]) -> str:
     for stage in stages:
         what = ", ".join(filter(None, (stage["kind"], stage["source"])))
         lines.append(f"{stage['name']} ({what}): {stage['description']}")
-        lines += [f"    --set {stage['name']}.{name}={about['default']}" for name, about in stage["parameters"].items()]
+        lines += [
+            f"    --set {stage['name']}.{name}={_written(about['default'])}"
+            for name, about in stage["parameters"].items()
+        ]
     return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    """A default as --set takes it."""
+    return json.dumps(value) if isinstance(value, bool) else "none" if value is None else str(value)
 
 
 def parameters_of(owner: Any) -> dict[str, Field[Any]]:

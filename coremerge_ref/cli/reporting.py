@@ -8,7 +8,10 @@ import functools
 import json
 import math
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -54,7 +57,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 def say_error(text: str) -> None:
     """What was refused, on stderr."""
     with suppress(OSError):  # a full disk may be where stderr goes, too
-        typer.echo(f"coremerge: error: {visible(text, _LONGEST)}", err=True)
+        _speak(f"coremerge: error: {visible(text, _LONGEST)}", sys.stderr)
 
 
 def refusal(error: Exception) -> CoreMergeError:
@@ -99,13 +102,39 @@ def written_out(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line on stdout."""
-    typer.echo(visible(text))
+    """A line on stdout; on a terminal as many as it takes, broken between words."""
+    _speak(visible(text), sys.stdout)
 
 
 def note(text: str) -> None:
     """Something worth knowing, on stderr."""
-    typer.echo(f"note: {visible(text, _LONGEST)}", err=True)
+    _speak(f"note: {visible(text, _LONGEST)}", sys.stderr)
+
+
+def say_lines(text: str) -> None:
+    """Lines on stdout: tables and paragraphs. On a terminal long ones go on below, broken between words."""
+    _speak(text, sys.stdout)
+
+
+def paste(command: str) -> None:
+    """A command on a line of its own, whole, for people to paste."""
+    typer.echo(f"  {written_out(command)}")
+
+
+def _speak(text: str, stream: Any) -> None:
+    if stream.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
+    typer.echo(text, file=stream)
+
+
+def _wrapped(line: str, width: int) -> str:
+    starts = [match.end() for match in re.finditer(r"(?:^|  ) *(?=\S)", line)]  # of columns
+    indent = " " * max((start for start in starts if start <= width * 2 // 3), default=0)
+    wrap = textwrap.TextWrapper(
+        width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
+    return wrap.fill(line) if len(line) > width else line
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """coremerge resize: one adapter at a smaller rank."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -76,9 +77,9 @@ def resize(
     if json:
         emit(result.as_json())
         return
-    from coremerge_ref.cli.tables import console
+    from coremerge_ref.cli.tables import width_of
 
-    console(width=200).print(kept_table(result.layers, each))
+    typer.echo(kept_table(result.layers, each, width_of(sys.stdout)))
     for text in result.notes:
         note(text)
     say(
@@ -93,20 +94,27 @@ def ranks_text(ranks: tuple[int, int]) -> str:
     return f"rank {low}" if low == high else f"ranks {low} to {high}"
 
 
-def kept_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
+def kept_table(layers: dict[str, dict[str, Any]], each: bool, width: int | None) -> str:
     """What layers kept, those that differ in numbers alone in one line unless `each`: the worst of them."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from coremerge_ref.cli.inspect import stems
+    from coremerge_ref.cli.tables import MIDDLE, Column, table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("layers", "count", "norm", "rank", "of", "energy kept", "σ sum kept", "σ₁/σₖ", "error"):
-        table.add_column(column, justify="left" if column == "layers" else "right")
+    columns = [
+        Column("layers", fits=MIDDLE),
+        Column("count", right=True),
+        Column("norm", right=True, drop=2),
+        Column("rank", right=True),
+        Column("of", right=True),
+        Column("energy kept", right=True),
+        Column("σ sum kept", right=True, drop=3),
+        Column("σ₁/σₖ", right=True, drop=4),
+        Column("error", right=True, drop=1),
+    ]
+    rows = []
     for name, paths in stems(layers, each).items():
         facts = [layers[path] for path in paths]
-        table.add_row(
-            escape(name),
+        row = (
+            name,
             str(len(facts)),
             range_text([one["norm"] for one in facts], "{:.3g}"),
             range_text([one["rank"] for one in facts], "{}"),
@@ -116,7 +124,8 @@ def kept_table(layers: dict[str, dict[str, Any]], each: bool) -> Any:
             f"{max(one['ratio'] for one in facts):.3g}",
             f"{max(one['error'] for one in facts):.2e}",
         )
-    return table
+        rows.append(row)
+    return table(columns, rows, width)
 
 
 def range_text(values: list[Any], form: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, say
+from coremerge_ref.cli.reporting import emit, note, say, say_lines
 
 
 def sweep(
@@ -58,7 +58,7 @@ def sweep(
         return
     for text in found.notes:
         note(text)
-    typer.echo(str(found))
+    say_lines(str(found))
     total = "" if found.scale == 1 else f", which makes {found.alpha * found.scale:.4g} with the scale it was merged at"
     say(f"best: α = {found.alpha:.4g}, score {found.score:.6g}{total}")
     if found.at_the_end:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, refusal
+from coremerge_ref.cli.reporting import emit, refusal, say_lines
 from coremerge_ref.errors import ParameterError
 
 
@@ -57,7 +57,7 @@ def vectors(
             if json:
                 emit({"directory": str(written), "files": names})
             else:
-                typer.echo(f"wrote {', '.join(names)} to {written}")
+                say_lines(f"wrote {', '.join(names)} to {written}")
             return
         if outputs is None:
             raise ParameterError("check: expected the safetensors file of outputs, got none")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import counted, emit, note, progress
+from coremerge_ref.cli.reporting import counted, emit, note, progress, say_lines
 
 _NOT_AS_RECORDED = 1
 _AGAIN = {
@@ -78,6 +78,6 @@ def verify(
                 note(f"{path}: {state}, not what was recorded")
         done = _AGAIN[again].format(ratio)
         verdict = "as recorded" if found.ok else "NOT as recorded"
-        typer.echo(f"{merged}: {verdict}; {counted(len(places), 'input')}; merging again {done}")
+        say_lines(f"{merged}: {verdict}; {counted(len(places), 'input')}; merging again {done}")
     if not found.ok:
         raise typer.Exit(_NOT_AS_RECORDED)

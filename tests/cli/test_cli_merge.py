@@ -32,7 +32,7 @@ def test_merges_and_says_so(run: Run, adapters: list[str]) -> None:
     result = run("merge", *adapters, "-o", "out")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("merged 3 adapters, 3 layers, tsv in core space into out: ")
-    assert result.stdout.count("\n") == 3  # what was done, how to load it, what to do about α
+    assert result.stdout.count("\n") == 4  # what was done, how to load it, what to do about α with a command to paste
     assert result.stderr == ""
     assert sorted(os.listdir("out")) == [
         "README.md",
@@ -233,11 +233,11 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(adapters: list[str], tmp_path: Path)
 
 
 def test_the_closing_lines_say_what_to_do_next(run: Run, adapters: list[str]) -> None:
-    done, load, alpha = run("merge", "a", "b", "-o", "my merge", "--scale", "0.5").stdout.splitlines()
+    done, load, alpha, sweep = run("merge", "a", "b", "-o", "my merge", "--scale", "0.5").stdout.splitlines()
     assert done.startswith("merged 2 adapters, 3 layers, tsv in core space into my merge: ")
     assert load == 'load it: PeftModel.from_pretrained(model, "my merge")'
     assert alpha.startswith("α is 0.5; ")
-    command = shlex.split(alpha.partition(": ")[2])
+    command = shlex.split(sweep)
     assert command[:3] == ["coremerge", "sweep", "my merge"]
     score = f"{sys.executable} -c 'print(1)' {{adapter}}"
     swept = run(*[score if word == "COMMAND {adapter}" else word for word in command[1:]])

@@ -78,8 +78,12 @@ def test_one_line_that_says_what_to_write(
     assert not [raw for raw in RAW if raw in line], line
 
 
-def test_every_command_is_asked_something_wrong() -> None:
-    assert {words[0] for words, _ in WRONG} >= {*COMMANDS} - {"doctor"}
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_that_no_command_has(command: str, refused: Refused, adapters: list[str]) -> None:
+    line = refused(command, "--no-such-option")
+    assert line.startswith(f"coremerge: error: {command}: ")
+    assert "--no-such-option" in line
+    assert f"see coremerge {command} --help" in line
 
 
 ELSEWHERE = sorted(

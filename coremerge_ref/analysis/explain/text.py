@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -94,7 +95,7 @@ def tabulated(many: "Explanations", every: bool = False) -> Group:
             f"{len(members)}",
             *(x for b in (e.bound, e.input_bound) for x in (Text(b.verdict, COLOURS[b.verdict]), _moves(b))),
         ]
-        table.add_row(e.layer if len(members) == 1 else _stem(e.layer), *row)
+        table.add_row(_Name(e.layer if len(members) == 1 else _stem(e.layer)), *row)
     parts: list[Any] = [Text(headline(many)), Padding(table, (1, 0))]
     for members in shown:
         bad = next((b for b in (members[0].bound, members[0].input_bound) if b.remedy), None)
@@ -114,6 +115,29 @@ def _moves(b: "Bound") -> str:
 def _stem(name: str) -> str:
     """The name with * for layer numbers."""
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", f".{name}.")[1:-1]
+
+
+def at_separators(name: str, width: int) -> list[str]:
+    """A name in lines of at most `width`, broken after dots, underscores, slashes and hyphens."""
+    lines = [""]
+    for part in re.findall(r"[^._/\-]+[._/\-]*|[._/\-]+", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return lines
+
+
+class _Name:
+    """A name in a table: whole, and broken at its separators where the column is narrow."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(max(map(len, at_separators(self.name, 1)), default=1), len(self.name))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("\n".join(at_separators(self.name, options.max_width)), overflow="fold")
 
 
 def plain(shown: Any) -> str:
