@@ -54,6 +54,10 @@ class BaseModel(BaseShapes):
         self.places: dict[str, str] = {}
         self.entries: dict[str, Entry] = {}
         for name in names:
+            if not is_regular_file(self.folder / name):
+                raise AdapterError(
+                    f"{shown(self.folder / name)}: expected this file, which {self.index} names, got none; download it"
+                )
             refuse_pointer(self.folder / name)
             file = self.files[name] = TensorFile(self.folder / name)
             if twice := next((tensor for tensor in file.entries if tensor in self.entries), None):

@@ -20,8 +20,9 @@ from coremerge_ref.adapters.patterns import PREFIX
 from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.selection import chosen
 from coremerge_ref.adapters.sketching import OVERSAMPLING, sketch
-from coremerge_ref.adapters.streaming import Job
+from coremerge_ref.adapters.streaming import Job, computing
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile
+from coremerge_ref.core import linalg
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import AdapterError
 
@@ -91,9 +92,11 @@ class Pair:
         """(W₁ − W₀ (m, n) in float64, ‖W₀‖_F) of one module."""
         base, tuned = self.names[path]
         before = self.base.read(base).astype(np.float64)
-        size = float(np.linalg.norm(before))
+        size = float(linalg.norm(before.reshape(before.shape[0], -1)))
         difference = self.tuned.read(tuned).astype(np.float64)
         difference -= before
+        if not np.all(np.isfinite(difference)):
+            raise AdapterError(f"module {shown(path)}: the difference of the two weights does not fit float64")
         flat = difference.reshape(difference.shape[0], -1)
         return (flat.T if self.turned[path] else flat), size
 
@@ -107,9 +110,9 @@ class Pair:
         same = there and self.base.entries[there] == self.tuned.entries[name]
         if not same or self.tuned.entries[name].code not in DTYPES:
             return 0.0
-        before = self.base.read(there).astype(np.float64)
-        size = float(np.linalg.norm(before))
-        return float(np.linalg.norm(self.tuned.read(name) - before)) / size if size else 0.0
+        before = self.base.read(there).astype(np.float64).reshape(1, -1)
+        size = float(linalg.norm(before))
+        return float(linalg.norm(self.tuned.read(name).reshape(1, -1) - before)) / size if size else 0.0
 
 
 class DifferencePlace(Place):
@@ -153,7 +156,7 @@ class Extraction(Job):
     def _merged(self, batch: Sequence[Layer], finish: Callable[..., Any], count: Any) -> list[tuple[Layer, Any, bool]]:
         count.at(batch[0])
         results = []
-        with self.backend.session():
+        with computing(batch), self.backend.session(), np.errstate(all="ignore"):
             for layer in batch:
                 update = self._extracted(layer.path)
                 results.append((layer, finish(layer, update), True))

@@ -13,6 +13,7 @@ from coremerge_ref.adapters import card
 from coremerge_ref.adapters.base_model import CONFIG, BaseModel
 from coremerge_ref.adapters.files import read_json, shown
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.leftovers import mark_all_ours
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.orientation import check_attention, stored_transposed
 from coremerge_ref.adapters.plan import Layer
@@ -171,6 +172,7 @@ class Fusion:
 
     def write(self, job: Job, folder: Path, one_file: str | None) -> Outcome:
         """Writes every file of the model; one_file: the name of the one, where the output is one."""
+        mark_all_ours(folder)
         outcome = Outcome()
         whole = any(pipeline.whole_model for pipeline in job.pipeline.values())
         everything = _results(job, list(job.layers), outcome) if whole else {}

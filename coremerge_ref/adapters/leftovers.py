@@ -18,6 +18,7 @@ from pathlib import Path
 from coremerge_ref.adapters.contents import is_replaced
 
 MARK = "made-by-coremerge"
+ALL_OURS = "nothing-of-others"  # beside MARK where nobody else's file ever gets a second name in NEW
 NEW, OLD = "new", "old"
 
 
@@ -68,6 +69,12 @@ def _make_private(folder: Path) -> None:
     os.chmod(folder, 0o700 | os.stat(folder).st_mode & stat.S_ISGID)
 
 
+def mark_all_ours(new: Path) -> None:
+    """Says of a hidden folder, by what is to be filled in it, that all of it may be removed once its writer is gone."""
+    if (new.parent / MARK).exists():
+        (new.parent / ALL_OURS).touch()
+
+
 def discard(hidden: Path) -> None:
     """Removes a hidden folder with all that is in it."""
     shutil.rmtree(hidden, ignore_errors=True)
@@ -92,7 +99,8 @@ def _sweep(hidden: Path, output: Path) -> None:
         # killed between two renames, where no exchange was possible: the output that was there is in OLD
         if os.path.lexists(hidden / OLD) and not os.path.lexists(output):
             return
-        if all(_is_ours(folder, output) for folder in (hidden / NEW, hidden / OLD) if os.path.lexists(folder)):
+        ours = os.path.lexists(hidden / ALL_OURS) and not os.path.lexists(hidden / OLD)
+        if ours or all(_is_ours(folder, output) for folder in (hidden / NEW, hidden / OLD) if os.path.lexists(folder)):
             discard(hidden)
     finally:
         os.close(handle)

@@ -98,6 +98,6 @@ def merge_folders(
     )  # fmt: skip
     options.check(len(paths))
     check_choice(others, dense or into is not None)
-    prepared = PreparedFolders(paths, options, others, base or into, keep=False)
+    prepared = PreparedFolders(paths, options, others, base, keep=False)
     how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base)}
     return prepared.write(output, options, ragged, force, dry_run, ignore_memory, progress, tell, how)

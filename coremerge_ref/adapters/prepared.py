@@ -74,7 +74,8 @@ class PreparedFolders:
         places = [Accepting(path, others != REFUSE, reading.exclude) for path in paths]
         self.adapters = [Adapter(place) for place in places]
         self._kind = FORMS[self.adapters[0].reader.family]
-        self._shapes = None if base is None else BaseShapes(base)
+        self._into = None if reading.into is None else BaseModel(reading.into)
+        self._shapes = self._into if base is None else BaseShapes(base)
         left_out = set().union(*(place.left_out for place in places))
         job, self.plan, notes = ready(self.adapters, reading, self._shapes, _silent, left_out)
         self._job = replace(job, kept={}) if keep else job
@@ -127,10 +128,10 @@ class PreparedFolders:
         """The merge of checked options."""
         started, dense, target = time.monotonic(), options.dense, Path(output)
         fusion = None
-        if options.into is None:
+        if self._into is None:
             there, one_file = self._output(target, dense, force)
         else:
-            fusion = Fusion(BaseModel(options.into), self.adapters, self._job.all_layers, self._job.twins)
+            fusion = Fusion(self._into, self.adapters, self._job.all_layers, self._job.twins)
             there, one_file = fusion.output(target, force, self._inputs)
         job = replace(
             self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,

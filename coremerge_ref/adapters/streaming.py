@@ -90,24 +90,16 @@ class Job:
     ) -> list[tuple[Layer, Result, bool]]:
         count.at(batch[0])
         pipeline, weights = self.pipeline.of(batch[0].path), self.weights.of(batch[0].path)
-        try:
-            with self.backend.session(), np.errstate(all="ignore"):  # results are checked to be finite instead
-                prepared, alive = self._in_space(batch, pipeline)
-                merged = prepared.merge(pipeline, self.scale, weights, out_dtype="float64")
-                del prepared  # of full-size matrices there is room for those of one merge
-                results = []
-                for layer in batch:
-                    update = self._truncated(merged.pop(layer.path))
-                    results.append((layer, finish(layer, update), alive[layer.path]))
-                    count.after(layer)
-                return results
-        except NonFiniteError as error:
-            raise AdapterError(str(error)) from error
-        except (np.linalg.LinAlgError, ArithmeticError, MemoryError, RuntimeError) as error:
-            raise AdapterError(
-                f"layer {shown(batch[0].path)} and {len(batch) - 1} of equal shape: the computation failed: "
-                f"{reason(error)}; are there extreme numbers in the adapters, or too little memory?"
-            ) from error
+        with computing(batch), self.backend.session(), np.errstate(all="ignore"):  # results are checked to be finite
+            prepared, alive = self._in_space(batch, pipeline)
+            merged = prepared.merge(pipeline, self.scale, weights, out_dtype="float64")
+            del prepared  # of full-size matrices there is room for those of one merge
+            results = []
+            for layer in batch:
+                update = self._truncated(merged.pop(layer.path))
+                results.append((layer, finish(layer, update), alive[layer.path]))
+                count.after(layer)
+            return results
 
     def _in_space(self, batch: Sequence[Layer], pipeline: Pipeline) -> InSpace:
         """The batch in the space, and which of its layers are not zero; from what is kept, if it is there.
@@ -133,6 +125,20 @@ class Job:
 
     def _truncated(self, update: Update) -> Update:
         return update if self.cut is None else self.cut.apply(update, self.backend.fetch)
+
+
+@contextmanager
+def computing(batch: Sequence[Layer]) -> Iterator[None]:
+    """Failures of the arithmetic on `batch` as one AdapterError each, that names a layer."""
+    try:
+        yield
+    except NonFiniteError as error:
+        raise AdapterError(str(error)) from error
+    except (np.linalg.LinAlgError, ArithmeticError, MemoryError, RuntimeError) as error:
+        raise AdapterError(
+            f"layer {shown(batch[0].path)} and {len(batch) - 1} of equal shape: the computation failed: "
+            f"{reason(error)}; are there extreme numbers in the adapters, or too little memory?"
+        ) from error
 
 
 class _Count:

@@ -50,6 +50,12 @@ def read_record(path: Path) -> dict[str, Any]:
     if not is_regular_file(path):
         raise AdapterError(f"{shown(path)}: expected the record of a merge; is this what coremerge merge wrote?")
     record = read_json(path)
+    made_by = next((word for word in ("converted", "extracted") if word in record), None)
+    if made_by:
+        raise AdapterError(
+            f"{shown(path)}: expected the record of a merge, which can be done again, got that of an adapter that was "
+            f"{made_by}: do that again and compare"
+        )
     inputs, outputs = record.get("inputs"), record.get("outputs")
     told = isinstance(inputs, list) and all(
         isinstance(each, dict) and isinstance(each.get("path"), str) and _are_hashes(each.get("sha256"))

@@ -36,6 +36,8 @@ class Commands(TyperGroup):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
         """As TyperGroup's."""
+        if named.get("standalone_mode") is False:  # a program that calls it wants its errors, and to go on
+            return super().main(args, *rest, **named)
         words = list(sys.argv[1:] if args is None else args)
         try:
             code = super().main(words, *rest, **{**named, "standalone_mode": False})

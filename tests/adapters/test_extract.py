@@ -117,6 +117,29 @@ def test_a_sketch_is_nearly_as_near(tmp_path: Path) -> None:
     assert again.layers["q"]["sketched"] == 26
 
 
+def test_torch_extracts_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    before = {"q.weight": rng.standard_normal((520, 530)), "k.weight": rng.standard_normal((40, 30))}
+    after = tuned(before, decay=0.9)
+    base, fine = model(tmp_path / "b", before), model(tmp_path / "t", after)
+    for name in ("numpy", "torch"):
+        extract_adapter(base, fine, tmp_path / name, rank=8, backend=name)
+    one, two = products(tmp_path / "numpy"), products(tmp_path / "torch")
+    for module, product in one.items():
+        size = float(np.linalg.norm(product))
+        # the cut may turn by rounding over the gap between the last value kept and the first left
+        assert ratio(two[module], product, scale=size, eps=2.0**-52, kappa=100) <= THRESHOLD
+
+
+def test_numbers_out_of_range_are_one_line(tmp_path: Path) -> None:
+    before, after = ({"q.weight": sign * np.full((6, 5), 1.7e308)} for sign in (1, -1))
+    with pytest.raises(AdapterError) as caught:
+        extract_adapter(model(tmp_path / "b", before), model(tmp_path / "t", after), tmp_path / "out", rank=1)
+    assert "q" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["b", "t"]
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1.0])
 def test_retain_keeps_the_share_in_every_layer(share: float, tmp_path: Path) -> None:
     before = weights()

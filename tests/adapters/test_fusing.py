@@ -302,6 +302,57 @@ def test_memory_is_bounded_by_a_shard(tmp_path: Path) -> None:
     assert taken <= 2 * shard + 2**25  # and some rows in float64
 
 
+def test_torch_fuses_the_same(tmp_path: Path) -> None:
+    base = by_hand(tmp_path / "base", hand_tensors(np.float64))
+    adapters = [folders.write(tmp_path / str(t), folders.lora_tensors(t)) for t in range(2)]
+    for name in ("numpy", "torch"):
+        merge_folders(adapters, tmp_path / name, "tsv", into=base, backend=name)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("numpy", "torch"))
+    for name, tensor in one.items():
+        assert ratio(two[name], tensor, scale=float(np.linalg.norm(tensor)), eps=2.0**-52, kappa=10) <= THRESHOLD
+
+
+def test_a_killed_run_leaves_nothing_behind_for_long(tmp_path: Path) -> None:
+    """Its hidden folder, with shards and files of the base, is removed by the next run to the same place."""
+    base = by_hand(tmp_path / "base", hand_tensors())
+    (base / "tokenizer.json").write_text("{}")
+    adapter = folders.write(tmp_path / "a")
+    script = (
+        "import os, signal, sys\n"
+        "from coremerge_ref.adapters import fusing, merge_folders\n"
+        "real = fusing.Fusion._write_others\n"
+        "def killed(*given):\n    real(*given)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "fusing.Fusion._write_others = killed\n"
+        "merge_folders([sys.argv[1]], sys.argv[2], 'ta', into=sys.argv[3])"
+    )
+    words = [sys.executable, "-c", script, str(adapter), str(tmp_path / "out"), str(base)]
+    assert subprocess.run(words, check=False).returncode < 0
+    assert len(list(tmp_path.glob(".out.coremerge-*"))) == 1
+    merge_folders([adapter], tmp_path / "out", "ta", into=base)
+    assert sorted(os.listdir(tmp_path)) == ["a", "base", "out"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_bases_are_fused_or_refused_in_one_line(seed: int, tmp_path: Path) -> None:
+    base = by_hand(tmp_path / "base", hand_tensors())
+    index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(hand_tensors(), "model.safetensors")}
+    (base / "model.safetensors.index.json").write_text(json.dumps(index))
+    rng = np.random.default_rng(seed)
+    file = base / ["model.safetensors", "model.safetensors.index.json", "config.json"][seed % 3]
+    content = bytearray(file.read_bytes())
+    for at in rng.integers(0, min(len(content), 600), rng.integers(1, 4)):
+        content[at] = rng.integers(0, 256)
+    file.write_bytes(content[: rng.integers(len(content) // 2, len(content))] if seed % 5 == 0 else content)
+    adapter = folders.write(tmp_path / "a")
+    told = ""
+    try:
+        merge_folders([adapter], tmp_path / "out", "ta", into=base)
+    except AdapterError as error:
+        told = str(error)
+    assert "\n" not in told
+    assert sorted(os.listdir(tmp_path)) == (["a", "base"] if told else ["a", "base", "out"])
+
+
 def _quantised(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return tensors | {
         "layers.0.q.weight": np.zeros((10, 1), np.uint8),
@@ -339,8 +390,11 @@ def test_places_that_are_no_base(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(40))
     two = by_hand(tmp_path / "two", hand_tensors())
     save_file(hand_tensors(), two / "other.safetensors")
+    (tmp_path / "lacking").mkdir()
+    index = {"weight_map": {"q.weight": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "lacking" / "model.safetensors.index.json").write_text(json.dumps(index))
     for name, word in (("nowhere", "nowhere"), ("empty", "safetensors"), ("pickled.bin", "safetensors"),
-                       ("x.gguf", "safetensors"), ("two", "no index")):  # fmt: skip
+                       ("x.gguf", "safetensors"), ("two", "no index"), ("lacking", "index.json.* names")):  # fmt: skip
         with pytest.raises(AdapterError, match=word):
             merge_folders([adapter], tmp_path / "out", "ta", into=tmp_path / name)
 

@@ -126,6 +126,15 @@ def test_formats_that_know_one_rank_get_one(name: str, tmp_path: Path) -> None:
     assert len(kept) == 1 or any("knows one rank" in text for text in report.notes)
 
 
+def test_torch_gives_the_same(tmp_path: Path) -> None:
+    given = MAKERS["peft"](tmp_path)
+    for name in ("numpy", "torch"):
+        resize_adapter(given, tmp_path / name, retain=0.9, backend=name, dtype="float64")
+    one, two = updates(tmp_path / "numpy"), updates(tmp_path / "torch")
+    for path, full in one.items():
+        assert ratio(two[path], full, scale=float(np.linalg.norm(full)), eps=2.0**-52, kappa=10) <= THRESHOLD
+
+
 def test_what_was_trained_beside_it_is_kept(tmp_path: Path) -> None:
     head = np.random.default_rng(5).standard_normal((3, 4)).astype(np.float32)
     tensors = folders.lora_tensors() | {f"{folders.PREFIX}score.weight": head}

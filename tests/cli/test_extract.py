@@ -36,6 +36,11 @@ def test_a_table_and_one_line(run: Run, models: None) -> None:
     assert run("merge", "out", "-o", "merged").exit_code == 0
 
 
+def test_verify_says_that_it_repeats_merges_alone(run: Run, refused: Callable[..., str], models: None) -> None:
+    assert run("extract", "base", "tuned", "-o", "out", "--rank", 2).exit_code == 0
+    assert "was extracted: do that again" in refused("verify", "out")
+
+
 def test_json(run: Run, models: None) -> None:
     told = json.loads(run("extract", "base", "tuned", "-o", "out", "--retain", 0.8, "--json").stdout)
     assert told["layers"].keys() == {"head", "layers.0.q", "layers.1.q"}
