@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test quick lowest dist hostile peers lint proofs docs bench fuzz mutants clean
+.PHONY: demo test quick lowest dist hostile peers lint proofs docs bench gpu fuzz mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
@@ -52,6 +52,10 @@ bench: $(VENV)/.test
 # twenty thousand random merges against 60 digits; CI runs 300 (tests/benchmarks/test_fuzz.py)
 fuzz: $(VENV)/.test
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+# on a machine with an NVIDIA card, with the CuPy and torch that PYTHON has: tests and benchmark, under ten minutes together
+gpu:
+	$(PYTHON) -m benchmarks.gpu_check $(ARGS)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml

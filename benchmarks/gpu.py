@@ -1,15 +1,16 @@
 """The whole Llama-3-8B set batched on a GPU: CuPy and torch CUDA beside the paper's algorithm and the dense ones.
 
-    python -m benchmarks.gpu [--quick] [--output FILE]
+    python -m benchmarks.gpu [--quick] [--methods tsv,iso] [--rounds N] [--no-dense] [--output FILE]
 
 For each library that finds a GPU: parity with NumPy in units of eps, seconds of all 128 layers (T = 6, r = 16, factors
 out), and the ratio to the paper's algorithm, and to full-space TSV and Iso-C and to KnOTS, on the same card. The dense
-algorithms are timed on one layer of each shape and multiplied. Without a GPU it says so and ends well.
+algorithms are timed on one layer of each shape and multiplied. Each number is printed and written as soon as it is
+known, so that a run that is stopped leaves what it has. Without a GPU it says so and ends well.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,54 +117,87 @@ def seconds(layers: Model, card: Card, method: str, rounds: int) -> dict[str, fl
     return {name: times.median(name) for name in times.seconds}
 
 
-def dense_seconds(layers: Model, card: Card, rounds: int) -> dict[str, float]:
-    """Seconds of the dense algorithms for the whole set, from one layer of each shape."""
-    merges: dict[str, Callable[[Any], Any]] = {
-        "full tsv": lambda updates: dense.full(updates, dense.tsv),
-        "full iso": lambda updates: dense.full(updates, dense.iso),
-        "knots tsv": lambda updates: dense.merged(updates, "tsv", "knots"),
-    }
-    total = dict.fromkeys(merges, 0.0)
+DENSE: dict[str, Callable[[Any], Any]] = {
+    "full tsv": lambda updates: dense.full(updates, dense.tsv),
+    "full iso": lambda updates: dense.full(updates, dense.iso),
+    "knots tsv": lambda updates: dense.merged(updates, "tsv", "knots"),
+}
+
+
+def dense_seconds(layers: Model, card: Card, name: str) -> float:
+    """Seconds of a dense algorithm for the whole set, from one layer of each shape."""
+    total = 0.0
     for names in models.equal_shapes(layers):
         updates = [update.folded("float64") for update in layers[names[0]]]
-        for name, run in merges.items():
-            times = paired({name: lambda run=run, updates=updates: run(updates)}, rounds, card.done)
-            total[name] += len(names) * times.median(name)
+        total += len(names) * paired({name: lambda updates=updates: DENSE[name](updates)}, 1, card.done).median(name)
     return total
 
 
-def report(card: Card, quick: bool) -> dict[str, Any]:
-    """Everything measured on one card, printed as it comes."""
-    blocks, shrink, rounds = (2, 8, 2) if quick else (LLAMA_8B_BLOCKS, 1, 5)
-    T, r = 6, 16
+@dataclass(frozen=True)
+class Plan:
+    """What to measure. quick: two blocks of an eighth of the width. save: called after each number."""
+
+    quick: bool = False
+    methods: tuple[str, ...] = METHODS
+    rounds: int = 5
+    dense: bool = True
+    save: Callable[[], Any] = lambda: None
+
+
+def measure(card: Card, found: dict[str, Any], plan: Plan) -> None:
+    """Fills `found` with everything measured on one card, printed and saved as it comes."""
+    blocks, shrink, T, r = (2, 8, 6, 16) if plan.quick else (LLAMA_8B_BLOCKS, 1, 6, 16)
     layers = model(blocks, T, r, shrink, card.send)
     host = model(1, T, r, shrink, lambda X: X)
-    print(f"{card.library} on {card.name}: {len(layers)} layers, T = {T}, r = {r}")
-    found: dict[str, Any] = {"library": card.library, "card": card.name, "quick": quick, "methods": {}}
-    for method in METHODS:
-        units, times = parity(layers, host, card, method), seconds(layers, card, method, rounds)
+    found |= {"library": card.library, "card": card.name, "quick": plan.quick, "methods": {}, "dense": {}}
+    print(f"{card.library} on {card.name}: {len(layers)} layers, T = {T}, r = {r}", flush=True)
+    for method in plan.methods:
+        units, times = parity(layers, host, card, method), seconds(layers, card, method, plan.rounds)
         ratios = ", ".join(f"{times[name] / times['ours']:.1f}× {name}" for name in ("paper", "paper, batched"))
-        print(f"  {method}: {times['ours']:.3f} s, {ratios}; {units:.0f} eps from NumPy")
+        print(f"  {method}: {times['ours']:.3f} s, {ratios}; {units:.0f} eps from NumPy", flush=True)
         found["methods"][method] = {"parity": units, **times}
-    found["dense"] = dense_seconds(layers, card, 1)
-    for name, spent in found["dense"].items():
-        ours = found["methods"][name.split()[1]]["ours"]
-        print(f"  {name}: {spent:.1f} s, {spent / ours:.0f} times ours")
-    return found
+        plan.save()
+    for name in DENSE if plan.dense else ():
+        if name.split()[1] in found["methods"]:
+            found["dense"][name] = spent = dense_seconds(layers, card, name)
+            ours = found["methods"][name.split()[1]]["ours"]
+            print(f"  {name}: {spent:.1f} s, {spent / ours:.0f} times ours", flush=True)
+            plan.save()
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Reports on every library that finds a GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two blocks of an eighth of the width")
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"some of {', '.join(METHODS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is timed; the median counts")
+    parser.add_argument("--no-dense", action="store_true", help="without full space and KnOTS, which take longest")
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-    found = [report(card, args.quick) for card in cards()]
+    args = parser.parse_args(arguments)
+    methods = tuple(args.methods.split(","))
+    if unknown := set(methods) - set(METHODS):
+        parser.error(f"--methods: expected some of {', '.join(METHODS)}, got {', '.join(sorted(unknown))}")
+    if args.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, got {args.rounds}")
+    found: list[dict[str, Any]] = []
+
+    def save() -> None:
+        if args.output:
+            args.output.parent.mkdir(parents=True, exist_ok=True)
+            part = args.output.with_suffix(".part")
+            part.write_text(json.dumps(found, indent=1) + "\n")
+            part.replace(args.output)
+
+    save()
+    for card in cards():
+        found.append({})
+        plan = Plan(args.quick, methods, args.rounds, not args.no_dense, save)
+        try:
+            measure(card, found[-1], plan)
+        except KeyboardInterrupt:
+            raise SystemExit("stopped; what was measured is kept") from None
     if not found:
         print("no GPU here: nothing measured")
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

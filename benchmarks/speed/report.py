@@ -37,14 +37,17 @@ def llama(found: dict[str, Any]) -> str:
     )
 
 
+DENSE = ("full tsv", "full iso", "knots tsv")
+
+
 def gpu(found: list[dict[str, Any]]) -> str:
     """One line for each library and method."""
     head = "library, card | method | ours | paper's | paper's, batched | full TSV | full Iso-C | KnOTS TSV | from NumPy"
     lines = [f"| {head} |", "|---" * head.count("|") + "|---|"]
     for card in found:
         for method, times in card["methods"].items():
-            others = [times["paper"], times["paper, batched"], *card["dense"].values()]
-            ratios = " | ".join(f"{other / times['ours']:.1f}×" for other in others)
+            others = [times["paper"], times["paper, batched"], *(card["dense"].get(name) for name in DENSE)]
+            ratios = " | ".join("–" if other is None else f"{other / times['ours']:.1f}×" for other in others)
             who = f"{card['library']}, {card['card']}"
             lines.append(f"| {who} | `{method}` | {times['ours']:.3f} s | {ratios} | {times['parity']:.0f} eps |")
     return "\n".join(lines) if found else "No GPU was at hand when these pages were made."
