@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import arrays, newton
+from coremerge_ref.core import arrays, newton, orthonormal
 from coremerge_ref.core.arrays import Array
 
 
@@ -84,10 +84,21 @@ def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
     r = B.shape[-1]
     if not 0 < r < min(B.shape[-2], A.shape[-1]):
         return svd(B @ A)
-    QB, RB = xp.linalg.qr(arrays.detached(B))
-    QA, RA = xp.linalg.qr(xp.matrix_transpose(arrays.detached(A)))
+    (QB, RB), (QA, RA) = _thin_qr([arrays.detached(B), xp.matrix_transpose(arrays.detached(A))])
     P, S, Qh = svd(RB @ xp.matrix_transpose(RA))
     return QB @ P, S, Qh @ xp.matrix_transpose(QA)
+
+
+def _thin_qr(given: Sequence[Array]) -> list[tuple[Array, Array]]:
+    """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, of each X (…, m, r): by products on GPUs."""
+    xp = array_namespace(*given)
+    if arrays.loops_over_batches(given[0]):
+        one = len({X.shape for X in given}) == 1  # looked at once
+        proven = [orthonormal.cholesky_qr2(X) for X in ([xp.stack(list(given))] if one else given)]
+        pairs = [(found[0] @ found[1], found[2]) for found in proven if found is not None]
+        if len(pairs) == len(proven):
+            return [(pairs[0][0][i, ...], pairs[0][1][i, ...]) for i in range(len(given))] if one else pairs
+    return [tuple(xp.linalg.qr(X)) for X in given]
 
 
 def norm(X: Array) -> Array:

@@ -38,11 +38,10 @@ def test_a_merge_of_128_layers_waits_at_most_20_times(llama: Any, method: str) -
 
 
 @pytest.mark.parametrize("method", ["ta", "tsv", "iso", "tsv+iso"])
-def test_no_svd_of_a_core_matrix_loops_over_the_batch(llama: Any, method: str) -> None:
-    """CuPy loops over the QRs of the tasks' factors alone."""
+def test_no_library_call_loops_over_the_batch(llama: Any, method: str) -> None:
     with cupy_double.counting() as ledger:
         cm.merge_adapters(llama, method)
-    assert {line.split()[0] for line in ledger.loops} <= {"qr"}
+    assert not ledger.loops
 
 
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso"])
