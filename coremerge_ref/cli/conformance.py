@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from coremerge_ref.adapters.files import read_text, reason, shown
-from coremerge_ref.cli.reporting import progress, refusal, say_lines
+from coremerge_ref.cli.reporting import emit, progress, refusal, say_lines
 from coremerge_ref.errors import ParameterError
 
 FAILED = 1
@@ -68,7 +68,7 @@ def conformance(
     coremerge conformance --explain scaling-ignored
     """
     if explaining is not None:
-        say_lines(_page(explaining))
+        _say_page(explaining, json)
         return None
     from coremerge_ref.conformance.asking import AUTO, run
     from coremerge_ref.conformance.loading import parsed
@@ -82,7 +82,8 @@ def conformance(
         if not chosen:
             raise ParameterError(f"expected cases that --only {only} chooses and --skip {skip} leaves, but none are")
         if listing:
-            say_lines("\n".join(case.name for case in chosen))
+            names = [case.name for case in chosen]
+            emit({"cases": names}) if json else say_lines("\n".join(names))
             return None
         parsed(_given(function))
         known = _reasons(expected_failure or [], "--expected-failure")
@@ -159,11 +160,12 @@ def write(path: Path, text: str) -> None:
         raise ParameterError(f"{path}: cannot be written: {error.strerror}; give another file") from error
 
 
-def _page(mistake: str) -> str:
+def _say_page(mistake: str, json: bool) -> None:
     """The page of a mistake."""
-    from coremerge_ref.conformance.mistakes import explain
+    from coremerge_ref.conformance.mistakes import explain, pages
 
     try:
-        return explain(mistake)
+        text = explain(mistake)
+        emit({"id": mistake, **pages()[mistake]}) if json else say_lines(text)
     except ValueError as error:
         raise ParameterError(f"{error}; docs/mistakes.md lists all") from error

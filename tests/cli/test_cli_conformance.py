@@ -93,6 +93,7 @@ def test_a_file_globs_lists_and_tables(run: Run, mine: str) -> None:
     assert result.stdout.split() == [
         "ta/full/generic", "ta/core/generic", "ta/knots-unscaled/generic", "mean/core/generic",
     ]  # fmt: skip
+    assert json.loads(run("conformance", "--list", "--json", *chosen).stdout)["cases"] == result.stdout.split()
     result = run("conformance", f"{mine}.py:total", *chosen, "--all")
     assert result.exit_code == 0, result.output
     assert all(name in result.stdout for name in ("ta/full/generic", "ta/core/generic", "mean/core/generic"))
@@ -215,3 +216,10 @@ def test_a_mistake_is_explained_by_its_id(run: Run, refused: Refused, mine: str)
     assert "--explain scaling-ignored" in screen
     assert result.stdout.split("To mend it: ")[1].strip() in screen
     assert "scaling-ignored" in refused("conformance", "--explain", "scaling-ignore")
+
+
+def test_a_mistake_is_explained_in_json_too(run: Run) -> None:
+    from coremerge_ref.conformance.mistakes import pages
+
+    name, page = next(iter(pages().items()))
+    assert json.loads(run("conformance", "--explain", name, "--json").stdout) == {"id": name, **page}
