@@ -107,7 +107,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Something worth knowing, on stderr."""
+    """Something worth knowing, on stderr; where a bar is drawn there, above it."""
     _speak(f"note: {visible(text, _LONGEST)}", sys.stderr)
 
 
@@ -161,7 +161,7 @@ def progress(what: str, shown: bool) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
         task = bar.add_task(what, total=None, part="")
 
-        def report(done: int, total: int, part: str = "") -> None:
+        def report(done: float, total: float, part: str = "") -> None:
             bar.update(task, completed=done, total=total, part=escape(shortened(visible(part), _PART)))
 
         yield report

@@ -1,11 +1,15 @@
 """coremerge search: which method, parameters, weights and α score best."""
 
-from typing import Annotated, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, say
+from coremerge_ref.cli.reporting import emit, note, progress, say, say_lines
 from coremerge_ref.errors import ParameterError
+
+if TYPE_CHECKING:
+    from coremerge_ref.tuning.found import Tried
 
 
 def search(
@@ -76,9 +80,8 @@ def search(
     """
     from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.cli.methods import find_methods, parse_sets, scalar
-    from coremerge_ref.tuning.found import Tried
     from coremerge_ref.tuning.picture import drawn
-    from coremerge_ref.tuning.search import SEARCHED
+    from coremerge_ref.tuning.search import SEARCHED, TRIALS
     from coremerge_ref.tuning.search import search as searched
 
     find_methods()
@@ -90,18 +93,24 @@ def search(
     shares = None if fractions is None else [scalar(share) for share in fractions.split(",")]
     known: Any = weights if weights in (None, SEARCHED) else [_number("--weights", w) for w in str(weights).split(",")]
 
-    def tell(tried: Tried) -> None:
-        if not json:
-            said = tried.error or ("" if tried.score is None else f"{tried.score:.6g}")
-            settings = f"{tried.method}, α = {tried.alpha:.4g} {tried.settings}".rstrip()
-            note(f"trial {tried.number}: {said}{'' if tried.state == 'complete' else f' ({tried.state})'}: {settings}")
+    start, ended = time.monotonic(), 0
+    with progress("scoring", shown=not json) as report:
+        report(0, 1)
 
-    found = searched(
-        adapters, score, methods=method or (), spaces=space or ("core",), fixed=fixed, tries=tries, alphas=tuple(ends),
-        weights=known, trials=trials, minutes=minutes, minimize=minimize, fractions=shares, study=study, seed=seed,
-        output=output, force=force, timeout=timeout, rank=rank, dtype=dtype, tell=tell, others=others, backend=backend,
-        device=device, base=base,
-    )  # fmt: skip
+        def tell(tried: "Tried") -> None:
+            nonlocal ended
+            ended = max(ended + 1, tried.number + 1 if minutes is None else 0)
+            if not json:
+                note(_line(tried))
+            share = ended / (trials or TRIALS) if minutes is None else (time.monotonic() - start) / (60 * minutes)
+            report(min(share, 1.0), 1, f"after {tried.method}")
+
+        found = searched(
+            adapters, score, methods=method or (), spaces=space or ("core",), fixed=fixed, tries=tries,
+            alphas=tuple(ends), weights=known, trials=trials, minutes=minutes, minimize=minimize, fractions=shares,
+            study=study, seed=seed, output=output, force=force, timeout=timeout, rank=rank, dtype=dtype, tell=tell,
+            others=others, backend=backend, device=device, base=base,
+        )  # fmt: skip
     if plot is not None:
         drawn(found, plot)
     if json:
@@ -109,7 +118,7 @@ def search(
         return
     for text in found.notes:
         note(text)
-    typer.echo(str(found))
+    say_lines(str(found))
     best = found.best
     say(
         f"best of {len(found.trials)} trials: {best.method} in {best.space} space, α = {best.alpha:.4g} {best.settings}"
@@ -118,6 +127,13 @@ def search(
         say(f"wrote {output}")
     if plot is not None:
         say(f"drew {plot}")
+
+
+def _line(tried: "Tried") -> str:
+    """A trial in a line."""
+    said = tried.error or ("" if tried.score is None else f"{tried.score:.6g}")
+    settings = f"{tried.method}, α = {tried.alpha:.4g} {tried.settings}".rstrip()
+    return f"trial {tried.number}: {said}{'' if tried.state == 'complete' else f' ({tried.state})'}: {settings}"
 
 
 def _converted(stage: str, values: dict[str, Any]) -> dict[str, Any]:

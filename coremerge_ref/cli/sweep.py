@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, say, say_lines
+from coremerge_ref.cli.reporting import emit, note, progress, say, say_lines
 
 
 def sweep(
@@ -39,20 +39,27 @@ def sweep(
     """
     from coremerge_ref.cli.methods import scalar
     from coremerge_ref.errors import ParameterError
-    from coremerge_ref.tuning.sweep import Trial
+    from coremerge_ref.tuning.sweep import COARSE, Trial
     from coremerge_ref.tuning.sweep import sweep as swept
 
     numbers = None if alphas is None else [scalar(text) for text in alphas.split(",")]
     if numbers is not None and not all(isinstance(number, int | float) for number in numbers):
         raise ParameterError(f"--alphas: expected numbers joined by commas, got {alphas!r}")
 
-    def tell(trial: Trial) -> None:
-        if not json:
-            note(f"α = {trial.alpha:.4g}: {trial.score:.6g} ({trial.seconds:.1f} s)")
+    expected, done = len(COARSE) + 2 if numbers is None else len(set(numbers)), 0
+    with progress("scoring", shown=not json) as report:
+        report(0, expected)
 
-    found = swept(
-        merged, score, numbers, minimize=minimize, output=output, force=force, timeout=timeout, base=base, tell=tell
-    )
+        def tell(trial: Trial) -> None:
+            nonlocal done
+            done += 1
+            if not json:
+                note(f"α = {trial.alpha:.4g}: {trial.score:.6g} ({trial.seconds:.1f} s)")
+            report(done, expected, f"after α = {trial.alpha:.4g}")
+
+        found = swept(
+            merged, score, numbers, minimize=minimize, output=output, force=force, timeout=timeout, base=base, tell=tell
+        )
     if json:
         emit(found.as_json())
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coremerge_ref.cli.reporting import progress, shortened
+from coremerge_ref.cli.reporting import note, progress, shortened
 
 MERGES = (
     ["--method", "tsv"],
@@ -80,3 +80,16 @@ def test_what_is_shortened_keeps_its_ends(text: str, length: int) -> None:
     cut = shortened(text, length)
     assert len(cut) == min(length, len(text))
     assert cut[-(length // 2) :] == text[-(length // 2) :]
+
+
+def test_a_note_stands_above_the_bar_on_a_line_of_its_own(terminal: Terminal) -> None:
+    with redirect_stderr(terminal), progress("scoring", shown=True) as report:
+        report(1, 2, "ties")
+        note("trial 1: [bold]0.5\x1b[2J")
+        report(2, 2, "tsv")
+    before, _, after = terminal.getvalue().partition("note: trial 1: [bold]0.5\\x1b[2J")
+    assert before.endswith("\r\x1b[2K")  # the bar was wiped away first
+    assert after.startswith("\n")
+    with redirect_stderr(terminal):
+        note("later")
+    assert terminal.getvalue().endswith("note: later\n")
