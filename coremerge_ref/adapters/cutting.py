@@ -26,7 +26,7 @@ class Cut:
 
     retain τ: Σ_{i≤k} σ_i² ≥ τ Σ σ_i², as PEFT's convert_to_lora; sd-scripts' sv_fro of √τ. ratio τ: all σ_k > σ_1 / τ,
     sd-scripts' sv_ratio. cumulative τ: Σ_{i≤k} σ_i ≥ τ Σ σ_i, sd-scripts' sv_cumulative. At most one of the three. (As
-    resize_lora.py's help and its code since 2025 have them; before that it kept one more.)
+    resize_lora.py of sd-scripts 063ef10 keeps them; older copies of that code keep one more.)
 
     Values that are rounding of the factors count as zero and are never kept; an update that is not zero keeps one at
     least. Raises ParameterError for numbers out of range and for several at once.

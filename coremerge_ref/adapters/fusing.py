@@ -20,7 +20,7 @@ from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.replace import Output, check_output
 from coremerge_ref.adapters.replace_file import check_output_file
-from coremerge_ref.adapters.streaming import Job
+from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import Outcome, base_weights, facts
 from coremerge_ref.core.updates import LowRankUpdate, Update
@@ -175,8 +175,9 @@ class Fusion:
         mark_all_ours(folder)
         outcome = Outcome()
         whole = any(pipeline.whole_model for pipeline in job.pipeline.values())
-        everything = _results(job, list(job.layers), outcome) if whole else {}
-        done = 0
+        everything = {layer.path: addition for layer, addition in _each(job, outcome)} if whole else {}
+        written = _Written(job.progress, sum(len(file.entries) for file in self.base.files.values()))
+        job = replace(job, progress=lambda *_: None)
         for place in self.base.files:
             mine = [target for target in self.targets if target.place == place]
             leaders = {self._leaders.get(target.layer.path, target.layer.path): target for target in mine}
@@ -184,17 +185,21 @@ class Fusion:
             results = (
                 ((layer, everything[layer.path]) for layer in layers)
                 if whole
-                else _each(_part(job, layers, done), outcome)
+                else _each(replace(job, layers=layers), outcome)
             )
-            self._write_file(place, folder / (one_file or place), mine, results)
-            done += len(layers)
+            self._write_file(place, folder / (one_file or place), mine, results, written)
         if one_file is None and not self.base.one_file:
             self._write_index(folder)
             self._write_others(folder)
         return outcome
 
     def _write_file(
-        self, place: str, path: Path, mine: Sequence[Target], results: Iterable[tuple[Layer, Addition]]
+        self,
+        place: str,
+        path: Path,
+        mine: Sequence[Target],
+        results: Iterable[tuple[Layer, Addition]],
+        written: "_Written",
     ) -> None:
         file = self.base.files[place]
         copies = {name: source for name, source in self.copies.items() if self.base.places[source] == place}
@@ -206,10 +211,12 @@ class Fusion:
                 for target in mine:
                     if self._leaders.get(target.layer.path, target.layer.path) == layer.path:
                         writer.add(target.name, self._added(target, addition))
+                        written.one_more(target.name)
             for name in [*(n for n in file.entries if n not in changed), *copies]:
                 source = copies.get(name, name)
                 entry = file.entries[source]
                 writer.copy(name, entry.code, entry.shape, self.base.pieces(source))
+                written.one_more(name)
             writer.close()
         finally:
             writer.abandon()
@@ -270,8 +277,16 @@ class Fusion:
             )
 
 
-def _results(job: Job, layers: list[Layer], outcome: Outcome) -> dict[str, Addition]:
-    return {layer.path: addition for layer, addition in _each(replace(job, layers=layers), outcome)}
+class _Written:
+    """Tensors written, told one by one."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def one_more(self, name: str) -> None:
+        """The tensor is written."""
+        self._done += 1
+        self._progress(min(self._done, self._total), self._total, name)
 
 
 def _each(job: Job, outcome: Outcome) -> Iterable[tuple[Layer, Addition]]:
@@ -291,16 +306,6 @@ def _each(job: Job, outcome: Outcome) -> Iterable[tuple[Layer, Addition]]:
         for each in (layer, *job.twins.get(layer.path, ())):
             outcome.facts[each.path] = known
         yield layer, addition
-
-
-def _part(job: Job, layers: Sequence[Layer], done: int) -> Job:
-    """The job for some of its layers, whose progress goes on where the last one's ended."""
-    total = len(job.layers)
-
-    def report(now: int, _: int, *part: str) -> None:
-        job.progress(min(done + now, total), total, *part)
-
-    return replace(job, layers=list(layers), progress=report)
 
 
 def _same(saved: np.ndarray, weight: np.ndarray) -> bool:

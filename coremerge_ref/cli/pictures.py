@@ -51,7 +51,7 @@ def draw_kept(layers: Mapping[str, Mapping[str, Any]], path: str) -> None:
             ranks.bar(places, [facts["of"] for facts in layers.values()], color=LOST, label="before")
         ranks.bar(places, [facts["rank"] for facts in layers.values()], color=KEPT, label="kept")
         ranks.set_ylabel("rank")
-        ranks.legend(frameon=False)
+        ranks.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
         errors.bar(places, [facts["error"] for facts in layers.values()], color=KEPT)
         errors.set_ylabel("lost, ‖ΔW − ΔWₖ‖ / ‖ΔW‖")
         if len(layers) <= 60:

@@ -302,6 +302,14 @@ def test_memory_is_bounded_by_a_shard(tmp_path: Path) -> None:
     assert taken <= 2 * shard + 2**25  # and some rows in float64
 
 
+def test_progress_counts_every_tensor_of_the_model(tmp_path: Path) -> None:
+    base, adapter = by_hand(tmp_path / "base", hand_tensors()), folders.write(tmp_path / "a")
+    told: list[tuple[int, int, str]] = []
+    merge_folders([adapter], tmp_path / "out", "ta", into=base, progress=lambda *given: told.append(given))
+    assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(1, 5)]
+    assert {name for _, _, name in told} == hand_tensors().keys()
+
+
 def test_torch_fuses_the_same(tmp_path: Path) -> None:
     base = by_hand(tmp_path / "base", hand_tensors(np.float64))
     adapters = [folders.write(tmp_path / str(t), folders.lora_tensors(t)) for t in range(2)]
