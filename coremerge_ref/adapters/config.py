@@ -95,7 +95,10 @@ class AdapterConfig(BaseModel):
 
 
 _RETRAIN = "retrain without it"
-_MERGE = "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference"
+_MERGE = (
+    "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference with coremerge "
+    "extract"
+)
 
 # Fields that make ΔW something else than the product the tensors hold: what each is, and what to do instead.
 REFUSED: dict[str, tuple[str, str]] = {

@@ -16,14 +16,17 @@ SUFFIXES = {
 BASE = ".base_layer.weight"  # PEFT saves a targeted embedding's own weights beside its factors
 
 _OTHERS = (
-    (r"\.lora_magnitude_vector", "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA"),
+    (
+        r"\.lora_magnitude_vector",
+        "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA with coremerge extract",
+    ),
     (r"\.lora_B\.bias$", "a trained bias of lora_B; retrain with lora_bias=false"),
     (r"\.lora_velora_", "VeLoRA's training state; remove it and set velora_config to null"),
     (r"\.lora_diag", "KaSA's diagonal; retrain without it"),
     (r"\.lora_E$|\.lora_E\.|\.ranknum", "AdaLoRA's singular values; the peft_type is another: correct the config"),
     (r"trainable_tokens", "trained token embeddings; see --others"),
     (r"modules_to_save", "a whole module trained beside the LoRA (modules_to_save); see --others"),
-    (r"\.m$", "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA"),
+    (r"\.m$", "DoRA's magnitudes; merge the adapter into its base weights and extract a LoRA with coremerge extract"),
     (r"\.lora_[AB]\.weight$", "LoRA, in an adapter whose peft_type is another; correct the config"),
     (r"\.lora_(embedding_)?[AB]\.[^.]+(\.weight)?$", "a raw state dict with adapter names; use PEFT's save_pretrained"),
     (r"vera_", "VeRA in an adapter whose peft_type is LORA; correct the config"),

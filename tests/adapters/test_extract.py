@@ -14,9 +14,9 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.numpy import load_file, save_file
-from test_fusing import check, gpt2, llama, logits
+from test_fusing import check, gpt2, llama, logits, trained, unmerged
 
-from coremerge_ref.adapters import extract_adapter
+from coremerge_ref.adapters import extract_adapter, merge_folders
 from coremerge_ref.errors import AdapterError, ParameterError
 from coremerge_ref.testing import THRESHOLD, ratio
 
@@ -176,6 +176,22 @@ def test_peft_loads_it_on_the_base_and_is_the_fine_tune(make: Any, tmp_path: Pat
     assert config["base_model_name_or_path"] == str(tmp_path / "base")
     assert config["target_modules"] == sorted({path.rpartition(".")[2] for path in report.layers})
     assert config["fan_in_fan_out"] == (make is gpt2)
+
+
+def test_the_advice_for_dora_is_followed(tmp_path: Path) -> None:
+    """Refused as an adapter; merged into its base by PEFT, its difference is a LoRA of full rank."""
+    base = llama()
+    base.save_pretrained(tmp_path / "base")
+    adapter = trained(base, tmp_path / "dora", 5, ["q_proj", "up_proj"], use_dora=True)
+    with pytest.raises(AdapterError, match="extract a LoRA from the difference with coremerge extract"):
+        merge_folders([adapter], tmp_path / "out", "ta")
+    with zoo.quiet():
+        PeftModel.from_pretrained(copy.deepcopy(base), str(adapter)).merge_and_unload().save_pretrained(
+            tmp_path / "fine"
+        )
+    extract_adapter(tmp_path / "base", tmp_path / "fine", tmp_path / "out", retain=1.0)
+    check(unmerged(base, tmp_path / "out"), unmerged(base, adapter))
+    merge_folders([tmp_path / "out"], tmp_path / "merged", "ta")
 
 
 def test_convolutions_and_layers_that_did_not_change(tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 from coremerge_ref.adapters.files import shown
 
-EXTRACT = "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference"
-EXTRACT_ANY = "merge it into the base weights and extract a LoRA from the difference"
+EXTRACT = (
+    "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference with coremerge "
+    "extract"
+)
+EXTRACT_ANY = "merge it into the base weights and extract a LoRA from the difference with coremerge extract"
 APPROXIMATE = "approximate it by a LoRA with peft's save_as_lora, at a rank you choose, and merge that"
 CONVERT = "convert it with peft's save_as_lora, exact at its own rank, and merge that"
 _WHOLE = "merge it into the base with PEFT's merge_and_unload and merge the whole models with a tool for those"

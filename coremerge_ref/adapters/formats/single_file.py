@@ -26,7 +26,7 @@ from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import AdapterError
 
-_ADVICE = "merge it into its checkpoint and extract a LoCon from the difference"
+_ADVICE = "merge it into its checkpoint and extract a LoCon from the difference with coremerge extract"
 
 
 class SingleFileReader(Reader):
