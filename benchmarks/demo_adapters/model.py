@@ -1,9 +1,9 @@
-"""The demo's transformer in torch: an image is a sequence of eight rows. coremerge_ref.demo.forward has it in NumPy."""
+"""The demo's encoder in torch: an image is a sequence of eight rows. coremerge_ref.demo.forward has it in NumPy."""
 
 import torch
 from torch import nn
 
-WIDTH, DEPTH, HEADS, HIDDEN, CLASSES, SIDE = 96, 3, 4, 192, 10, 8
+WIDTH, DEPTH, HEADS, HIDDEN, SIDE = 96, 3, 4, 192, 8
 ADAPTED = ("q", "k", "v", "o", "up", "down")  # the linear layers that get an adapter
 
 
@@ -25,8 +25,8 @@ class Block(nn.Module):
         return x + self.down(torch.relu(self.up(self.norm2(x))))
 
 
-class DigitTransformer(nn.Module):
-    """Images (N, 8, 8) in [0, 1] to logits (N, 10)."""
+class Encoder(nn.Module):
+    """Images (N, 8, 8) in [0, 1] to vectors of norm 1 (N, WIDTH)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,11 +34,10 @@ class DigitTransformer(nn.Module):
         self.position = nn.Parameter(0.1 * torch.randn(SIDE, WIDTH))
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
         self.norm = nn.LayerNorm(WIDTH)
-        self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The mean over rows, classified."""
+        """The mean over rows, and its direction."""
         x = self.embed(images) + self.position
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x).mean(dim=1))
+        return nn.functional.normalize(self.norm(x).mean(dim=1), dim=-1)

@@ -14,17 +14,18 @@ def demo(
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing adapter folder.")] = False,
     method: Annotated[
-        list[str] | None, typer.Option("-m", "--method", help="Run this method; repeatable. [ten of them]")
+        list[str] | None, typer.Option("-m", "--method", help="Run this method; repeatable. [eight of them]")
     ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw bars below the table.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Merge small adapters that were really trained, by several methods in three spaces, and measure the result.
 
-    Shows the accuracy of the merged model on each task beside the single adapters', that projection loses nothing, and
-    how small core space is; writes a merged adapter folder. Needs nothing but this package.
+    Shows how much of the single adapters' accuracy the merged model keeps, that projection loses nothing, and how small
+    core space is; writes a merged adapter folder. Needs nothing but this package.
 
     \b
-    coremerge demo
+    coremerge demo --plot
     coremerge demo -o somewhere --force --json
     """
     from coremerge_ref.cli.methods import find_methods
@@ -32,6 +33,6 @@ def demo(
     from coremerge_ref.demo.run import METHODS, run
 
     find_methods()
-    result = run(output, None if json else console(), force, method or METHODS)
+    result = run(output, None if json else console(), force, method or METHODS, plot)
     if json:
         emit(result)

@@ -123,7 +123,7 @@ def merge(
     docs/accuracy.md (eight tasks, one small model, LoRA of rank 16, three seeds, α searched for each method) merged
     models kept 84.3 % of the single adapters' accuracy with tsv+iso in core space, 82.9 % with tsv, the default, and
     74.9 % with ta, the plain sum; with VeRA adapters none of the three was above ta's 69.6 %. No α is good for every
-    method: on the adapters of coremerge demo the best are 0.3 for ta, 0.45 for tsv, 0.7 for tsv+iso and 2.2 for
+    method: on the adapters of coremerge demo the best are 0.35 for ta, 0.5 for tsv, 0.61 for tsv+iso and 1.9 for
     ties+iso.
 
     \b

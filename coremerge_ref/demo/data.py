@@ -1,4 +1,4 @@
-"""What the demo ships: base weights, one PEFT adapter folder a task, and 8 × 8 digits to validate and test on."""
+"""What the demo ships: base weights, one PEFT adapter folder a task, and 8 × 8 images to validate and test on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +9,11 @@ from safetensors.numpy import load_file
 
 from coremerge_ref.adapters import Adapter
 from coremerge_ref.core.updates import LowRankUpdate
+from coremerge_ref.demo.forward import embed
 from coremerge_ref.demo.tasks import TASKS
 
 FOLDER = Path(__file__).parent / "data"
-VALIDATION, TEST = "validation", "test"
+CLASSES, VALIDATION, TEST = "classes", "validation", "test"
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,21 @@ class Data:
         return {path: [_single(updates[name]) for updates in loaded] for name, path in paths.items()}
 
     @cached_property
-    def _digits(self) -> dict[str, np.ndarray]:
-        return load_file(self.folder / "digits.safetensors")
+    def class_vectors(self) -> dict[str, np.ndarray]:
+        """{task: (10, width)}: the base model's embeddings of one clean drawing of each sign; never trained."""
+        return {task: embed(self.base, self.images(task, CLASSES).astype(np.float32) / 16) for task in TASKS}
 
-    def images(self, part: str) -> np.ndarray:
-        """8-bit images (N, 8, 8), values 0 to 16, of "validation" or "test"."""
-        return self._digits[f"{part}.images"]
+    @cached_property
+    def _signs(self) -> dict[str, np.ndarray]:
+        return load_file(self.folder / "signs.safetensors")
 
-    def labels(self, part: str) -> np.ndarray:
-        """Digits (N,) that the images show."""
-        return self._digits[f"{part}.labels"]
+    def images(self, task: str, part: str) -> np.ndarray:
+        """8-bit images (N, 8, 8), values 0 to 16, of "classes" (one drawing a sign), "validation" or "test"."""
+        return self._signs[f"{task}.{part}.images"]
+
+    def labels(self, task: str, part: str) -> np.ndarray:
+        """Which of the task's ten signs each image of "validation" or "test" shows (N,)."""
+        return self._signs[f"{task}.{part}.labels"]
 
 
 def _single(update: LowRankUpdate) -> LowRankUpdate:

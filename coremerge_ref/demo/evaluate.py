@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from coremerge_ref.demo.data import Data
-from coremerge_ref.demo.forward import Weights, logits
+from coremerge_ref.demo.forward import Weights, embed
 from coremerge_ref.demo.tasks import TASKS, seen
 
 CHUNK = 32  # images at a time: what they need stays in the processor's cache
@@ -18,8 +18,8 @@ def adapted(base: Weights, deltas: Mapping[str, np.ndarray], alpha: float = 1.0)
 
 
 def accuracies(data: Data, weights: Weights, part: str, tasks: Iterable[str] = TASKS) -> dict[str, float]:
-    """{task: fraction of the images of `part` named rightly}."""
-    return {task: _accuracy(weights, seen(task, data.images(part)), data.labels(part)) for task in tasks}
+    """{task: fraction of the task's images of `part` nearest, by angle, to the vector of the sign that they show}."""
+    return {task: _accuracy(data, weights, task, part) for task in tasks}
 
 
 def mean(values: Mapping[str, float]) -> float:
@@ -32,7 +32,8 @@ def normalised(merged: Mapping[str, float], single: Mapping[str, float]) -> floa
     return mean({task: merged[task] / single[task] for task in single})
 
 
-def _accuracy(weights: Weights, images: np.ndarray, labels: np.ndarray) -> float:
-    chunks = range(0, len(labels), CHUNK)
-    named = np.concatenate([logits(weights, images[i : i + CHUNK]).argmax(axis=1) for i in chunks])
-    return float((named == labels).mean())
+def _accuracy(data: Data, weights: Weights, task: str, part: str) -> float:
+    images, classes = seen(task, data.images(task, part)), data.class_vectors[task]
+    chunks = range(0, len(images), CHUNK)
+    named = np.concatenate([(embed(weights, images[i : i + CHUNK]) @ classes.T).argmax(axis=1) for i in chunks])
+    return float((named == data.labels(task, part)).mean())

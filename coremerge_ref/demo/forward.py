@@ -11,13 +11,14 @@ _FEW = 16  # rows in one product: larger ones make BLAS use threads, and waiting
 Weights = Mapping[str, np.ndarray]  # the torch model's state dict: arrays of one dtype, by name
 
 
-def logits(weights: Weights, images: np.ndarray) -> np.ndarray:
-    """Images (N, 8, 8) in [0, 1] to logits (N, 10)."""
+def embed(weights: Weights, images: np.ndarray) -> np.ndarray:
+    """Images (N, 8, 8) in [0, 1] to vectors of norm 1 (N, width)."""
     x = _linear(weights, "embed", images) + weights["position"]
     depth = sum(name.endswith(".q.weight") for name in weights)
     for i in range(depth):
         x = _block(weights, f"blocks.{i}.", x)
-    return _linear(weights, "head", _norm(weights, "norm", x).mean(axis=1))
+    x = _norm(weights, "norm", x).mean(axis=1)
+    return x / np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
 
 
 def _block(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:

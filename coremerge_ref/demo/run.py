@@ -11,8 +11,8 @@ from rich.progress import Progress
 
 from coremerge_ref.adapters import merge_folders
 from coremerge_ref.core.pipeline import Pipeline
-from coremerge_ref.demo.alpha import GRID
-from coremerge_ref.demo.compare import METHODS, SPACES, Deltas, Line, line
+from coremerge_ref.demo.beside_peft import beside_peft
+from coremerge_ref.demo.compare import METHODS, SPACES, Deltas, Line, line, plain_sum
 from coremerge_ref.demo.data import TEST, Data
 from coremerge_ref.demo.evaluate import accuracies, adapted, mean, normalised
 from coremerge_ref.demo.lossless import residual, sizes
@@ -21,12 +21,16 @@ from coremerge_ref.demo.tasks import TASKS
 
 
 def run(
-    output: str | Path, console: Console | None = None, force: bool = False, methods: Sequence[str] = METHODS
+    output: str | Path,
+    console: Console | None = None,
+    force: bool = False,
+    methods: Sequence[str] = METHODS,
+    plot: bool = False,
 ) -> dict[str, Any]:
     """Merge the shipped adapters by each of `methods` in every space, measure, and write the best as a PEFT folder.
 
     output : folder for the merged adapter: the core-space merge with the best validation accuracy. force replaces one
-        that exists. console : where progress and tables go; nothing is printed without.
+        that exists. console : where progress and the report go; nothing is printed without. plot : bars in the report.
 
     Returns everything measured as a JSON object. Raises AdapterError at once if `output` cannot be written.
     """
@@ -37,23 +41,22 @@ def run(
         Pipeline.parse(method)  # raises now for what is no method
     single = single_accuracies(data)
     lines = _lines(data, methods, single, console)
-    chosen = max((found for found in lines if found.space == "core"), key=lambda found: found.validation)
-    report = merge_folders(
-        folders, output, chosen.method, chosen.space, scale=chosen.alpha, dtype="float32", force=force
-    )
+    best = max((found for found in lines if found.space == "core"), key=lambda found: found.validation)
+    report = merge_folders(folders, output, best.method, best.space, scale=best.alpha, dtype="float32", force=force)
     result = {
         "tasks": list(TASKS),
         "base": _summary(accuracies(data, data.base, TEST), single),
+        "averaged": _summary(accuracies(data, adapted(data.base, plain_sum(data), 1 / len(TASKS)), TEST), single),
         "single": _summary(single, single),
-        "alphas": list(GRID),
         "merged": [asdict(found) for found in lines],
         "lossless": {space: residual(data.updates, space) for space in ("knots", "core")},
         "sizes": [asdict(size) for size in sizes(data.updates)],
-        "chosen": {"method": chosen.method, "space": chosen.space, "alpha": chosen.alpha},
+        "beside_peft": beside_peft(data),
+        "chosen": {"method": best.method, "space": best.space, "alpha": best.alpha},
         "written": report.as_json(),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    show(result, console)
+    show(result, console, plot)
     return result
 
 

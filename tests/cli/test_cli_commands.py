@@ -97,13 +97,13 @@ def test_demo_calls_the_demo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen = []
 
-    def fake(output: Path, console: Any, force: bool, methods: object) -> dict[str, Any]:
-        seen.append((output, console is None, force))
+    def fake(output: Path, console: Any, force: bool, methods: object, plot: bool) -> dict[str, Any]:
+        seen.append((output, console is None, force, plot))
         return {"accuracy": 1}
 
     monkeypatch.setattr(sys.modules["coremerge_ref.demo.run"], "run", fake)
-    assert json.loads(run("demo", "-o", "x", "--force", "--json").stdout) == {"accuracy": 1}
-    assert seen == [(Path("x"), True, True)]
+    assert json.loads(run("demo", "-o", "x", "--force", "--plot", "--json").stdout) == {"accuracy": 1}
+    assert seen == [(Path("x"), True, True, True)]
 
 
 @pytest.mark.parametrize("words", [[], *[[command] for command in COMMANDS]])

@@ -30,9 +30,9 @@ def torch_base(data: Data) -> Any:
     """The base model in torch, in double precision, so that what differs is the code and not the rounding."""
     import torch
 
-    from benchmarks.demo_adapters.model import DigitTransformer
+    from benchmarks.demo_adapters.model import Encoder
 
-    model = DigitTransformer().double().eval()
+    model = Encoder().double().eval()
     model.load_state_dict({name: torch.from_numpy(array.astype(np.float64)) for name, array in data.base.items()})
     return model
 

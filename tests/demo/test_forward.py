@@ -6,12 +6,12 @@ import pytest
 import torch
 from peft import PeftModel
 
-from benchmarks.demo_adapters.model import HEADS, DigitTransformer
+from benchmarks.demo_adapters.model import HEADS, Encoder
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.demo import forward
 from coremerge_ref.demo.data import TEST, Data
 from coremerge_ref.demo.evaluate import adapted
-from coremerge_ref.demo.forward import logits
+from coremerge_ref.demo.forward import embed
 from coremerge_ref.demo.tasks import TASKS, seen
 
 # Some twenty layers, each a backward-stable product of inner size ≤ 192 or a normalization: a ratio of a few dozen.
@@ -25,33 +25,35 @@ def ratio(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def torch_logits(model: torch.nn.Module, images: np.ndarray) -> np.ndarray:
+def torch_vectors(model: torch.nn.Module, images: np.ndarray) -> np.ndarray:
     return model(torch.from_numpy(images)).numpy()
 
 
 def test_constants_agree():
     assert forward.HEADS == HEADS
-    assert DigitTransformer().norm.eps == forward.NORM_EPS
+    assert Encoder().norm.eps == forward.NORM_EPS
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])
-def test_base_model_as_in_torch(data: Data, torch_base: DigitTransformer, wide_base: dict[str, np.ndarray], count: int):
-    images = data.images(TEST)[:count] / 16.0
-    assert ratio(logits(wide_base, images), torch_logits(torch_base, images)) < RATIO
+def test_base_model_as_in_torch(data: Data, torch_base: Encoder, wide_base: dict[str, np.ndarray], count: int):
+    images = data.images("greek", TEST)[:count] / 16.0
+    assert ratio(embed(wide_base, images), torch_vectors(torch_base, images)) < RATIO
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_adapter_as_in_peft(data: Data, torch_base: DigitTransformer, wide_base: dict[str, np.ndarray], task: str):
+def test_adapter_as_in_peft(data: Data, torch_base: Encoder, wide_base: dict[str, np.ndarray], task: str):
     t = list(TASKS).index(task)
-    images = seen(task, data.images(TEST)[:20]).astype(np.float64)
+    images = seen(task, data.images(task, TEST)[:20]).astype(np.float64)
     model = PeftModel.from_pretrained(torch_base, data.adapters[task]).double().eval()
     wide = {layer: LowRankUpdate(*updates[t].folded(np.float64)) for layer, updates in data.updates.items()}
     weights = adapted(wide_base, {layer: update.to_dense() for layer, update in wide.items()})
-    assert ratio(logits(weights, images), torch_logits(model, images)) < RATIO
+    assert ratio(embed(weights, images), torch_vectors(model, images)) < RATIO
 
 
-def test_single_precision_names_the_same_digits(data: Data, torch_base: DigitTransformer):
-    images = data.images(TEST).astype(np.float32) / 16
-    named = logits(data.base, images)
-    assert named.dtype == np.float32
-    np.testing.assert_array_equal(named.argmax(1), torch_logits(torch_base, images.astype(np.float64)).argmax(1))
+@pytest.mark.parametrize("task", TASKS)
+def test_single_precision_names_the_same_signs(data: Data, torch_base: Encoder, task: str):
+    shown, classes = seen(task, data.images(task, TEST)), data.class_vectors[task]
+    vectors = embed(data.base, shown)
+    assert vectors.dtype == np.float32
+    expected = torch_vectors(torch_base, shown.astype(np.float64)) @ classes.astype(np.float64).T
+    np.testing.assert_array_equal((vectors @ classes.T).argmax(1), expected.argmax(1))
