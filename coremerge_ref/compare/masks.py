@@ -2,8 +2,8 @@
 
 In the space that DARE ran in, an entry of the merged update is c Σ_t z_t M_t with z_t 0 or 1 and one number c, that is
 scale / (1 − drop), for all. So every entry is one of 2^T values, c is found from a few entries and checked on all, and
-the masks follow. That alone is no DARE: trimming and elections leave such entries too. DARE's masks do not look at what
-they drop, so the magnitudes of dropped and kept entries, and their signs beside the others', must look alike.
+the masks follow. That alone is no DARE: trimming, elections and maxima leave such entries too. DARE's masks look at
+neither what they drop nor each other, so kept and dropped entries must look alike, and masks must be independent.
 """
 
 from collections.abc import Sequence
@@ -106,24 +106,35 @@ def _masks(M: np.ndarray, Y: np.ndarray, c: float) -> np.ndarray:
 
 
 def _blind(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
-    """Whether masks look at nothing: neither at magnitudes nor at agreement with the sum of the tasks."""
-    sizes, agree, kept = [], [], []
+    """Whether masks look at nothing and at no other mask: each entry is kept by a coin of its own, one for all.
+
+    Not at magnitudes, signs or agreement with the sum of the tasks, not at the masks of other tasks or of neighbouring
+    entries; and every matrix keeps the same share. `pairs`: M (T, p, q) and the masks of each layer.
+    """
+    kept, shares, looked = [], [], []
     for M, Z in pairs:
         there = M != 0
         place = np.empty(M.shape)
         for t, X in enumerate(np.abs(M)):  # ranks of magnitudes, within each task
             place[t] = np.argsort(np.argsort(X, axis=None)).reshape(X.shape) / X.size
-        sizes.append(place[there])
-        agree.append((np.sign(M) == np.sign(M.sum(axis=0)))[there])
+        earlier = np.cumsum(Z, axis=0) - Z  # how many of the tasks before keep the entry: each pair is looked at once
+        seen = [place, np.sign(M), np.sign(M) == np.sign(M.sum(axis=0)), earlier]
+        seen += [np.roll(Z, 1, axis) for axis in (1, 2) if M.shape[axis] > 1]
+        seen += [np.zeros(M.shape)] * (6 - len(seen))
+        # within each task, lest shares that differ a little count once more
+        looked.append([np.concatenate([x[t][there[t]] - x[t].mean() for t in range(len(M))]) for x in seen])
         kept.append(Z[there] > 0)
-    size, same, keep = (np.concatenate(x) for x in (sizes, agree, kept))
-    dropped = ~keep
-    if len(keep) < FEWEST or not keep.any() or not dropped.any():
+        shares += [(float(z[x].mean()), int(x.sum())) for z, x in zip(Z, there, strict=True) if x.any()]
+    keep = np.concatenate(kept) if kept else np.zeros(0, dtype=bool)
+    if len(keep) < FEWEST or keep.all() or not keep.any():
         return False
-    spread = (1 / keep.sum() + 1 / dropped.sum()) ** 0.5
+    share = float(keep.mean())
+    if any(abs(own - share) > DEVIATIONS * (share * (1 - share) / n) ** 0.5 for own, n in shares):
+        return False
+    spread = (1 / keep.sum() + 1 / (~keep).sum()) ** 0.5
     return all(
-        abs(float(np.mean(x[keep]) - np.mean(x[dropped]))) <= DEVIATIONS * spread * max(float(np.std(x)), 1e-12)
-        for x in (size, same.astype(float))
+        abs(float(np.mean(x[keep]) - np.mean(x[~keep]))) <= DEVIATIONS * spread * max(float(np.std(x)), 1e-12)
+        for x in map(np.concatenate, zip(*looked, strict=True))
     )
 
 

@@ -230,6 +230,10 @@ def test_dare_without_its_seed_is_told_by_its_support(space, drop, dtype):
     assert found.best.fitted()["scale / (1 − drop)"] == pytest.approx(0.7 / (1 - drop), rel=2e-2)
 
 
+def coins(shape, share=0.5):
+    return np.random.default_rng(3).random(shape) < share
+
+
 @pytest.mark.parametrize("space", ["full", "core"])
 @pytest.mark.parametrize(
     "method",
@@ -240,12 +244,20 @@ def test_dare_without_its_seed_is_told_by_its_support(space, drop, dtype):
         cm.Ties(0.37),
         cm.Tsv(k=5),
         pytest.param(lambda M: M.max(axis=0), id="max"),
+        pytest.param(lambda M: np.median(M, axis=0), id="median"),
+        pytest.param(lambda M: np.where(M[0] > 0, M[0], 0.0), id="positive part"),
+        pytest.param(lambda M: np.where(coins(M[0].shape), M[0], M[1]), id="one of two, at random"),
+        pytest.param(lambda M: np.where(coins(M[0].shape), M.sum(axis=0), 0.0), id="one mask for all"),
+        pytest.param(lambda M: np.where(coins(M.shape[:-1])[..., None], M, 0.0).sum(axis=0), id="rows at random"),
+        pytest.param(lambda M: np.where(coins(M[:, :1].shape), M, 0.0).sum(axis=0), id="columns at random"),
+        pytest.param(
+            lambda M: np.where(coins(M.shape, np.asarray([0.2, 0.5, 0.8])[:, None, None]), M, 0.0).sum(axis=0),
+            id="three shares",
+        ),
     ],
     ids=str,
 )
 def test_what_looks_at_sizes_or_signs_is_not_called_dare(method, space):
     inputs = layers(ranks=(8, 8, 8))
-    if space == "core" and not isinstance(method, cm.Stage):
-        pytest.xfail("one task's entry everywhere, as if DARE had kept just one of three each time: named DARE today")
     found = identify(inputs, targets(cm.merge_adapters(inputs, method, space)), rows=only("dare+ta"))
     assert not found.reproduced, found.best.describe()
