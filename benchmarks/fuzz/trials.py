@@ -1,12 +1,15 @@
 """Random merges: sizes, kinds, dtypes, scales, weights, methods and spaces, each drawn from one seed."""
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 import coremerge_ref as cm
+from coremerge_ref.core.stages import KINDS as STAGE_KINDS
+from coremerge_ref.core.stages import MERGE, POST, STAGES, TRANSFORM, UNKNOWN, Stage
 from coremerge_ref.testing import KINDS, Recipe
 
 SPACES: dict[str, tuple[Any, dict[str, Any]]] = {  # ours, and how the 60-digit definition is asked for it
@@ -18,25 +21,46 @@ SPACES: dict[str, tuple[Any, dict[str, Any]]] = {  # ours, and how the 60-digit 
     "full": (cm.Full(), {"space": "full"}),
 }
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "ta": {}, "mean": {},
-    "trim": {"density": (0.1, 0.3, 0.5, 0.9, 1.0), "keep": ("threshold", "exact")},
-    "dare": {"drop": (0.0, 0.1, 0.5, 0.9), "rescale": ("inverse", "l1", "none"), "seed": tuple(range(50))},
-    "ties": {
-        "density": (0.1, 0.3, 0.5, 0.9, 1.0), "keep": ("threshold", "exact"), "elect": ("mass", "count"),
-        "zero_sign": ("majority", "positive"), "aggregate": ("mean", "sum"), "weight_order": ("after", "before"),
-        "divisor": ("count", "weight"),
-    },
-    "tsv": {"k": (None, 1, 2, 3, 50)},
-    "cart": {"k": (None, 1, 2, 50), "fraction": (0.04, 0.5), "coefficient": (1.0, -1.5, 0.0)},
-    "iso": {"support": ("rank",)},
-    "iso_cts": {"common_fraction": (0.2, 0.5, 0.8, 1.0), "rounding": ("round", "floor")},
-    "drm": {"direction": ("horizontal", "vertical"), "drop": (0.0, 0.3, 0.5, 0.9), "rank_cut": (0.01, 0.3)},
-}  # fmt: skip
-METHODS = (
-    "ta", "mean", "trim+ta", "ties", "dare+ta", "tsv", "cart", "iso", "iso_cts", "drm", "tsv+iso", "ties+iso",
-    "mean+iso", "dare+ties", "dare+ties+iso", "trim+tsv", "cart+iso", "iso_cts+iso", "drm+iso",
-)  # fmt: skip
+NUMBERS = (0.0, 0.01, 0.04, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0, -1.5)  # whatever of them a parameter takes
+WHOLE = {"seed": tuple(range(50)), "steps": (0, 1, 10)}
+RANKS = (None, 1, 2, 3, 50)
+NOT_DRAWN = ("masks", "weights", "scope")  # of the call, or of several layers
+
+
+def values(stage: type[Stage], name: str) -> tuple[Any, ...]:
+    """What is drawn for a parameter, by the type of its default: of words, those that its own error message lists."""
+    default = next(f.default for f in fields(stage) if f.name == name)  # type: ignore[arg-type]
+    if isinstance(default, str):
+        try:
+            stage(**{name: "?"})
+        except cm.ParameterError as error:
+            words = re.search(r"one of (.*), got", str(error))
+            return tuple(words[1].split(", ")) if words else (default,)
+    if default is None or isinstance(default, int):
+        return RANKS if default is None else WHOLE.get(name, (default,))
+    return tuple(dict.fromkeys((default, *NUMBERS)))
+
+
+def settings(stage: type[Stage], one: Any) -> dict[str, Any]:
+    """Parameters that the stage accepts together, and at which it has an answer."""
+    while True:
+        names = [f.name for f in fields(stage) if f.name not in NOT_DRAWN]  # type: ignore[arg-type]
+        drawn = {name: one(values(stage, name)) for name in names}
+        try:
+            if stage(**drawn).equivariance != UNKNOWN:  # null vectors take part
+                return drawn
+        except cm.ParameterError:
+            continue
+
+
+def pipeline(one: Any) -> list[type[Stage]]:
+    """Stages of the table: transforms, a merge and posts; a merge alone about half of the time."""
+    kinds = {
+        kind: [s for s in STAGES.values() if s.kind == kind and s.commutes_with != UNKNOWN] for kind in STAGE_KINDS
+    }
+    counts = {TRANSFORM: one((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), MERGE: 1, POST: one((0, 0, 0, 1))}
+    drawn = [one(kinds[kind]) for kind, number in counts.items() for _ in range(number)]
+    return list(dict.fromkeys(drawn))  # a stage stands once, since parameters are by name
 
 
 @dataclass(frozen=True)
@@ -91,10 +115,9 @@ def draw(seed: int) -> Trial:
         if regular:
             B, A = (rng.integers(-2, 3, X.shape).astype(float) for X in (B, A))
         factors.append(((B * extreme).astype(dtype), A.astype(dtype), float(s)))
-    method = str(one(METHODS))
-    parameters = {
-        stage: {name: one(values) for name, values in PARAMETERS[stage].items()} for stage in method.split("+")
-    }
+    stages = pipeline(one)
+    method = "+".join(stage.name for stage in stages)
+    parameters = {stage.name: settings(stage, one) for stage in stages}
     weights = [float(w) for w in rng.choice([1.0, 1.0, 1.0, 0.5, -0.7, 1.6, 0.0, 1e-3], tasks)]
     if "mean" in method and abs(sum(weights)) < 1e-9:
         weights = [1.0] * tasks

@@ -24,6 +24,33 @@ def zeroed(errors: Errors, stack: Stack) -> None:
     errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
 
 
+def pruned(errors: Errors, stack: Stack, kept: np.ndarray, unsure: np.ndarray) -> None:
+    """Entries that are not `kept` (T, p, q) become zero; what is `unsure` may be either, and brings its whole size."""
+    jumps = np.where(unsure, np.abs(stack.M) + errors.entry, 0.0)
+    errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
+    errors.delta = errors.delta + np.asarray([norm(x) for x in jumps])
+    errors.unsure = unsure if errors.unsure is None else unsure | errors.unsure
+    errors.entering = np.zeros(0)
+    errors.rank = np.full(len(errors.rank), min(stack.M.shape[1:]))
+
+
+def rescaled(stage: Any, errors: Errors, before: Stack, after: Stack, l1: np.ndarray | None = None) -> None:
+    """Entries times a factor, that by which ν_t grew; l1 (T): the factor is ‖before‖₁ / ‖after‖₁, of sums whose first
+    has the error l1_t, and brings the errors of both."""
+    for t, M in enumerate(np.abs(before.M)):
+        level = float(before.rounding_level[t])
+        f, own = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0
+        if l1 is not None:
+            total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
+            own = float(l1[t]) / total + rest / left if left else 0.0
+            errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
+            if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
+                errors.doubt(stage, "what is kept is at the level that counts as zero", t)
+                f = max(f, total / max(left - rest, level, 1e-300))
+        errors.entry[t] = f * errors.entry[t] + own * np.abs(after.M[t])
+        errors.delta[t] = f * errors.delta[t] + own * norm(after.M[t])
+
+
 @dataclass(frozen=True, eq=False)
 class Cut:
     """Of entries in a row: which of those kept or dropped errors may move across a threshold, and its relative gap."""

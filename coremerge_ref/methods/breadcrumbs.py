@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import denoised, l1_factor
-from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.methods._votes import cut_at, pruned, rescaled, zeroed
+from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
 @register
@@ -28,6 +31,7 @@ class Breadcrumbs(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Davari & Belilovsky, 2024; mergekit"
+    remedy = "choose another density or gamma, or a method that does not look at entries, such as tsv or iso"
     called: ClassVar = {"mergekit": {"breadcrumbs_ties": "breadcrumbs+ties"}}
     company: ClassVar = {"mergekit": {"ties": {"density": 1.0, "aggregate": "sum"}}}  # its breadcrumbs_ties
     searches = (
@@ -54,3 +58,34 @@ class Breadcrumbs(Stage):
         M = xp.where(xp.reshape(inside, stack.M.shape), stack.M, 0.0)
         factor = l1_factor(stack.M, M) if self.rescale == "l1" else xp.ones_like(stack.rounding_level)
         return stack.with_entries(factor[..., None, None] * M, factor * stack.rounding_level)
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """None where all entries are kept."""
+        return BOTH if self.density < 1 else ()
+
+    def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
+        """As Trim, with a cut at either end."""
+        if self.density == 1:
+            return errors
+        zeroed(errors, before)
+        clean, unsure = denoised(before), np.zeros(before.M.shape, dtype=bool)
+        d, lost = np.asarray(float(before.rows * before.cols)), errors.entry.sum(axis=(-2, -1))
+        kept = float(arrays.rounded(d * self.density, "floor"))
+        top = min(float(arrays.rounded(d * self.gamma, "floor")), float(d) - kept)
+        for t, M in enumerate(np.abs(clean.M)):
+            x, error = M.ravel(), errors.entry[t].ravel()
+            place = np.argsort(np.argsort(x, kind="stable"))
+            for K, what in (
+                (top, "last outlier dropped and the first kept"),
+                (top + kept, "last kept and the first cut"),
+            ):
+                cut = cut_at(x, error, (place >= len(x) - K) & (x > 0), int(K), "exact", np.zeros(len(x)))
+                errors.margin(self, f"relative gap between the {what}", cut.gap, t)
+                unsure[t] |= cut.unsure.reshape(M.shape)
+            if unsure[t].any():
+                errors.doubt(self, f"{int(unsure[t].sum())} entries lie at a threshold", t)
+        if errors.uses_size(self):
+            unsure = before.M != 0
+        pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure)
+        rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
+        return errors

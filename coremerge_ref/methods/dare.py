@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from coremerge_ref.core.perturbation import Errors, norm
+from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
-from coremerge_ref.methods._votes import zeroed
+from coremerge_ref.methods._votes import pruned, rescaled, zeroed
 from coremerge_ref.methods.base import BOTH, DROPS, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
@@ -79,22 +79,8 @@ class Dare(Stage):
     def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
         """Errors of what is kept, times the factor; the l1 factor brings its own, those of both sums it divides."""
         zeroed(errors, before)
-        clean = denoised(before).M
-        kept = (after.M != 0) | (clean == 0)
-        factor = after.rounding_level / np.where(before.rounding_level > 0, before.rounding_level, 1.0)
-        for t, M in enumerate(clean):
-            own, f = 0.0, float(factor[t]) if before.rounding_level[t] > 0 else 1.0
-            if self.rescale == "l1":
-                total, left = float(np.abs(M).sum()), float(np.abs(M[after.M[t] != 0]).sum())
-                lost, rest = float(errors.entry[t].sum()), float(errors.entry[t][kept[t]].sum())
-                own = lost / total + rest / left if left else 0.0
-                errors.margin(self, "what is kept relative to what is there", left / total if total else 1.0, t, f)
-                if rest >= left and (errors.unsure[t] & kept[t]).any():
-                    errors.doubt(self, "what is kept is at the level that counts as zero", t)
-                    f = max(f, total / max(left - rest, float(before.rounding_level[t]), 1e-300))
-            errors.entry[t] = np.where(kept[t], f * errors.entry[t], 0.0) + own * np.abs(after.M[t])
-            errors.delta[t] = f * errors.delta[t] + own * norm(after.M[t])
+        clean, lost = denoised(before), errors.entry.sum(axis=(-2, -1))
         if self.sees(before.T):
-            errors.entering = np.zeros(0)
-            errors.rank = np.full(len(errors.rank), min(before.M.shape[1:]))
+            pruned(errors, before, (after.M != 0) | (clean.M == 0), np.zeros(after.M.shape, dtype=bool))
+        rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
         return errors

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
-from coremerge_ref.methods.base import DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.methods._votes import pruned, rescaled, zeroed
+from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
 @register
@@ -33,6 +36,7 @@ class Della(Stage):
     kind: ClassVar[str] = TRANSFORM
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Deep et al., 2024; mergekit"
+    remedy = "set epsilon to 0, which looks at no magnitudes"
     called: ClassVar = {"mergekit": {"della_linear": "della+ta"}}
     company: ClassVar = {"mergekit": {"ties": {"density": 1.0}}}  # its della; della+ta is its della_linear
     searches = (
@@ -65,8 +69,48 @@ class Della(Stage):
 
     def _chances(self, stack: Stack) -> Array:
         """Each entry's probability of being kept."""
+        xp = array_namespace(stack.M)
+        return self._chance(stack, xp.argsort(xp.argsort(xp.abs(stack.M))))
+
+    def _chance(self, stack: Stack, place: Array) -> Array:
+        """That of entries at these places (T, …, p, q) of their row, dead entries, which are 0, sorting first."""
         xp, cols = array_namespace(stack.M), stack.cols[..., None, None]
-        place = xp.astype(xp.argsort(xp.argsort(xp.abs(stack.M))), cols.dtype)  # dead entries are 0 and sort first
+        place = xp.astype(place, cols.dtype)
         rank = arrays.clipped(place - (stack.M.shape[-1] - cols), 0.0)
         share = xp.where(cols > 1, rank / xp.where(cols > 1, cols - 1, 1.0), 0.5)
         return (self.density - self.epsilon) + 2 * self.epsilon * share
+
+    def sees(self, T: int) -> tuple[str, ...]:
+        """None where all entries are kept."""
+        return BOTH if self.density < 1 else ()
+
+    def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
+        """As DARE; an entry whose rank in its row errors may change is kept or not, and rescaled, as at either rank."""
+        if self.density == 1:
+            return errors
+        zeroed(errors, before)
+        clean, x = denoised(before), np.abs(denoised(before).M)
+        low, high = np.zeros(x.shape), np.zeros(x.shape)
+        for row in np.ndindex(*x.shape[:-1]):
+            least, most = x[row] - errors.entry[row], x[row] + errors.entry[row]
+            low[row] = np.searchsorted(np.sort(most), least)  # how many are surely smaller
+            high[row] = np.searchsorted(np.sort(least), most, side="right") - 1  # how many may be
+        chance = [np.asarray(self._chance(clean, place)) for place in (low, high)]
+        kept = [np.asarray(drawn(self, clean, 1 - c)) for c in chance]
+        there = (x > 0) | (errors.entry > 0)
+        unsure = (kept[0] != kept[1]) & there
+        inverse = 1 / chance[0] - 1 / chance[1] if self.rescale == "inverse" else np.zeros(x.shape)
+        open_ = unsure | (kept[1] & there & (inverse > 0))
+        if open_.any():
+            errors.doubt(self, f"{int(open_.sum())} entries have a rank in their row that is not determined")
+        if errors.uses_size(self):
+            unsure = there
+        lost = errors.entry.sum(axis=(-2, -1))
+        pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure)
+        if self.rescale != "inverse":
+            rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
+            return errors
+        moved = np.where(kept[1], x * inverse, 0.0)
+        errors.entry = errors.entry / chance[0] + moved
+        errors.delta = errors.delta / (self.density - self.epsilon) + np.asarray([norm(X) for X in moved])
+        return errors

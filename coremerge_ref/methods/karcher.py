@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, estimate, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, ONE_SPACE, Search, Stage, register
@@ -31,6 +33,7 @@ class Karcher(Stage):
     name: ClassVar[str] = "karcher"
     kind: ClassVar[str] = MERGE
     source = "arXiv 2603.04972; mergekit"
+    remedy = "leave out one of two tasks that are opposite to each other"
     spelled: ClassVar = {"max_iter": "steps"}
     dialects: ClassVar = {"mergekit": {"tol": 1e-5}}
     searches = (Search("karcher", {"karcher": {"steps": (10,)}}, {"karcher": {"tol": (0.0, 1e-5)}}, ONE_SPACE),)
@@ -95,6 +98,52 @@ class Karcher(Stage):
             size = _inner(G, moved, moved)[..., None]
             c = xp.where(moving & (size > tiny), moved / xp.sqrt(xp.where(size > tiny, size, 1.0)), c)
         return c
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """Σ c_t δ_t, and what errors of the cosines do to the coefficients c_t: one derivative a pair of tasks.
+
+        u_t = M_t / ‖M_t‖ moves by ε_t = δ_t / ‖M_t‖ at right angles to itself, so ⟨u_s, u_t⟩ by (ε_s + ε_t) times the
+        sine between them. tol > 0 makes steps of thresholds, and is probed.
+        """
+        if self.tol:
+            return estimate(self, errors, before, after)
+        T, alpha = before.T, np.asarray(self._shares(before))[:, 0, 0]
+        length, level = np.asarray([norm(M) for M in before.M]), before.rounding_level
+        there = (length > level) & (alpha > 0)
+        if (near(length, level, errors.level.beside(errors.delta, level)) & (length > 0) & (alpha > 0)).any():
+            errors.doubt(self, "a task is at the level that counts as zero", remedy="leave it out")
+        scale, off = float(alpha @ length), float(alpha @ errors.delta)
+        if not there.any():
+            return errors.merged(off, None, after.M)
+        u = np.where(there[:, None, None], before.M / np.where(there, length, 1.0)[:, None, None], 0.0).reshape(T, -1)
+        eps = np.where(there, errors.delta / np.where(there, length, 1.0), 0.0)
+        pulls = np.where(there, alpha, 0.0) / alpha[there].sum()
+        G = u @ u.T
+        c = np.asarray(self._mean(G, pulls))
+        # between two steps of the sphere's map nothing but points opposite to the mean is no smooth function
+        start, tiny = norm(pulls @ u), errors.unit**0.5
+        away = float(np.sqrt(max(2 * (1 + float(np.min((G @ c)[there]))), 0.0)))  # the angle from opposite, about
+        few = int(there.sum()) > 1
+        errors.margin(self, "distance of the farthest task from opposite to the mean", away)
+        if few and (start <= float(pulls @ eps) + 16 * tiny or away <= 2 * float(eps.max()) + 16 * tiny):
+            errors.doubt(self, "tasks are opposite to each other or to their mean")
+            return errors.merged(2 * norm(after.M) + off, None, after.M)
+        pairs, step = list(zip(*np.triu_indices(T, 1), strict=True)), 1e-5
+        moved = float(np.abs(c) @ eps)
+        if pairs and few:
+            E = np.zeros((len(pairs), T, T))
+            for at, (s, t) in enumerate(pairs):
+                E[at, s, t] = E[at, t, s] = 1.0
+            ends = [
+                np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)))) for sign in (1, -1)
+            ]
+            for (s, t), turn in zip(pairs, (ends[0] - ends[1]) / (2 * step), strict=True):
+                sine = float(np.sqrt(max(1 - min(G[s, t] ** 2, 1.0), 0.0))) + float(eps[s] + eps[t])
+                formed = errors.level.formed  # of the sum that G[s, t] is, and of the steps
+                moved += norm(turn @ u) * ((eps[s] + eps[t]) * sine + formed)
+        errors.margin(self, "how far the mean turns with the tasks", moved / max(float(eps.max()), 1e-300))
+        bound = off + scale * moved + errors.level.formed * (self.steps + 1) * norm(after.M)
+        return errors.merged(min(bound, 2 * norm(after.M) + off), None, after.M)
 
 
 def _inner(G: Array, a: Array, b: Array) -> Any:

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised
+from coremerge_ref.methods._votes import zeroed
 from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Search, Stage, register
 
 EXTREMES = 0.0001  # share of a task's magnitudes that are clamped at either end
@@ -34,6 +37,7 @@ class Pcb(Stage):
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Du et al., 2024"
+    remedy = "choose another ratio, or a method that does not look at entries, such as tsv or iso"
     searches = (Search("pcb", {"pcb": {"ratio": (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)}}),)
 
     @property
@@ -66,6 +70,101 @@ class Pcb(Stage):
         merged = xp.sum(arrays.sign(M) * size * score, axis=0) / xp.where(total > 0, total, 1.0)
         return stack.merged(xp.reshape(merged, stack.M.shape[1:]))
 
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """Every step in intervals: Σ s_t τ_t / Σ s_t moves by (Σ s_t δτ_t + Σ δs_t |τ_t − v|) / Σ s_t, v the result.
+
+        An entry whose score no task has above its quantile is 0, and one whose only score is just above it is τ_t:
+        which it is, is the method's discontinuity.
+        """
+        unsized = errors.uses_size(self)
+        w, stack = np.abs(np.asarray(before.weights)), before.weighted()
+        errors.delta, errors.entry = w * errors.delta, w[:, None, None] * errors.entry
+        zeroed(errors, stack)
+        p, q, T = int(stack.rows), int(stack.cols), stack.T
+        M = denoised(stack).M[:, :p, :q].reshape(T, -1)
+        E, d = errors.entry[:, :p, :q].reshape(T, -1), M.shape[1]
+        if d == 0 or not M.any():
+            return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M)
+        places = [max(int(x), 0) for x in (d * EXTREMES, d * (1 - EXTREMES) - 1)]
+        size = _between(*(_placed(X, places) for X in (np.maximum(np.abs(M) - E, 0.0), np.abs(M) + E)))
+        score = self._scores(errors, M, E, size, stack, places[0] == places[1])
+        place = min(max(int(np.floor(d * (1 - self.ratio))), 0), d - 1)
+        flat = place == d - 1  # all are raised to the greatest
+        low, high = (np.sort(X, axis=1) for X in score)
+        above = np.stack([d - np.searchsorted(x, y, side="right") for x, y in zip(low, score[1], strict=True)])
+        below = np.stack([np.searchsorted(x, y) for x, y in zip(high, score[0], strict=True)])
+        raised, free = above >= d - 1 - place, below >= place + 1  # surely at or below the quantile, surely above it
+        least, most = (low[:, [place]], high[:, [place]]), (low[:, [-1]], high[:, [-1]])
+        s = _unit(score, least, most)
+        equal = flat | ((least[0] == least[1]) & (most[0] == most[1]) & (least[0] == most[0]))
+        blurred = ~equal & (most[0] <= least[1])
+        there = (np.abs(M) > E).astype(float), ((M != 0) | (E > 0)).astype(float)
+        lower, upper = (np.where(equal, x, np.where(raised, 0.0, y)) for x, y in zip(there, s, strict=True))
+        lower, upper = np.where(blurred, 0.0, lower), np.where(blurred, 1.0, upper)
+        sure = np.where(equal, there[0] > 0, free & ~blurred)
+        open_ = (upper > 0) & ~sure
+        decided = sure.any(axis=0) | ~(upper > 0).any(axis=0)
+        if not decided.all():
+            number = int((~decided).sum())
+            errors.doubt(self, f"{number} of {d} entries have a score at the quantile up to which there is none")
+        bound = self._moved(errors, M, E, size, (lower, upper), after.M[:p, :q].ravel(), open_)
+        entry = np.zeros(after.M.shape)
+        entry[:p, :q] = bound.reshape(p, q)
+        errors.undecided = None
+        return errors.merged(norm(after.M) + norm(entry) + norm(M) if unsized else norm(entry), entry, after.M)
+
+    def _scores(
+        self,
+        errors: Errors,
+        M: np.ndarray,
+        E: np.ndarray,
+        size: tuple[np.ndarray, np.ndarray],
+        stack: Stack,
+        flat: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
+        level, rounding = float(np.max(stack.rounding_level)), errors.level.formed
+        S, R = M.sum(axis=0), E.sum(axis=0)
+        zero = near(np.abs(S), level, errors.level.beside(R, level))
+        nothing = ~zero & (np.abs(S) <= level)
+        low, high = np.where(zero, np.minimum(S - R, 0.0), S - R), np.where(zero, np.maximum(S + R, 0.0), S + R)
+        low, high = np.where(nothing, 0.0, low), np.where(nothing, 0.0, high)
+        tiny = float(np.finfo(np.float64 if errors.unit < 1e-10 else np.float32).smallest_normal)
+        X, Y = (M - E, M + E), (low, high)
+        ends = [x * y for x in X for y in Y]
+        faint = tiny * ((np.maximum(np.abs(X[0]), np.abs(X[1])) > 0) & (np.maximum(np.abs(low), np.abs(high)) > 0))
+        cross = np.tanh(np.min(ends, axis=0) - faint), np.tanh(np.max(ends, axis=0) + faint)
+        a = (np.zeros(M.shape),) * 2
+        if not flat:
+            least, most = ([X.min(axis=1, keepdims=True) for X in size], [X.max(axis=1, keepdims=True) for X in size])
+            same = (least[0] == least[1]) & (most[0] == most[1]) & (least[0] == most[0])
+            a = tuple(np.where(same, 0.0, x) for x in _unit(size, least, most))  # type: ignore[assignment]
+        factor = [np.exp(stack.T * (x**2 - 1)) for x in a]
+        ends = [x * y for x in factor for y in cross]
+        low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+        return low - rounding * (stack.T + 8) * np.abs(low), high + rounding * (stack.T + 8) * np.abs(high)
+
+    def _moved(
+        self, errors: Errors, M: np.ndarray, E: np.ndarray, size: tuple[np.ndarray, np.ndarray],
+        score: tuple[np.ndarray, np.ndarray], v: np.ndarray, open_: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """How far each entry of the result v (d) may move."""
+        low, high = score
+        turned = np.abs(M) <= E  # may have either sign, or none
+        sign, rounding = np.sign(M), errors.level.formed * np.abs(v)
+        ends = [np.where(turned, -size[1], sign * X) for X in size], [np.where(turned, size[1], sign * X) for X in size]
+        least, most = np.minimum(*ends[0]), np.maximum(*ends[1])
+        total = low.sum(axis=0)
+        off = np.max([np.abs(least - v), np.abs(most - v)], axis=0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            smooth = np.sum(high * (most - least) + (high - low) * off, axis=0) / total
+        possible = high > 0
+        hull = np.max(np.where(possible, off, 0.0), axis=0)
+        hull = np.where(
+            (possible & ~open_).any(axis=0), hull, np.where(possible.any(axis=0), np.maximum(hull, np.abs(v)), 0.0)
+        )
+        return np.where(total > 0, np.minimum(smooth, hull), hull) + rounding
+
 
 def _at(values: Array, live: Array, d: Array, place: Array) -> Array:
     """The value (T, …, 1) at the place int(place) (…) of the d live ones of `values` (T, …, N), ascending."""
@@ -81,3 +180,22 @@ def _scaled(values: Array, live: Array, where_equal: Any) -> Array:
     least = xp.min(xp.where(live, values, float("inf")), axis=-1, keepdims=True)
     most = xp.max(xp.where(live, values, -float("inf")), axis=-1, keepdims=True)
     return xp.where(most > least, (values - least) / xp.where(most > least, most - least, 1.0), where_equal)
+
+
+def _placed(X: np.ndarray, places: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X (T, N) and its values (T, 1) at two places, ascending."""
+    ordered = np.sort(X, axis=1)
+    return X, ordered[:, places[:1]], ordered[:, places[1:]]
+
+
+def _between(*ends: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of sizes held between two others."""
+    low, high = (np.maximum(np.minimum(X, top), bottom) for X, bottom, top in ends)
+    return low, high
+
+
+def _unit(X: Any, least: Any, most: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of (x − least) / (most − least), held between 0 and 1; all three are intervals (low, high)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = (X[0] - least[1]) / (most[1] - least[1]), (X[1] - least[0]) / (most[0] - least[0])
+    return np.clip(np.nan_to_num(low, nan=0.0), 0.0, 1.0), np.clip(np.nan_to_num(high, nan=1.0, posinf=1.0), 0.0, 1.0)

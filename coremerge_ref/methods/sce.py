@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.perturbation import Errors, beyond, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised, largest, signs
+from coremerge_ref.methods._votes import Votes, cut_at, elected, zeroed
 from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 
 
@@ -32,6 +35,7 @@ class Sce(Stage):
     kind: ClassVar[str] = MERGE
     commutes_with: ClassVar[str] = SIGNED_PERMUTATION
     source = "Wan et al., 2024; mergekit"
+    remedy = "choose another density, or a method that does not look at entries, such as tsv or iso"
     spelled: ClassVar = {"select_topk": "density"}
     dialects: ClassVar = {"mergekit": {"floor": 1e-6}}
     searches = (Search("sce", {"sce": {"density": DENSITIES}}),)
@@ -70,3 +74,68 @@ class Sce(Stage):
         varying = xp.sum(xp.astype(variance > 0, stack.rows.dtype), axis=-1)
         kept = largest(variance, varying, self.density, "exact", xp.zeros_like(variance))
         return xp.reshape(kept, deviation.shape[1:])
+
+    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+        """v = Σ c_t M_t / Σ c_t moves by (Σ c_t δ_t + Σ δc_t |M_t − v|) / Σ c_t where selection and signs hold."""
+        w, stack = np.abs(np.asarray(before.weights)), before.weighted()
+        errors.delta, errors.entry = w * errors.delta, w[:, None, None] * errors.entry
+        zeroed(errors, stack)
+        clean, level = denoised(stack), float(np.max(stack.rounding_level))
+        unit = float(np.max(np.abs(clean.M), initial=0.0)) or 1.0
+        chosen, open_ = np.ones(clean.M.shape[1:], dtype=bool), np.zeros(clean.M.shape[1:], dtype=bool)
+        if self.density < 1:
+            chosen = np.asarray(self._selected(clean, np.asarray(level), np.asarray(unit)))
+            open_ = self._open(errors, clean.M / unit, level / unit, chosen, unit)
+        here = chosen | open_
+        X, E = np.where(here, clean.M, 0.0), np.where(here, errors.entry, 0.0)
+        share, change = self._shares(errors, np.where(chosen, clean.M, 0.0) / unit, E / unit, open_, unit, stack)
+        sure = chosen & ~open_ & (np.abs(X) > E) & ~errors.unsure
+        possible = (X != 0) | (errors.unsure & (E > 0))
+        votes = Votes(X, E, np.ones((stack.T, 1, 1)), sure, possible, level, at_zero=0 if errors.gauge_free else 1)
+        sign = np.where(votes.total > level, 1, np.where(votes.total < -level, -1, 1))
+        c = np.where(sure & (np.sign(X) == sign), share, 0.0)
+        total = np.maximum(c.sum(axis=0), self.floor)
+        total = np.where(total > 0, total, 1.0)
+        own = np.where(c > 0, change, 0.0)
+        value = np.where(total > self.floor, np.sum(c * X, axis=0) / total, 0.0)  # at the floor the sum alone moves
+        summing = errors.unit * (stack.T + 4) if errors.level.name == "compute" else 0.0
+        parts = c * (E + summing * np.abs(X)) + own * np.abs(X - value)
+        smooth = np.sum(parts, axis=0) / total * beyond(float(np.max(own.sum(axis=0) / total, initial=0.0)))
+        return elected(self, errors, votes, after.M, smooth, norm(smooth), votes.spread(np.ones((stack.T, 1, 1))))
+
+    def _open(self, errors: Errors, M: np.ndarray, level: float, chosen: np.ndarray, unit: float) -> np.ndarray:
+        """Which entries (p, q) may be selected or not, as errors move variances; M (T, p, q) and level in units."""
+        T, E = len(M), errors.entry / unit
+        if T == 1:
+            return np.zeros(M.shape[1:], dtype=bool)
+        D, E = np.abs(M - M.mean(axis=0)), E + E.mean(axis=0) + errors.level.formed * np.abs(M).mean(axis=0)
+        zero = near(D, level, errors.level.beside(E, level))
+        counted = (D > level) | zero | (D + E > level)
+        v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
+        moved = np.sum(np.where(counted, np.where(zero, (D + E) ** 2, 2 * D * E + E**2), 0.0), axis=0)
+        least, most = (int(np.sum(x > 0) * self.density) for x in (v - moved, v + moved))
+        cut = cut_at(v.ravel(), moved.ravel(), chosen.ravel(), int(chosen.sum()), "exact", np.zeros(v.size))
+        errors.margin(self, "relative gap between the last variance selected and the first one not", cut.gap)
+        place = np.argsort(np.argsort(-v, axis=None, kind="stable")).reshape(v.shape)
+        open_ = cut.unsure.reshape(v.shape) | ((place >= least) & (place < most))
+        if open_.any():
+            errors.doubt(self, f"{int(open_.sum())} entries lie where variances are no longer selected")
+        return open_
+
+    def _shares(
+        self, errors: Errors, M: np.ndarray, E: np.ndarray, open_: np.ndarray, unit: float, stack: Stack
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the energy (T, 1, 1) and how far errors move them; M and E in units."""
+        size = np.sqrt(np.sum(M**2, axis=(-2, -1)))
+        moved = np.sqrt(np.sum(np.where(open_, (np.abs(M) + E) ** 2, E**2), axis=(-2, -1)))
+        energy, off = size**2, moved * (2 * size + moved) + errors.level.formed * size**2
+        total, every = float(energy.sum()), float(off.sum())
+        least = self.floor * float(stack.rows * stack.cols) / unit / unit
+        if self.floor and (errors.uses_size(self) or abs(total - least) <= every):
+            errors.doubt(self, "the energy of all tasks is at the floor")
+            return np.full((len(M), 1, 1), 1 / len(M)), np.ones((len(M), 1, 1))
+        if total == 0 or total < least:
+            return np.full((len(M), 1, 1), 1 / len(M)), np.zeros((len(M), 1, 1))
+        share = energy / total
+        change = np.minimum((off + share * every) / max(total - every, 1e-300), 1.0)
+        return share[:, None, None], change[:, None, None]

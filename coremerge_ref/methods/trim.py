@@ -8,10 +8,10 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.core.perturbation import Errors, norm
+from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
-from coremerge_ref.methods._votes import cut_at, zeroed
+from coremerge_ref.methods._votes import cut_at, pruned, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 
 
@@ -119,14 +119,8 @@ class Trim(Stage):
         for i, e in enumerate(errors):
             if self.density < 1 and e.uses_size(self):
                 unsure[i] = before[i].M != 0
-            jumps = np.where(unsure[i], np.abs(before[i].M) + e.entry, 0.0)
-            dropped = (after[i].M == 0) & (clean[i].M != 0) & ~unsure[i]
-            e.entry = np.where(unsure[i], jumps, np.where(dropped, 0.0, e.entry))
-            e.delta = np.asarray([d + norm(j) for d, j in zip(e.delta, jumps, strict=True)])
-            e.unsure = unsure[i] | e.unsure
             if self.density < 1:
-                e.entering = np.zeros(0)
-                e.rank = np.full(len(e.rank), min(before[i].M.shape[1:]))
+                pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), unsure[i])
         return errors
 
 

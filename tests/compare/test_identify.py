@@ -249,9 +249,9 @@ def coins(shape, share=0.5):
         pytest.param(lambda M: np.where(coins(M[0].shape), M[0], M[1]), id="one of two, at random"),
         pytest.param(lambda M: np.where(coins(M[0].shape), M.sum(axis=0), 0.0), id="one mask for all"),
         pytest.param(lambda M: np.where(coins(M.shape[:-1])[..., None], M, 0.0).sum(axis=0), id="rows at random"),
-        pytest.param(lambda M: np.where(coins(M[:, :1].shape), M, 0.0).sum(axis=0), id="columns at random"),
+        pytest.param(lambda M: np.where(coins(M[..., :1, :].shape), M, 0.0).sum(axis=0), id="columns at random"),
         pytest.param(
-            lambda M: np.where(coins(M.shape, np.asarray([0.2, 0.5, 0.8])[:, None, None]), M, 0.0).sum(axis=0),
+            lambda M: np.where(coins(M.shape, np.asarray([0.2, 0.5, 0.8])[:, None, None, None]), M, 0.0).sum(axis=0),
             id="three shares",
         ),
     ],
