@@ -9,7 +9,7 @@ from collections import Counter
 from benchmarks.fuzz.judging import findings
 from benchmarks.fuzz.trials import draw
 
-SHOWN = 12  # of each kind
+SHOWN, EVERY = 50, 500  # findings of each kind; trials between two lines that say how far it is
 
 
 def main() -> int:
@@ -23,6 +23,8 @@ def main() -> int:
     counts: Counter[str] = Counter()
     print(f"{options.trials} trials from seed {first}")
     for seed in range(first, first + options.trials):
+        if seed > first and (seed - first) % EVERY == 0:
+            print(f"{seed - first} trials: {_told(counts)}", flush=True)
         trial = draw(seed)
         try:
             broken = findings(trial, options.quick)
@@ -32,8 +34,12 @@ def main() -> int:
             counts[kind] += 1
             if counts[kind] <= SHOWN:
                 print(f"{kind}: {sentence}; {trial}", flush=True)
-    print(", ".join(f"{n} {kind}" for kind, n in counts.items()) or "nothing broken")
+    print(_told(counts))
     return int(bool(counts))
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items()) or "nothing broken"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,10 @@ def idle(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
 
 
 def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -> float:
-    """The largest change of the result per relative change of every entry, to first order: a climb by differences."""
+    """The largest change of the result per relative change of every entry, to first order: a climb by differences.
+
+    Infinite where steps of this size leave what is smooth: duplicates, say, are none any more.
+    """
     space, _ = SPACES[trial.space]
     wide = [(B.astype(np.float64), A.astype(np.float64), s) for B, A, s in trial.factors]
 
@@ -69,7 +72,7 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
             cm.merge(moved.updates, trial.pipeline, space, weights=trial.weights, out_dtype="float64").to_dense()
         )
 
-    columns = []
+    columns, base = [], result(wide)
     for t, pair in enumerate(wide):
         for side in (0, 1):
             X = pair[side]
@@ -83,6 +86,8 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
                     other = list(wide)
                     other[t] = (Y, pair[1], pair[2]) if side == 0 else (pair[0], Y, pair[2])
                     ends.append(result(other))
+                if norm(ends[0] + ends[1] - 2 * base) > 1e-4 * norm(base):
+                    return math.inf
                 columns.append((ends[0] - ends[1]).ravel() / (2 * step))
     if not columns:
         return 0.0

@@ -5,7 +5,7 @@ Factors of a layer are small; its m × n matrices are not, and a file of a few k
 
 import os
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -44,16 +44,35 @@ def within_memory(job: Job, dense: bool, ignore: bool, tell: Callable[[str], Non
     if free is not None:
         workers = max(1, min(workers, int(free / (2 * most))))
     together = min(workers, len(batches)) * most
-    layer = batches[needs.index(most)][0]
-    what = f"full-size matrices of layer {shown(layer.path)} {layer.shape} and its like need about {_size(together)}"
+    layer, advice = batches[needs.index(most)][0], "merge in core space without --dense"
+    _say(layer.path, layer.shape, together, most, free, ignore, advice, tell)
+    return replace(job, backend=replace(job.backend, workers=workers))
+
+
+def check_memory(sizes: Mapping[str, tuple[int, int]], taken: float, ignore: bool, tell: Callable[[str], None]) -> bool:
+    """For what holds `taken` matrices of one layer's full size: says what the largest needs, as within_memory does.
+
+    Whether it is free. ParameterError if it is not, unless `ignore`.
+    """
+    path = max(sizes, key=lambda name: float(np.prod(sizes[name], dtype=float)))
+    most = 8 * float(np.prod(sizes[path], dtype=float)) * MARGIN * taken
+    free = free_memory()
+    _say(path, sizes[path], most, most, free, ignore, "look in core space", tell)
+    return free is None or most <= free
+
+
+def _say(
+    path: str, shape: tuple[int, int], together: float, most: float, free: float | None, ignore: bool, advice: str,
+    tell: Callable[[str], None],
+) -> None:  # fmt: skip
+    what = f"full-size matrices of layer {shown(path)} {shape} and its like need about {_size(together)}"
     if together >= TOLD:
         tell(f"{what} of memory" + ("" if free is None else f", of {_size(free)} that are free"))
     if free is not None and most > free and not ignore:
         raise ParameterError(
-            f"{what} of memory, and {_size(free)} are free; merge in core space without --dense, or try all the same "
-            "with --ignore-memory (ignore_memory=True)"
+            f"{what} of memory, and {_size(free)} are free; {advice}, or try all the same with --ignore-memory "
+            "(ignore_memory=True)"
         )
-    return replace(job, backend=replace(job.backend, workers=workers))
 
 
 def _needed(job: Job, batch: Sequence[Layer], dense: bool) -> float:
@@ -72,21 +91,29 @@ def matrices(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[flo
 
     Found out by merging something small.
     """
-    rng = np.random.default_rng(0)
-    factors = [rng.standard_normal((2, _SMALL, 2)) for _ in range(tasks)]
-    updates = [LowRankUpdate(B, A.T) for B, A in factors]
-    started = not tracemalloc.is_tracing()
     try:
-        if not isinstance(merge(updates, pipeline, space, 1.0, weights), DenseUpdate):
+        if not isinstance(merge(_small(tasks), pipeline, space, 1.0, weights), DenseUpdate):
             return 0.0
+        return measured(lambda updates: merge(updates, pipeline, space, 1.0, weights, out_dtype="float64"), tasks)
+    except CoreMergeError:  # masks of another size, say
+        return _UNKNOWN * tasks
+
+
+def _small(tasks: int) -> list[LowRankUpdate]:
+    factors = [np.random.default_rng(t).standard_normal((2, _SMALL, 2)) for t in range(tasks)]
+    return [LowRankUpdate(B, A.T) for B, A in factors]
+
+
+def measured(run: Callable[[list[LowRankUpdate]], object], tasks: int) -> float:
+    """How many float64 matrices of full size `run` holds at once beside small updates that it is given."""
+    updates, started = _small(tasks), not tracemalloc.is_tracing()
+    try:
         if started:
             tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        merge(updates, pipeline, space, 1.0, weights, out_dtype="float64")
+        run(updates)
         return (tracemalloc.get_traced_memory()[1] - before) / (8 * _SMALL**2)
-    except CoreMergeError:  # masks of another size, say
-        return _UNKNOWN * tasks
     finally:
         if started:
             tracemalloc.stop()

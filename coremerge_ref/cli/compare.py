@@ -1,6 +1,7 @@
 """coremerge compare: what is this merged adapter?"""
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
     from coremerge_ref.compare import Identification
+
+HELD = 3  # matrices beside a merge in full space: the merged update, the hypothesis, and their difference
 
 
 def compare(
@@ -27,6 +30,10 @@ def compare(
     base: Annotated[
         str | None, typer.Option(help="The base model's safetensors; for VeRA adapters of layers of several sizes.")
     ] = None,
+    ignore_memory: Annotated[
+        bool,
+        typer.Option("--ignore-memory", help="Look in full space, too, although that needs more memory than is free."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Tell what a merged adapter is: the method, space, dialect and parameters that reproduce it from its inputs.
@@ -43,12 +50,14 @@ def compare(
     coremerge compare task-a task-b merged --method ties --set ties.density=0.15
     coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
     """
+    from coremerge_ref.adapters.memory import check_memory, matrices
     from coremerge_ref.cli.again import again
     from coremerge_ref.cli.methods import build, find_methods, parse_sets
     from coremerge_ref.cli.weights import split_weights
     from coremerge_ref.compare import identify
     from coremerge_ref.compare.reading import read, recorded_dare
-    from coremerge_ref.compare.tables import rows_for
+    from coremerge_ref.compare.tables import SPACES, rows_for
+    from coremerge_ref.core.pipeline import Pipeline
 
     if len(adapters) < 2:
         raise ParameterError("expected at least one input and the merged adapter, got one path; see --help")
@@ -65,6 +74,12 @@ def compare(
         values["dare"] = {**recorded_dare(merged), **values.get("dare", {})}
     rows = rows_for(method or (), values)
     layers, targets, notes = read(inputs, merged, base)
+    sizes = {name: (target.update.shape[-2], target.update.shape[-1]) for name, target in targets.items()}
+    full = {row.method for row in rows if "full" in row.spaces}
+    taken = max((matrices(Pipeline.parse(one), SPACES["full"], len(inputs), None) for one in full), default=0.0)
+    if taken > 0 and not check_memory(sizes, taken + HELD, True, note) and not ignore_memory:
+        rows = [replace(row, spaces=tuple(x for x in row.spaces if x != "full")) for row in rows]
+        notes.append("full space is left out for want of memory; --ignore-memory looks there, too")
     with progress("comparing", shown=not json) as report:
         found = identify(layers, targets, numbers, rows, report)
     command = again(found.best, inputs, numbers, targets) if found.reproduced else None

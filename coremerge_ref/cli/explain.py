@@ -1,10 +1,13 @@
 """coremerge explain: is the answer of a merge defined, and how well."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coremerge_ref.cli.reporting import emit, note, progress
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters.plan import Layer
 
 
 def explain(
@@ -35,6 +38,10 @@ def explain(
             help="Exit with 1 where arithmetic is so in a layer, or worse: sensitive or ill-posed.",
         ),
     ] = None,
+    ignore_memory: Annotated[
+        bool,
+        typer.Option("--ignore-memory", help="Begin although full-size matrices need more memory than is free."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say whether merging these adapters has one answer: well-posed, sensitive or ill-posed, layer by layer, and why.
@@ -49,6 +56,7 @@ def explain(
     coremerge explain task-a task-b --fail-on ill-posed
     """
     from coremerge_ref.adapters.folder import Adapter
+    from coremerge_ref.adapters.memory import check_memory, matrices, measured
     from coremerge_ref.adapters.plan import planned
     from coremerge_ref.adapters.streaming import load_layers
     from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
@@ -79,7 +87,12 @@ def explain(
     layers = [one for one in plan.layers if layer is None or layer in one.path]
     if not layers:
         raise ParameterError(f"--layer: expected text in the name of a layer, got {layer!r}; see coremerge inspect")
-    groups = [layers] if pipeline.whole_model else [[one] for one in layers]
+    tasks = max(sum(module is not None for module in one.holders) for one in layers)
+    full = matrices(pipeline, where, tasks, None) > 0
+    if full:
+        taken = measured(lambda updates: explained(updates, pipeline, where), tasks)
+        check_memory({one.path: one.shape for one in layers}, taken, ignore_memory, note)
+    groups = [layers] if pipeline.whole_model else [[one] for one in layers] if full else _together(layers)
     found: dict[str, Explanation] = {}
     with progress("explaining", shown=not json) as report:
         for group in groups:
@@ -103,3 +116,19 @@ def explain(
         console().print(shown)
     if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):
         raise typer.Exit(1)
+
+
+def _together(layers: "list[Layer]") -> "list[list[Layer]]":
+    """Layers in their order, as many together as are read at once: those of equal shapes are then one batch."""
+    from coremerge_ref.core.models import CHUNK_BYTES
+
+    groups: list[list[Layer]] = []
+    size = 0
+    for one in layers:
+        own = 8 * one.rank * sum(one.shape)
+        if not groups or size + own > CHUNK_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(one)
+        size += own
+    return groups

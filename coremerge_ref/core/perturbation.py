@@ -90,10 +90,10 @@ class Errors:
     delta: bound on their norm, (T,) of a stack, () of a merged matrix. entry: on each entry, (T, p, q) or (p, q). rank:
     of exact matrices at most, which errors do not raise. shape: (m, n). gauge_free: frames are defined up to signs.
     unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread) of a
-    matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. doubts: (sentence, what to do), each a discontinuity
-    within the error; size_doubt: one that only stages with relative settings see. lost: how often no bound
-    held. svds: those that
-    were computed, shared by all levels.
+    matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
+    the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
+    doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
+    relative settings see. lost: how often no bound held. svds: those that were computed, shared by all levels.
     """
 
     level: Level
@@ -111,6 +111,7 @@ class Errors:
     unsure: Any = None
     undecided: Vector | None = None
     polar: tuple[float, float] | None = None
+    factors: Any = None
     doubts: list[tuple[str, str]] = field(default_factory=list)
     margins: list[Margin] = field(default_factory=list)
     spectra: list[Spectrum] = field(default_factory=list)
@@ -165,7 +166,7 @@ class Errors:
 
     def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":
         """These errors as those of a merged M (p, q); entry None: nothing finer than delta is known."""
-        self.delta, self.polar = np.asarray(float(delta)), None
+        self.delta, self.polar, self.factors = np.asarray(float(delta)), None, None
         self.entry = np.full(M.shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
         self.rank = np.asarray(min(*M.shape, int(np.sum(self.rank))) if rank is None else rank)
         return self
@@ -174,6 +175,10 @@ class Errors:
 def norm(X: Any) -> float:
     """Norm of all entries of X, without overflow or underflow."""
     flat = np.ravel(X)
+    with np.errstate(over="ignore", under="ignore"):
+        size = math.sqrt(float(flat @ flat)) if flat.dtype == np.float64 else 0.0
+    if 1e-140 < size < 1e140:
+        return size
     largest = float(np.max(np.abs(flat), initial=0.0))
     return largest * float(np.linalg.norm(flat / largest)) if 0 < largest < math.inf else largest
 

@@ -30,7 +30,7 @@ def pruned(errors: Errors, stack: Stack, kept: np.ndarray, unsure: np.ndarray) -
     errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
     errors.delta = errors.delta + np.asarray([norm(x) for x in jumps])
     errors.unsure = unsure if errors.unsure is None else unsure | errors.unsure
-    errors.entering = np.zeros(0)
+    errors.entering, errors.factors = np.zeros(0), None
     errors.rank = np.full(len(errors.rank), min(stack.M.shape[1:]))
 
 

@@ -10,6 +10,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.perturbation import Errors, another_rank, beyond, norm, truncation
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
+from coremerge_ref.methods.ta import carry_sum
 
 
 @register
@@ -58,13 +59,15 @@ class Cart(Stage):
 
     def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
         """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄."""
-        if self.k is None and self.coefficient:
+        if not self.coefficient:
+            return carry_sum(self, errors, before, after, np.asarray(before.weights) / before.T)
+        if self.k is None:
             errors.uses_size(self)
         stack = before.weighted()
         delta, _ = errors.weighted(before.weights)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
-        for t, D in enumerate(stack.M - stack.M.mean(axis=0) if self.coefficient else ()):
+        for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
             own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
             S = errors.svd(D)[1]

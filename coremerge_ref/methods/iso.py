@@ -77,12 +77,12 @@ class Iso(Stage):
         What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
         rounding of the matrix itself.
         """
-        delta, M, lost = float(errors.delta), before.M, errors.lost
+        delta, M, lost, factors = float(errors.delta), before.M, errors.lost, errors.factors
         S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
         formed = errors.level.formed * norm(M)
         if self.support == "size":
             errors.uses_size(self)
-            finer = None  # null vectors take part
+            finer = factors = None  # null vectors take part
             kept, mean, level = len(S), float(S.sum()) / float(before.short_side), None
         else:
             level = float(before.rounding_level)
@@ -98,6 +98,8 @@ class Iso(Stage):
         words = f"smallest singular value of the support of {kept}, relative to the largest,"
         errors.margin(self, words, least, amplifies=mean * factor)
         first = min(delta * factor, self._turn(errors, M, kept) if errors.closed else np.inf)
+        if factors is not None:
+            first = min(first, _turned(errors.svd(M), kept, *factors))
         errors.check(
             self,
             first,
@@ -125,3 +127,20 @@ class Iso(Stage):
         np.fill_diagonal(inner, 0.0)
         out = norm(safely(right, one)) if M.shape[0] > kept else 0.0
         return norm([norm(inner), out, norm(safely(left, one[:, None])) if M.shape[1] > kept else 0.0])
+
+
+def _turned(
+    parts: tuple[np.ndarray, ...], kept: int, L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray
+) -> float:
+    """As Iso._turn, of an error E_L Rᵀ + L E_Rᵀ, see Errors.factors.
+
+    Column j of E_L Rᵀ Q is at most f_j = Σ b |Rᵀ q_j| long, row i of Pᵀ L E_Rᵀ at most e_i, so the change inside is at
+    most 2 (‖f / σ‖ + ‖e / σ‖), and beyond either span it is f / σ or e / σ and what lies there of the factors.
+    """
+    P, S, Q = parts[0][:, :kept], parts[1][:kept], parts[2][:kept].T
+    f, e = np.abs(Q.T @ R) @ b, np.abs(P.T @ L) @ a
+    left, right = (
+        norm(x / S) + float(y @ np.linalg.norm(X - Z @ (Z.T @ X), axis=0)) * norm(1 / S)
+        for x, y, X, Z in ((f, a, L, P), (e, b, R, Q))
+    )
+    return norm([2 * (norm(f / S) + norm(e / S)), left, right])

@@ -36,4 +36,4 @@ class Mean(Stage):
 
     def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
         """Σ |w_t| δ_t / |Σ w_t|, see carry_sum."""
-        return carry_sum(self, errors, before, after)
+        return carry_sum(self, errors, before, after, self.coefficients(before.weights))

@@ -36,7 +36,7 @@ class Ta(Stage):
 
     def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
         """Σ |c_t| δ_t, see carry_sum."""
-        return carry_sum(self, errors, before, after)
+        return carry_sum(self, errors, before, after, self.coefficients(before.weights))
 
 
 def summed(stack: Stack) -> Merged:
@@ -44,12 +44,16 @@ def summed(stack: Stack) -> Merged:
     return stack.merged(array_namespace(stack.M).sum(stack.weigh() * stack.M, axis=0))
 
 
-def carry_sum(stage: Stage, errors: Errors, before: Stack, after: Merged) -> Errors:
+def carry_sum(stage: Stage, errors: Errors, before: Stack, after: Merged, coefficients: Any) -> Errors:
     """Σ |c_t| δ_t, exact for errors that agree in direction, and the rounding of the sum itself."""
-    c = np.abs(np.asarray(stage.coefficients(before.weights)))
+    c, factors = np.abs(np.asarray(coefficients)), errors.factors
     sizes = float(sum(w * norm(M) for w, M in zip(c, before.M, strict=True)))
     share = norm(after.M) / sizes if sizes else 1.0
     errors.margin(stage, "size of the sum relative to its terms", share, amplifies=1 / share if share else np.inf)
     summing = errors.unit * (before.T / 2 + 1) if errors.level.name == "compute" else 0.0
     entry = np.sum(c[:, None, None] * (errors.entry + summing * np.abs(before.M)), axis=0)
-    return errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M)
+    errors = errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M)
+    if factors is not None:
+        L, R, b, a = zip(*[(w * L, R, w * b, a) for w, (L, R, b, a) in zip(c, factors, strict=True)], strict=True)
+        errors.factors = np.concatenate(L, 1), np.concatenate(R, 1), np.concatenate(b), np.concatenate(a)
+    return errors

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from coremerge_ref.adapters import memory
+
 Run = Callable[..., Any]
 Refused = Callable[..., str]
 
@@ -44,6 +46,18 @@ def test_full_matrices_and_values_off_the_grid(run: Run, adapters: list[str]) ->
         answer = found(run, *adapters, place, *words)
         assert answer["verdict"] == "reproduced"
         assert answer["matches"][0]["parameters"]["ties.density"] == 0.37
+
+
+def test_full_space_is_left_out_where_there_is_no_memory_for_it(
+    run: Run, adapters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("merge", *adapters, "-o", "out", "--method", "ties", "--space", "full", "--dense")
+    words = ["compare", *adapters, "out", "--method", "ties"]
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e3)
+    result = run(*words)
+    assert "full space is left out" in result.stderr
+    assert "is none of what was tried" in result.stdout
+    assert run(*words, "--ignore-memory").stdout.startswith("out is ties in full space")
 
 
 def test_the_closest_where_nothing_fits(run: Run, adapters: list[str]) -> None:

@@ -70,6 +70,28 @@ class Frame:
         )
         return np.minimum(sum(parts)[: self.live] / self.S[: self.live], self.error(errors))
 
+    def divided(self, errors: Errors, M: np.ndarray, a: list[np.ndarray]) -> np.ndarray:
+        """Bounds on the change of the entries of M (T, p, q), whose singular values are divided out: of blocks of the
+        right singular vectors of the stack of updates; a (r_t): the norms of the rows of A_t.
+
+        They turn into each other by at most (σ_i own_j + σ_j own_i) / |σ_i² − σ_j²|, and out of their span by
+        Eᵀ u_i / σ_i. Where there are as many as columns in all B_t, what errors of those add stays within the span.
+        """
+        n, g, own, change = self.live, errors.level.size, self.own(errors), np.zeros(M.shape)
+        if n == 0 or self.S is None:
+            return change
+        S = self.S[:n]
+        share = S / S[0]
+        K = (share[:, None] * own + own[:, None] * share) / np.hypot(share[:, None], share)
+        with np.errstate(over="ignore"):
+            K = np.minimum(safely(K, coupling(S[:, None], S)), 2.0)
+        np.fill_diagonal(K, 0.0)
+        whole = n == sum(C.shape[1] for C in self.coordinates)
+        for t, (C, b, x) in enumerate(zip(self.coordinates, self.norms, a, strict=True)):
+            out = g * np.abs(C[:n]) @ x + (0.0 if whole else g * float(b @ x))
+            change[t, :n] = K @ np.abs(M[t, :n]) + (out / S)[:, None]
+        return change
+
     def leaving(self, errors: Errors, M: np.ndarray) -> float:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
         if self.S is None or self.live >= self.size:
@@ -110,6 +132,9 @@ def entered(level: Level, M: np.ndarray, left: Frame, right: Frame, tasks: tuple
     rank = np.asarray([min(L.shape[1], *M.shape[1:]) for L in left.coordinates])
     computed = not (left.identity and right.identity)
     shared["entering"] = np.asarray(delta)
+    if not formed:
+        pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
+        shared["factors"] = [(L, R, g * b, g * a) for L, R, b, a in pairs]
     return Errors(level, (left.size, right.size), np.asarray(delta), np.asarray(entry), rank, tasks, computed, **shared)
 
 
@@ -158,4 +183,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
 
 
 def _spectral(X: np.ndarray) -> float:
-    return float(np.linalg.norm(X, 2)) if X.size else 0.0
+    """‖X‖₂, a bit more: from XᵀX where X is tall, the largest eigenvalue of which is as good."""
+    if not X.size:
+        return 0.0
+    largest = float(np.max(np.abs(X)))
+    if X.shape[0] <= 2 * X.shape[1] or not 1e-100 < largest < 1e100:
+        return float(np.linalg.norm(X, 2))
+    return float(np.linalg.eigvalsh(X.T @ X)[-1]) ** 0.5 * (1 + 1e-9)

@@ -178,11 +178,11 @@ def _walk(
     for stage, before, after in pieces:
         errors = stage.propagate(errors, before, after)
         if stage.kind == MERGE:
-            for e, layer, item in zip(errors, layers, after, strict=True):
+            for e, first, layer, item in zip(errors, entering, layers, after, strict=True):
+                e.entering = first
                 _multiply(e, layer, item.M)
     bounds = []
-    for e, first, layer, item, sides in zip(errors, entering, layers, ends, seen, strict=True):
-        e.entering = first
+    for e, layer, item, sides in zip(errors, layers, ends, seen, strict=True):
         bound = float(e.delta) + e.level.formed * norm(item.M)
         for side, frame, M in (("left", layer.left, item.M), ("right", layer.right, item.M.T)):
             if side in sides or (side == "left" and layer.sigma is not None):
@@ -220,6 +220,9 @@ def _start(layer: _Layer, level: Level, seen: set[str], space: Space) -> Errors:
         e.delta = np.asarray(
             [min(d * inverse.max() + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]
         )
+        if not e.level.formed:
+            e.entry = np.minimum(e.entry, layer.left.divided(e, layer.stack.M, layer.right.norms))
+            e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
         e.entry = np.minimum(e.entry, e.delta[:, None, None])
     return e
 
@@ -228,7 +231,8 @@ def _multiply(e: Errors, layer: _Layer, M: np.ndarray) -> None:
     """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, those of σ_i by the rows."""
     if layer.sigma is None:
         return
-    sigma, own = layer.sigma, e.level.size * norm(layer.sigma) * np.abs(M)
+    sigma, own = layer.sigma, np.zeros(M.shape)
+    own[: layer.left.live] = layer.left.own(e)[:, None] * np.abs(M[: layer.left.live])
     e.polar, e.entry = None, e.entry * sigma[:, None] + own
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
 
@@ -240,8 +244,10 @@ def _sides(frames: Frames, at: tuple[int, ...], group: _Group) -> tuple[Frame, F
     matrices = [(_wide(L[at]) @ _wide(R[at]).T) for L, R in pairs]
 
     def side(one: Side, place: int, names: tuple[str, str]) -> Frame:
-        own = [_wide(pair[place][at]) for pair in group.factors]
-        distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in own]))
+        distinct = 0
+        if one.of_updates:
+            own = [_wide(pair[place][at]) for pair in group.factors]
+            distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in own]))
         S = None if one.S is None else _wide(one.S[at])
         coordinates, norms = [_wide(C[at]) for C in one.coordinates], [_wide(x[at]) for x in one.norms]
         return Frame(
@@ -266,7 +272,7 @@ def _distinct(rows: np.ndarray) -> int:
     """How many rows that are not zero differ by more than a factor: copies add no direction."""
     largest = np.take_along_axis(rows, np.argmax(np.abs(rows), axis=1)[:, None], axis=1)
     there = largest[:, 0] != 0
-    return len(np.unique(rows[there] / largest[there], axis=0))
+    return len({row.tobytes() for row in rows[there] / largest[there] + 0.0})  # + 0.0: one zero, not two
 
 
 def _one(item: Any, at: tuple[int, ...], name: str) -> Any:

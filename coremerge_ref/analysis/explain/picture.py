@@ -21,15 +21,17 @@ KEPT, DROPPED, CUT = "#1f5fa8", "#b9b9b9", "#c43c2c"
 def drawn(explanations: Sequence["Explanation"], path: str | Path | None) -> Any:
     """One row a layer, one panel a kind of spectrum, tasks side by side; a figure, saved to `path` if given.
 
-    Raises ParameterError where matplotlib is missing or cannot write such a file.
+    Raises ParameterError where matplotlib is missing or cannot write such a file, and where there is nothing to draw.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+    figure = _figure()
     panels = [_panels(e.spectra) for e in explanations]
-    width = max([1, *map(len, panels)])
-    figure = Figure(figsize=(3.4 * width, 2.9 * len(panels)), layout="constrained")
+    width = max(map(len, panels), default=0)
+    if width == 0:
+        raise ParameterError(
+            "plot: expected a merge that looks at singular values, got one that has no singular values to draw; use "
+            "core or knots space, or leave out the plot"
+        )
+    figure.set_size_inches(3.4 * width, 2.9 * len(panels))
     axes = figure.subplots(len(panels), width, squeeze=False)
     for e, row, places in zip(explanations, panels, axes, strict=True):
         for place in places[len(row) :]:
@@ -42,14 +44,18 @@ def drawn(explanations: Sequence["Explanation"], path: str | Path | None) -> Any
         try:
             figure.savefig(path)
         except (ValueError, OSError) as error:
-            raise ParameterError(
-                f"plot: cannot write the picture {str(path)!r}: {error}; choose a name ending in .png or .svg"
-            ) from error
+            raise ParameterError(f"plot: cannot write the picture {str(path)!r}: {error}; choose another") from error
     return figure
 
 
 def check_place(path: str | Path) -> None:
-    """ParameterError if something other than a picture is at `path`, or the folder it lies in is not there."""
+    """ParameterError if no picture can be written to `path`: its ending, its folder, or what is there."""
+    endings = _figure().canvas.get_supported_filetypes()
+    if Path(path).suffix.removeprefix(".").lower() not in endings:
+        raise ParameterError(
+            f"plot: expected a name ending in .png or .svg (or .{', .'.join(sorted(endings))}), got {str(path)!r}"
+        )
+    head = b""
     try:
         if not os.path.lexists(path):
             if not Path(path).absolute().parent.is_dir():
@@ -57,18 +63,23 @@ def check_place(path: str | Path) -> None:
                     f"plot: cannot write the picture {str(path)!r}: its folder is not there; create it"
                 )
             return
-        head = b""
         if os.path.isfile(path):
             with open(path, "rb") as file:
                 head = file.read(1000)
-    except (ValueError, OSError) as error:
-        if isinstance(error, ParameterError):
-            raise
+    except OSError as error:
         raise ParameterError(f"plot: cannot write the picture {str(path)!r}: {error}; choose another name") from error
     if not head.startswith(_PICTURES) and b"<svg" not in head:
         raise ParameterError(
             f"plot: expected nothing or a picture at {str(path)!r}, got something else; choose another name"
         )
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+    return Figure(layout="constrained")
 
 
 def _panels(spectra: Sequence["Spectrum"]) -> list[tuple[str, list["Spectrum"]]]:

@@ -2,17 +2,18 @@
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import coremerge_ref
+import coremerge_ref as cm
+from coremerge_ref.adapters import memory
 from coremerge_ref.cli import build
 
-FOLDERS = sorted(str(path) for path in (Path(coremerge_ref.__file__).parent / "demo" / "data" / "adapters").iterdir())[
-    :3
-]
+FOLDERS = sorted(str(path) for path in (Path(cm.__file__).parent / "demo" / "data" / "adapters").iterdir())[:3]
 
 
 def explained(*options: str) -> object:
@@ -73,11 +74,51 @@ def test_a_verdict_can_fail_the_command(verdict: str, code: int) -> None:
     assert "--fail-on" in explained("--fail-on", "nothing").stderr
 
 
+def test_layers_explained_together_are_explained_as_alone() -> None:
+    together = json.loads(explained("--json", "--method", "ties").stdout)["layers"]
+    for name in ("blocks.0.q", "blocks.1.v"):
+        assert (
+            together[name]
+            == json.loads(explained("--json", "--method", "ties", "--layer", name).stdout)["layers"][name]
+        )
+
+
+def test_full_size_matrices_are_told_of_and_refused_where_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e4)
+    words = ("--method", "ties", "--space", "full", "--layer", "blocks.0.q")
+    result = explained(*words)
+    assert result.exit_code == 2
+    assert "full-size matrices of layer 'blocks.0.q'" in result.stderr
+    assert "--ignore-memory" in result.stderr
+    assert explained(*words, "--ignore-memory").exit_code == 0
+    assert explained("--method", "ties", "--layer", "blocks.0.q").exit_code == 0  # core space needs none
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e9)
+    monkeypatch.setattr(memory, "TOLD", 1e4)
+    assert "of 1.0 GB that are free" in explained(*words).stderr
+
+
+@pytest.mark.parametrize("method", ["ties", "drm", "della+sce", "dare+ties+iso"])
+def test_what_explain_is_said_to_need_is_what_it_takes(method: str) -> None:
+    rng, side = np.random.default_rng(0), 200
+    pairs = [(rng.standard_normal((side, 2)), rng.standard_normal((2, side))) for _ in range(2)]
+    said = memory.MARGIN * memory.measured(lambda updates: cm.explain(updates, method, "full"), 2)
+    tracemalloc.start()
+    cm.explain(pairs, method, "full")
+    taken = tracemalloc.get_traced_memory()[1] / (8 * side**2)
+    tracemalloc.stop()
+    assert taken <= said <= 2 * taken
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--layer", "nowhere"], "--layer"),
-        (["--weights", "1,x,2"], "--weights"),
+        (["--weights", "1,x,2"], "weights"),
+        (["--plot", "spectra.nothing"], ".png or .svg"),
+        (
+            ["--method", "ties", "--space", "full", "--layer", "blocks.0.q", "--plot", "spectra.png"],
+            "no singular values",
+        ),
         (["--method", "nothing"], "stages among"),
         (["--basis", "tucker", "--space", "full"], "core"),
     ],
