@@ -8,11 +8,13 @@ from coremerge_ref.analysis import diagnostics  # noqa: F401  (cm.diagnostics)
 from coremerge_ref.analysis.certify import certify
 from coremerge_ref.analysis.explain import explain
 from coremerge_ref.core.compressed import Compressed
+from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.models import merge_adapters
 from coremerge_ref.core.models import prepare as _prepare
 from coremerge_ref.core.pipeline import Pipeline
-from coremerge_ref.core.spaces import Core, Frames, Full, Knots, project, reconstruct, reference_bases
+from coremerge_ref.core.projecting import project, reconstruct, reference_bases
+from coremerge_ref.core.spaces import Core, Full, Knots
 from coremerge_ref.core.stages import STAGES, Stage, register
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import (

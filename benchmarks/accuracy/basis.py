@@ -13,7 +13,7 @@ import torch
 
 import coremerge_ref as cm
 from benchmarks.accuracy import merged, methods, store, study
-from coremerge_ref.core.spaces import Frames
+from coremerge_ref.core.frames import Frames
 
 TESTED = 100  # test examples a task, the same for every basis
 Inside = dict[str, tuple[Frames, np.ndarray]]  # layer → frames and core matrices (T, p, q)

@@ -15,10 +15,11 @@ import numpy as np
 from coremerge_ref.analysis import balls
 from coremerge_ref.analysis.verified import Pair, surely_merged
 from coremerge_ref.core import arrays
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
-from coremerge_ref.core.spaces import Frames
 from coremerge_ref.core.stack import check_weights
-from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates
+from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
 from coremerge_ref.errors import NonFiniteError, ParameterError, ShapeError
 
 LEAST_BITS, MOST_BITS = 64, 100_000

@@ -14,7 +14,9 @@ import numpy as np
 
 from coremerge_ref.compare.candidates import Candidate, Layers
 from coremerge_ref.compare.target import Target
-from coremerge_ref.core.spaces import Frames, Space, reference_bases
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.projecting import reference_bases
+from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.updates import LowRankUpdate, Update
 
 MOST_TASKS = 6  # 2^T values an entry

@@ -16,7 +16,7 @@ from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
 from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows, size
 from coremerge_ref.compare.target import Target
 from coremerge_ref.core import arrays
-from coremerge_ref.core.spaces import reference_bases
+from coremerge_ref.core.projecting import reference_bases
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import ParameterError
 

@@ -8,8 +8,9 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.frames import Factors, Frames
 from coremerge_ref.core.sides import Side
-from coremerge_ref.core.spaces import SPACES, Factors, Frames, factor_frames
+from coremerge_ref.core.spaces import SPACES, factor_frames
 from coremerge_ref.errors import ParameterError
 
 _STEPS, _TOLERANCE = 1000, 1e-6  # its authors': most steps, and the change of the kept share at which it stops

@@ -8,23 +8,17 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arguments import explains_arguments
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.casting import check_cast, narrowed
+from coremerge_ref.core.encoding import Encoded
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
-from coremerge_ref.core.spaces import Factors, Frames, Full, Space, as_space
-from coremerge_ref.core.stack import Merged, Products, Stack, as_array, check_weights, chosen_weights
-from coremerge_ref.core.stages import ORTHOGONAL
-from coremerge_ref.core.updates import (
-    DenseUpdate,
-    LowRankUpdate,
-    Update,
-    as_updates,
-    check_cast,
-    folded_factors,
-    narrowed,
-)
-from coremerge_ref.errors import ParameterError, ShapeError
+from coremerge_ref.core.spaces import Space, as_space
+from coremerge_ref.core.stack import Merged
+from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
+from coremerge_ref.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -86,22 +80,8 @@ def merge(
     return prepared.merge(method, scale, weights, out_dtype)
 
 
-class Prepared:
+class Prepared(Encoded):
     """Updates in a space: frames and core matrices, found once for many merges; `cm.prepare` makes it."""
-
-    def __init__(
-        self,
-        checked: Sequence[LowRankUpdate | None],
-        space: Space,
-        compute_dtype: Any = "float64",
-        names: Sequence[str] | None = None,
-    ) -> None:
-        present = [update for update in checked if update is not None]
-        self.space, self.present, self.total = space, present, len(checked)
-        self.tasks = tuple(t for t, update in enumerate(checked) if update is not None)
-        self.names = layer_names(names, present[0].shape[:-2])
-        self.factors = folded_factors(checked, compute_dtype)
-        self._encoded: dict[bool, tuple[Frames, Stack]] = {}
 
     @explains_arguments
     @arrays.stays_beside
@@ -111,95 +91,8 @@ class Prepared:
         """One merge of these updates; parameters, result and errors as for `coremerge_ref.merge`."""
         return merge_groups([self], as_pipeline(method), Options(scale, weights, out_dtype))[0]
 
-    def weights(self, pipeline: Pipeline, given: Any) -> Any:
-        """The weights of the tasks that are there: the pipeline's own before those `given` to merge."""
-        own = pipeline.weights
-        chosen = given if own is None else own
-        return chosen_weights(check_weights((1.0,) * self.total if chosen is None else chosen, self.total), self.tasks)
 
-    def out_dtype(self, given: Any) -> Any:
-        """The dtype of a result."""
-        xp, B = array_namespace(self.factors[0][0]), [X for u in self.present for X in (u.B, u.A)]
-        return arrays.promoted(xp, B) if given is None else arrays.named_dtype(xp, given)
-
-    def encoded(self, pipeline: Pipeline) -> tuple[Frames, Stack]:
-        """Frames, and every task in them, of weights 1.
-
-        An orthogonally equivariant pipeline gives the same ΔW in every lossless pair of frames once its sizes are fixed
-        (equivariance theorem). So any frame of the span will do, full space runs in the core's small frames, and where
-        derivatives of the factors are asked for, which leave the span, the frames are identities.
-        """
-        if any(arrays.differentiates(X) for u in self.present for X in (u.B, u.A, u.scale)):
-            return self._differentiable(pipeline)
-        free = pipeline.equivariance == ORTHOGONAL
-        if free not in self._encoded:
-            constant = [
-                tuple(arrays.without_derivative(X, _no_derivative(pipeline, self.space)) for X in pair)
-                for pair in self.factors
-            ]
-            self._encoded[free] = self._in_frames(self._frames(constant, free))
-        return self._encoded[free]
-
-    def _differentiable(self, pipeline: Pipeline) -> tuple[Frames, Stack]:
-        free = pipeline.equivariance == ORTHOGONAL and self.space.isometric
-        if not (free or isinstance(self.space, Full)) or not pipeline.differentiable:
-            raise ParameterError(_no_derivative(pipeline, self.space))
-        constant = [tuple(arrays.detached(X) for X in pair) for pair in self.factors]
-        sizes = self._frames(constant, free)
-        return self._in_frames(replace(Full().frames(self.factors), rows=sizes.rows, cols=sizes.cols))
-
-    def _frames(self, factors: Factors, any_frame: bool) -> Frames:
-        with arrays.overflow_checked():
-            try:
-                return self.space.frames(factors, any_frame)
-            except (ValueError, RuntimeError, ArithmeticError):  # decompositions refuse what overflowed on the way
-                for B, A in factors:
-                    arrays.check_finite(linalg.norm(B) * linalg.norm(A), _beyond(B))
-                raise
-
-    def _in_frames(self, frames: Frames) -> tuple[Frames, Stack]:
-        xp = array_namespace(self.factors[0][0])
-        with arrays.overflow_checked():
-            products = frames.products()
-            M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
-            level = arrays.detached(frames.rounding_levels())  # (T, …)
-        if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
-            arrays.check_range(M, "product B A")
-            arrays.check_finite(level, _beyond(level))
-        ones = (1.0,) * len(products)
-        cache = Products(M, products)
-        return frames, Stack(M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache)
-
-    def summed(self, coefficients: Any) -> Update:
-        """Σ c_t ΔW_t without any frame: factors side by side, or the dense sum where that is smaller."""
-        xp = array_namespace(self.factors[0][0])
-        c = as_array(coefficients, self.factors[0][0])
-        (m, n), R = self.present[0].shape[-2:], sum(u.rank for u in self.present)
-        with arrays.overflow_checked():
-            scaled = [(c[t] * B, A) for t, (B, A) in enumerate(self.factors)]
-            if 0 < R <= min(m, n):
-                B, A = xp.concat([B for B, _ in scaled], axis=-1), xp.concat([A for _, A in scaled], axis=-2)
-                arrays.check_finite(linalg.norm(arrays.detached(B)) * linalg.norm(arrays.detached(A)), _beyond(B))
-                return LowRankUpdate(B, A)
-            dense = sum((B @ A for B, A in scaled[1:]), scaled[0][0] @ scaled[0][1])
-        arrays.check_range(dense, "product B A, summed")
-        eye = arrays.identity(dense, min(m, n))
-        return LowRankUpdate(eye, dense) if m <= n else LowRankUpdate(dense, eye)
-
-
-def _beyond(array: Array) -> str:
-    return f"product B A in {arrays.dtype_name(array.dtype)}, whose range it leaves; scale the factors down"
-
-
-def _no_derivative(pipeline: Pipeline, space: Space) -> str:
-    return (
-        f"gradients of the factors through {str(pipeline)!r} in {space.name} space: expected an orthogonally "
-        "equivariant method in a lossless space, or full space, since other frames move with the factors; and no jit "
-        "around the merge that is differentiated; detach the factors, or differentiate weights and scale alone"
-    )
-
-
-def merge_groups(groups: Sequence[Prepared], pipeline: Pipeline, options: Options) -> list[Update]:
+def merge_groups(groups: Sequence[Encoded], pipeline: Pipeline, options: Options) -> list[Update]:
     """One merge a group of layers: thresholds over the whole model see all of them."""
     weights = [group.weights(pipeline, options.weights) for group in groups]
     outs = [group.out_dtype(options.out_dtype) for group in groups]
@@ -261,13 +154,3 @@ def _finished(update: Update, out: Any) -> Update:
         check_cast([B], [B])
         return update
     return LowRankUpdate(*narrowed([(B, A)], out)[0], info=update.info)
-
-
-def layer_names(names: Sequence[str] | None, batch: tuple[int, ...]) -> tuple[str, ...]:
-    """One name for each layer of the batch, in row-major order."""
-    layers = math.prod(batch)
-    if names is None:
-        return tuple(str(i) for i in range(layers)) if batch else ("",)
-    if isinstance(names, str) or len(names) != layers:
-        raise ShapeError(f"names: expected {layers}, one for each layer of the batch {batch}, got {names!r}")
-    return tuple(names)

@@ -1,26 +1,19 @@
 """Whole models: layers of equal shape are merged together, as one batch; an executor spreads the batches."""
 
-import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-import numpy as np
-
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arguments import explains_arguments
+from coremerge_ref.core.batches import Updates, chunks, equal_shapes, stacked, unstacked
+from coremerge_ref.core.executing import mapped
+from coremerge_ref.core.inputs import are_finite, as_updates
 from coremerge_ref.core.merging import Options, Prepared, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
-from coremerge_ref.core.updates import LowRankUpdate, Update, are_finite, as_updates
-from coremerge_ref.errors import ParameterError, ShapeError
-
-Updates = Sequence[LowRankUpdate | None]
-Layers = Mapping[str, Updates]
-
-# Bytes of float64 factors in one piece of work for an executor: enough to make up for sending it, little enough that a
-# model of a few shapes keeps many workers busy. No result depends on it.
-CHUNK_BYTES = 32 * 2**20
+from coremerge_ref.core.updates import LowRankUpdate, Update
+from coremerge_ref.errors import ParameterError
 
 
 @explains_arguments
@@ -53,13 +46,13 @@ def merge_adapters(
     checked = check_layers(layers)
     groups = equal_shapes(checked)
     if executor is not None and not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):
-        groups = [chunk for names in groups for chunk in _chunks(checked, names)]  # masks have the shape of a batch
+        groups = [chunk for names in groups for chunk in chunks(checked, names)]  # masks have the shape of a batch
     work = [(names, [checked[name] for name in names], space, compute_dtype) for names in groups]
     results: Iterable[Update]
     if pipeline.whole_model:
-        results = merge_groups(list(_mapped(executor, _prepared, work)), pipeline, options)
+        results = merge_groups(list(mapped(executor, _prepared, work)), pipeline, options)
     else:
-        results = _mapped(executor, _merged, [(*args, pipeline, options) for args in work])
+        results = mapped(executor, _merged, [(*args, pipeline, options) for args in work])
     return _by_layer(groups, results, layers)
 
 
@@ -138,82 +131,3 @@ def _merged(
     names: list[str], layers: list[Updates], space: Space, compute_dtype: Any, pipeline: Pipeline, options: Options
 ) -> Update:
     return merge_groups([_prepared(names, layers, space, compute_dtype)], pipeline, options)[0]
-
-
-def _mapped(executor: Executor | None, function: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """function(*args) for each args of `work`, in order: here, or by the executor's workers."""
-    if executor is None:
-        yield from (function(*args) for args in work)
-        return
-    futures = []
-    try:
-        futures = [executor.submit(function, *args) for args in work]
-        for future in futures:
-            yield future.result()
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if any(word in str(error) for word in ("pickle", "serialize", "local object")):
-            _check_picklable(executor, work[0][2:])
-        raise
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _check_picklable(executor: Executor, parts: tuple[Any, ...]) -> None:
-    """ParameterError if the space, the pipeline or the options cannot be sent to another process."""
-    try:
-        pickle.dumps(parts)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        method = next((str(part) for part in parts if isinstance(part, Pipeline)), "")
-        raise ParameterError(
-            f"executor: {type(executor).__name__} cannot send method {method!r} to its workers: {error}; define "
-            "functions at the top level of a module, or use a ThreadPoolExecutor"
-        ) from error
-
-
-def _chunks(layers: Layers, names: list[str]) -> Iterator[list[str]]:
-    """`names`, of layers of equal shape, in pieces of at most CHUNK_BYTES of factors."""
-    entries = sum(update.rank * sum(update.shape) for update in layers[names[0]] if update is not None)
-    size = max(1, CHUNK_BYTES // (8 * max(1, entries)))
-    return (names[i : i + size] for i in range(0, len(names), size))
-
-
-def equal_shapes(layers: Layers) -> list[list[str]]:
-    """Layer names grouped by what must agree to form a batch: shapes, ranks and dtypes of every task."""
-    groups: dict[Any, list[str]] = {}
-    for name, updates in layers.items():
-        batched = [u.shape for u in updates if u is not None and len(u.shape) > 2]
-        if batched:
-            raise ShapeError(
-                f"layer {name!r}: expected updates of shape (m, n), got {batched[0]}; name each layer of a batch"
-            )
-        key = tuple(
-            u and (u.shape, u.rank, arrays.dtype_name(u.B.dtype), arrays.dtype_name(u.A.dtype)) for u in updates
-        )
-        groups.setdefault(key, []).append(name)
-    return list(groups.values())
-
-
-def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
-    """The updates of several layers of equal shape as one batch: B (layers, m, r_t), A (layers, r_t, n)."""
-    batch: list[LowRankUpdate | None] = []
-    for task in zip(*[layers[name] for name in names], strict=True):
-        if task[0] is None:
-            batch.append(None)
-            continue
-        present = [u for u in task if u is not None]  # all of them, since layers are grouped by which tasks they have
-        xp = arrays.namespace_of(*[u.B for u in present])
-        scales = [u.scale for u in present]
-        plain = all(isinstance(s, float | int) for s in scales)
-        if plain:
-            scale: Any = np.asarray(scales, dtype=np.float64)
-        else:
-            wide = arrays.counting_dtype(xp, present[0].B)
-            scale = xp.stack([arrays.scalar(s, present[0].B, wide) for s in scales])
-        batch.append(LowRankUpdate(xp.stack([u.B for u in present]), xp.stack([u.A for u in present]), scale))
-    return batch
-
-
-def unstacked(update: Update) -> list[Update]:
-    """The layers of a batch, one by one."""
-    return [update[i] for i in range(update.shape[0])]

@@ -1,99 +1,14 @@
 """Spaces: a space is a pair of frames (U, V). Encode is M = Uᵀ ΔW V, decode is U M Vᵀ (paper, section 4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
-from coremerge_ref.core.sides import Side, identity_side, stack_side, update_blocks
-from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update, as_updates, folded_factors
-from coremerge_ref.errors import ParameterError, ShapeError, did_you_mean
-
-Factors = Sequence[tuple[Array, Array]]  # (B_t, A_t), (…, m, r_t) and (…, r_t, n)
-
-
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """A pair of orthonormal frames U (…, m, p) and V (…, n, q), None being the identity, with masked columns last.
-
-    left, right: sides, or plain frames, arrays or None, which know no updates.
-    rows, cols (…): live sizes. sigma (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i,
-    decode multiplies it back. kept (…, T), of lossy frames only: ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖.
-    """
-
-    left: Any
-    right: Any
-    rows: Any = None
-    cols: Any = None
-    sigma: Array | None = None
-    kept: Array | None = None
-
-    def __post_init__(self) -> None:
-        for name, size in (("left", "rows"), ("right", "cols")):
-            side = getattr(self, name)
-            if not isinstance(side, Side):
-                live = None if side is None else arrays.sizes(side.shape[-1], side)
-                side = Side(side, live=live)
-                object.__setattr__(self, name, side)
-            if getattr(self, size) is None:
-                object.__setattr__(self, size, side.live)
-
-    @property
-    def U(self) -> Array | None:
-        """The left frame (…, m, p), None for the identity."""
-        return self.left.frame
-
-    @property
-    def V(self) -> Array | None:
-        """The right frame (…, n, q), None for the identity."""
-        return self.right.frame
-
-    def products(self) -> list[tuple[Array, Array]]:
-        """Every M_t = Uᵀ ΔW_t V as a product (…, p, r_t), (…, r_t, q): coordinates, which the sides have."""
-        xp = array_namespace(self.left.coordinates[0])
-        pairs = zip(self.left.coordinates, self.right.coordinates, strict=True)
-        return [(self._divided(L), xp.matrix_transpose(R)) for L, R in pairs]
-
-    def rounding_levels(self) -> Array:
-        """ν_t (T, …); 8 eps r_t where the singular values are divided out: blocks of orthonormal rows."""
-        xp = array_namespace(self.left.coordinates[0])
-        dtype = self.left.coordinates[0].dtype
-        norms = list(zip(self.left.norms, self.right.norms, strict=True))
-        if self.sigma is not None:
-            norms = [(xp.ones_like(b), xp.ones_like(a)) for b, a in norms]
-        return xp.stack([linalg.rounding_level(b, a, dtype) for b, a in norms])
-
-    def encode(self, B: Array, A: Array) -> Array:
-        """M = Uᵀ (B A) V (…, p, q) of B (…, m, r), A (…, r, n)."""
-        xp = array_namespace(B)
-        left, right = self.left.encode(B), self.right.encode(xp.matrix_transpose(A))
-        return self._divided(left) @ xp.matrix_transpose(right)
-
-    def _divided(self, left: Array) -> Array:
-        """Rows of `left` (…, p, r) divided by sigma, those of masked directions zero."""
-        if self.sigma is None:
-            return left
-        xp = array_namespace(left)
-        live = self.sigma > 0
-        return xp.where(live, 1 / xp.where(live, self.sigma, 1.0), 0.0)[..., None] * left
-
-    def restore(self, M: Array) -> Array:
-        """M (…, p, q) with what encode divided out multiplied back: in orthonormal frames again."""
-        return M if self.sigma is None else self.sigma[..., None] * M
-
-    def decode(self, M: Array) -> Update:
-        """U M Vᵀ as a LowRankUpdate of rank min(p, q); as a DenseUpdate where both frames are identities."""
-        xp = array_namespace(M)
-        if self.left.Q is None and self.right.Q is None:
-            return DenseUpdate(M)
-        if M.shape[-2] <= M.shape[-1]:
-            B, M = self.left.split(M)
-            return LowRankUpdate(B, self.right.decode_rows(M))
-        At, Mt = self.right.split(xp.matrix_transpose(M))
-        return LowRankUpdate(self.left.decode(xp.matrix_transpose(Mt)), xp.matrix_transpose(At))
+from coremerge_ref.core.frames import Factors, Frames
+from coremerge_ref.core.sides import identity_side, stack_side, update_blocks
+from coremerge_ref.errors import ParameterError, did_you_mean
 
 
 @runtime_checkable
@@ -214,39 +129,3 @@ def as_space(space: str | Space) -> Space:
             f"space: expected one of {', '.join(SPACES)} or a space object, got {space!r}" + did_you_mean(space, SPACES)
         )
     return space
-
-
-@arrays.stays_beside
-def reference_bases(
-    updates: Sequence[Any], space: str | Space = "core", compute_dtype: Any = "float64", basis: str = "paper"
-) -> Frames:
-    """The frames U (…, m, p) and V (…, n, q) of `space` for these updates; the paper's reference bases by default.
-
-    updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
-    "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
-    """
-    chosen = Core(basis) if isinstance(space, str) and space == "core" else as_space(space)
-    return chosen.frames(folded_factors(as_updates(updates), compute_dtype))
-
-
-@arrays.stays_beside
-def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
-    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits."""
-    factors = folded_factors(as_updates(updates), compute_dtype)
-    B, A = factors[0]
-    got = (B.shape[-2], A.shape[-1])
-    frames = zip((bases.U, bases.V), got, strict=True)
-    expected = tuple(size if frame is None else frame.shape[-2] for frame, size in frames)
-    if expected != got:
-        raise ShapeError(f"project: expected updates of shape (…, {expected[0]}, {expected[1]}) as bases, got {got}")
-    return array_namespace(B).stack([bases.encode(B, A) for B, A in factors])
-
-
-@arrays.stays_beside
-def reconstruct(M: Array, bases: Frames) -> Update:
-    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
-    expected = tuple(None if X is None else X.shape[-1] for X in (bases.U, bases.V))
-    got = tuple(getattr(M, "shape", ()))[-2:]
-    if len(got) != 2 or any(e is not None and e != g for e, g in zip(expected, got, strict=True)):
-        raise ShapeError(f"reconstruct: expected a matrix (…, p, q) with p, q = {expected} of the bases, got {got}")
-    return bases.decode(bases.restore(M))

@@ -1,19 +1,16 @@
 """Task updates: LoRA, VeRA and what a merge returns, as one thing with one meaning, the matrix ΔW (…, m, n)."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any
 
-import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.operators import Operators, at_layers
-from coremerge_ref.errors import DTypeError, NamespaceError, NonFiniteError, ParameterError, ShapeError
+from coremerge_ref.errors import DTypeError, ParameterError, ShapeError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,47 +202,6 @@ class DenseUpdate(Operators):
 Update = LowRankUpdate | DenseUpdate
 
 
-def narrowed(pairs: Sequence[tuple[Array, Array]], dtype: Any) -> list[tuple[Array, Array]]:
-    """The pairs B (…, m, r), A (…, r, n) in a narrower `dtype`: c B and A / c, c one power of 2 a layer.
-
-    One for all pairs, so that bases of their stacks stay what they are. 1 where all fits anyhow, else such that the
-    largest entries of all B and of all A are equal: what leaves the range of `dtype` in one factor alone does not
-    matter. Raises NonFiniteError where factors leave it even so, or vanish in it.
-    """
-    xp, full = array_namespace(pairs[0][0]), [(arrays.detached(B), arrays.detached(A)) for B, A in pairs if B.shape[-1]]
-    c: Any = 1.0
-    if full:
-        each = xp.stack([linalg.largest(X) for pair in full for X in pair])  # (2 T, …)
-        if arrays.is_concrete(each):
-            # between the root of the smallest number and its inverse nothing is lost, whatever c
-            lowest = arrays.smallest_normal(dtype) ** 0.5
-            if bool(xp.all((each == 0) | (each >= lowest) & (each * lowest <= 1))):
-                return [(arrays.cast(B, dtype), arrays.cast(A, dtype)) for B, A in pairs]
-        b, a = xp.max(each[::2, ...], axis=0), xp.max(each[1::2, ...], axis=0)
-        live = (b > 0) & (a > 0)
-        c = 2.0 ** xp.round(xp.log2(xp.where(live, a, 1.0)) / 2 - xp.log2(xp.where(live, b, 1.0)) / 2)[..., None, None]
-    balanced = [(B * c, A / c) for B, A in pairs]
-    with arrays.overflow_checked():
-        cast = [(arrays.cast(B, dtype), arrays.cast(A, dtype)) for B, A in balanced]
-    check_cast([X for pair in balanced for X in pair], [X for pair in cast for X in pair])
-    return cast
-
-
-def check_cast(wide: Sequence[Array], cast: Sequence[Array]) -> None:
-    """NonFiniteError where one of `cast`, of `wide` (…, m, r), has overflowed, or a layer of it has become zero."""
-    pairs = [(X, arrays.widened(Y)) for X, Y in zip(wide, cast, strict=True) if arrays.count(X)]
-    if not pairs:
-        return
-    xp, name = array_namespace(wide[0]), arrays.dtype_name(cast[0].dtype)
-    sizes = [[linalg.largest(Z) for Z in pair] for pair in pairs]  # (…); NaN where there is one
-    good = [xp.all(xp.isfinite(after) & ((before == 0) | (after > 0))) for before, after in sizes]
-    if all(arrays.look(xp.all(xp.stack(good)))):
-        return
-    for _, Y in pairs:
-        arrays.check_finite(Y, f"the result in {name}")
-    raise NonFiniteError(f"the result: expected numbers that {name} holds, got some that become 0; scale them")
-
-
 def _leading(P: Array, S: Array, Qh: Array, rank: int, out: Any, info: Mapping[str, Any]) -> LowRankUpdate:
     """The first `rank` triplets of P (…, m, k), S (…, k), Qh (…, k, n) as an update in dtype `out`."""
     if not isinstance(rank, Integral) or isinstance(rank, bool) or rank < 0:
@@ -254,98 +210,3 @@ def _leading(P: Array, S: Array, Qh: Array, rank: int, out: Any, info: Mapping[s
     root = array_namespace(S).sqrt(S[..., :k])
     B, A = P[..., :, :k] * root[..., None, :], root[..., :, None] * Qh[..., :k, :]
     return LowRankUpdate(arrays.cast(B, out), arrays.cast(A, out), info=info)
-
-
-def as_updates(updates: Sequence[Any], layer: str = "", look: bool = True) -> list[LowRankUpdate | None]:
-    """`updates` as LowRankUpdates of one shape, namespace and device; a pair (B, A) is read as the product B A.
-
-    None stands for a task that has no such module: it keeps its place, for weights and masks, and counts as no task.
-    Raises what LowRankUpdate raises and NonFiniteError, each naming the task, the factor and the layer; look=False
-    leaves it to the caller to look for NaN and Inf, with `are_finite`.
-    """
-    where = f"layer {layer!r}, " if layer else ""
-    if isinstance(updates, Mapping):
-        raise ParameterError(
-            f"{where}expected a sequence of updates, one a task, got a mapping with keys such as "
-            f"{next(iter(updates), None)!r}; write list(updates.values()) if keys are tasks, or call merge_adapters if "
-            "they are layers, each with a list of updates"
-        )
-    if isinstance(updates, str) or not isinstance(updates, Sequence):
-        one = "; write [update] for one task" if isinstance(updates, LowRankUpdate | DenseUpdate) else ""
-        raise ParameterError(
-            f"{where}expected a sequence of updates or pairs (B, A), one a task, got {type(updates).__name__}{one}"
-        )
-    made: list[LowRankUpdate | None] = []
-    for t, given in enumerate(updates):
-        if given is None or isinstance(given, LowRankUpdate):
-            made.append(given)
-        elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
-            try:
-                made.append(LowRankUpdate(*given))
-            except (ShapeError, DTypeError, NamespaceError) as error:
-                raise type(error)(f"{where}task {t}: {error}") from error
-        else:
-            raise ParameterError(
-                f"{where}task {t}: expected a LowRankUpdate or a pair (B, A), got {type(given).__name__}"
-                f"{_meant(given, len(updates))}"
-            )
-    present = [(t, u) for t, u in enumerate(made) if u is not None]
-    if not present:
-        got = f"None for each of {len(made)} tasks" if made else "an empty sequence"
-        raise ParameterError(f"{where}expected at least one update, got {got}")
-    first = present[0][1]
-    for t, u in present:
-        try:
-            arrays.namespace_of(first.B, u.B)
-        except NamespaceError as error:
-            raise NamespaceError(f"{where}task {t} beside task {present[0][0]}: {error}") from error
-        if u.shape != first.shape:
-            raise ShapeError(
-                f"{where}task {t}: expected shape {first.shape} as task {present[0][0]} has, got {u.shape}"
-            )
-    if look and not are_finite(made):
-        for t, u in present:
-            for name, array in _arrays(u).items():
-                arrays.check_finite(array, f"{where}task {t}, {name}")
-    return made
-
-
-def are_finite(updates: Sequence[LowRankUpdate | None]) -> bool:
-    """Whether no update has a NaN or Inf, by one look at the device where that is so."""
-    everything = [X for update in updates if update is not None for X in _arrays(update).values()]
-    there = [X for X in everything if not isinstance(X, np.ndarray)]
-    return all(arrays.are_finite(group) for group in (there, [X for X in everything if isinstance(X, np.ndarray)]))
-
-
-def _arrays(update: LowRankUpdate) -> dict[str, Array]:
-    """What may hold NaN or Inf: the factors, and the scale where it is no finite number of Python's."""
-    looked, scale = {"factor B": update.B, "factor A": update.A}, update.scale
-    if isinstance(scale, float | int) and math.isfinite(scale):
-        return looked
-    if not hasattr(scale, "shape") or isinstance(scale, np.generic | np.ndarray):
-        return {**looked, "scale": np.asarray(scale, dtype=np.float64)}
-    wide = arrays.counting_dtype(arrays.namespace_of(update.B), update.B)
-    return {**looked, "scale": arrays.cast(scale, wide)}
-
-
-def _meant(given: Any, count: int) -> str:
-    """What to write where something else than an update stands among `count` of them."""
-    if isinstance(given, str | PathLike):
-        return "; coremerge_ref.adapters.load(path) reads an adapter"
-    if isinstance(given, DenseUpdate):
-        return "; its truncate(rank) gives factors"
-    if count == 2 and hasattr(given, "shape"):
-        return "; a pair (B, A) of one task is written [(B, A)]"
-    return ""
-
-
-def folded_factors(updates: Sequence[LowRankUpdate | None], compute_dtype: Any) -> list[tuple[Array, Array]]:
-    """(s_t B_t, A_t) of every update that is there, in the compute dtype."""
-    present = [update for update in updates if update is not None]
-    xp = arrays.namespace_of(present[0].B)
-    dtype = arrays.working_dtype(xp, compute_dtype, present[0].B)
-    with arrays.overflow_checked():
-        if arrays.eps(dtype) <= min(arrays.eps(X.dtype) for u in present for X in (u.B, u.A)):
-            return [update.folded(dtype) for update in present]
-        wide = arrays.counting_dtype(xp, present[0].B)
-        return narrowed([update.folded(wide) for update in present], dtype)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import coremerge_ref as cm
 from coremerge_ref.adapters import Adapter
 from coremerge_ref.conformance.definition import merge_exactly
-from coremerge_ref.core.spaces import Frames
+from coremerge_ref.core.frames import Frames
 from coremerge_ref.testing import KINDS, Recipe
 
 flint = pytest.importorskip("flint")

@@ -11,10 +11,10 @@ from benchmarks.complexity import counts, leading, memory
 from benchmarks.complexity.calls import Call, calls, flops, total
 from benchmarks.complexity.counting import counting, watched
 from benchmarks.complexity.naive import naive
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.merging import Prepared
 from coremerge_ref.core.pipeline import as_pipeline
 from coremerge_ref.core.spaces import as_space
-from coremerge_ref.core.updates import as_updates
 
 
 def leading_ours(method, **how):

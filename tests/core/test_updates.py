@@ -8,7 +8,7 @@ import pytest
 from backends import EPS, Backend
 
 import coremerge_ref as cm
-from coremerge_ref.core.updates import as_updates
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
 B, A = np.array([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]]), np.array([[1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 1.0, -1.0]])

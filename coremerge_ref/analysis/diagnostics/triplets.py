@@ -7,7 +7,8 @@ from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
-from coremerge_ref.core.updates import DenseUpdate, as_updates
+from coremerge_ref.core.inputs import as_updates
+from coremerge_ref.core.updates import DenseUpdate
 from coremerge_ref.errors import ParameterError
 
 Triplets = tuple[Array, Array, Array]

@@ -10,16 +10,18 @@ import numpy as np
 from coremerge_ref.analysis.explain.entering import Frame, entered, level_of, sized
 from coremerge_ref.analysis.explain.explanation import Explanation, Explanations, judged
 from coremerge_ref.core import arrays
+from coremerge_ref.core.batches import equal_shapes, stacked
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.core.merging import Prepared, restored
-from coremerge_ref.core.models import equal_shapes, stacked
 from coremerge_ref.core.perturbation import Errors, Level, norm
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.sides import Side
-from coremerge_ref.core.spaces import Core, Frames, Space, as_space
+from coremerge_ref.core.spaces import Core, Space, as_space
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.core.stages import MERGE, Stage
-from coremerge_ref.core.updates import LowRankUpdate, as_updates
+from coremerge_ref.core.updates import LowRankUpdate
 
 ROUNDING = thresholds("float64")[1] / 2.0**-52  # in eps Σ ‖b_i‖ ‖a_i‖
 Updates = Sequence[LowRankUpdate | None]

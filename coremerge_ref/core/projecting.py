@@ -1,0 +1,50 @@
+"""The paper's steps one by one: reference bases (Def. 2), projection (Eq. 9), reconstruction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.frames import Frames
+from coremerge_ref.core.inputs import as_updates, folded_factors
+from coremerge_ref.core.spaces import Core, Space, as_space
+from coremerge_ref.core.updates import Update
+from coremerge_ref.errors import ShapeError
+
+
+@arrays.stays_beside
+def reference_bases(
+    updates: Sequence[Any], space: str | Space = "core", compute_dtype: Any = "float64", basis: str = "paper"
+) -> Frames:
+    """The frames U (…, m, p) and V (…, n, q) of `space` for these updates; the paper's reference bases by default.
+
+    updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
+    "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
+    """
+    chosen = Core(basis) if isinstance(space, str) and space == "core" else as_space(space)
+    return chosen.frames(folded_factors(as_updates(updates), compute_dtype))
+
+
+@arrays.stays_beside
+def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
+    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits."""
+    factors = folded_factors(as_updates(updates), compute_dtype)
+    B, A = factors[0]
+    got = (B.shape[-2], A.shape[-1])
+    frames = zip((bases.U, bases.V), got, strict=True)
+    expected = tuple(size if frame is None else frame.shape[-2] for frame, size in frames)
+    if expected != got:
+        raise ShapeError(f"project: expected updates of shape (…, {expected[0]}, {expected[1]}) as bases, got {got}")
+    return array_namespace(B).stack([bases.encode(B, A) for B, A in factors])
+
+
+@arrays.stays_beside
+def reconstruct(M: Array, bases: Frames) -> Update:
+    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
+    expected = tuple(None if X is None else X.shape[-1] for X in (bases.U, bases.V))
+    got = tuple(getattr(M, "shape", ()))[-2:]
+    if len(got) != 2 or any(e is not None and e != g for e, g in zip(expected, got, strict=True)):
+        raise ShapeError(f"reconstruct: expected a matrix (…, p, q) with p, q = {expected} of the bases, got {got}")
+    return bases.decode(bases.restore(M))
