@@ -21,7 +21,7 @@ import coremerge_ref as cm
 from benchmarks import dense
 from benchmarks.speed.paired import paired
 from benchmarks.speed.shapes import LLAMA_8B, LLAMA_8B_BLOCKS, factors
-from coremerge_ref.core import models
+from coremerge_ref.core import batches
 
 METHODS = ("tsv", "iso", "ta", "ties")
 EPS = 2.0**-52
@@ -83,8 +83,8 @@ def model(blocks: int, T: int, r: int, shrink: int, send: Callable[[np.ndarray],
 def batched(layers: Model) -> list[list[tuple[Any, Any]]]:
     """The layers as one batch of float64 factors for each shape."""
     made = []
-    for names in models.equal_shapes(layers):
-        updates = models.stacked(layers, names)
+    for names in batches.equal_shapes(layers):
+        updates = batches.stacked(layers, names)
         made.append([update.folded("float64") for update in updates if update is not None])
     return made
 
@@ -127,7 +127,7 @@ DENSE: dict[str, Callable[[Any], Any]] = {
 def dense_seconds(layers: Model, card: Card, name: str) -> float:
     """Seconds of a dense algorithm for the whole set, from one layer of each shape."""
     total = 0.0
-    for names in models.equal_shapes(layers):
+    for names in batches.equal_shapes(layers):
         updates = [update.folded("float64") for update in layers[names[0]]]
         total += len(names) * paired({name: lambda updates=updates: DENSE[name](updates)}, 1, card.done).median(name)
     return total

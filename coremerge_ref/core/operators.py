@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+import array_api_compat
 import numpy as np
 
 from coremerge_ref.core import arrays
@@ -46,7 +47,7 @@ class Operators:
         *batch, m, n = self.shape
         size = "".join(f"{count} × " for count in batch) + f"{m} × {n}"
         dtypes = dict.fromkeys(str(X.dtype) for X in self._parts())
-        places = [str(arrays.device(X)) for X in self._parts()[:1] if arrays.is_concrete(X)]
+        places = [str(array_api_compat.device(X)) for X in self._parts()[:1] if arrays.is_concrete(X)]
         return f"{type(self).__name__}({', '.join([size, *self._facts(), *dtypes, *places])})"
 
     def _facts(self) -> list[str]:
@@ -120,7 +121,7 @@ class Operators:
         device: "cuda:0", torch.device("cpu"), … as the library names them. dtype: "float32" or the library's own.
         NonFiniteError where numbers leave the range of the dtype.
         """
-        moved = self._parts() if device is None else tuple(arrays.to_device(X, device) for X in self._parts())
+        moved = self._parts() if device is None else tuple(array_api_compat.to_device(X, device) for X in self._parts())
         if dtype is None:
             return self._with(*moved)
         with arrays.overflow_checked():

@@ -148,7 +148,7 @@ def test_tracers_are_known_by_the_name_of_their_class() -> None:
 
 def test_float64_that_turns_into_float32_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it does in JAX without x64."""
-    monkeypatch.setattr(arrays, "from_host", lambda *_: np.float32(0))
+    monkeypatch.setattr("coremerge_ref.core.arrays.dtypes.from_host", lambda *_: np.float32(0))
     with pytest.raises(cm.DTypeError) as caught:
         arrays.working_dtype(np, "float64", B)
     assert str(caught.value) == (

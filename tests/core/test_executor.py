@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.core import models
+from coremerge_ref.core import batches
 from coremerge_ref.core.stages import STAGES
 
 METHODS = [*sorted(STAGES), "dare+ties+iso"]
@@ -61,7 +61,7 @@ def executor(request):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Two layers of the model below in a piece."""
-    monkeypatch.setattr(models, "CHUNK_BYTES", 2 * 8 * 7 * (12 + 10))
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 2 * 8 * 7 * (12 + 10))
 
 
 def model(tasks=3):
@@ -113,7 +113,7 @@ def test_masks_are_the_same_whatever_the_executor_the_batching_and_the_order(exe
     layers, method = model(), cm.Dare(drop=0.5, seed=3)
     expected = {name: cm.merge_adapters({name: u}, method)[name].to_dense() for name, u in layers.items()}
     for chunk_bytes in (1, 10**4, 10**9):
-        monkeypatch.setattr(models, "CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(batches, "CHUNK_BYTES", chunk_bytes)
         for order in (list(layers), list(layers)[::-1]):
             merged = cm.merge_adapters({name: layers[name] for name in order}, method, executor=executor)
             assert list(merged) == order
@@ -142,7 +142,7 @@ def test_an_executor_that_is_shut_down_says_so():
 
 
 def test_a_piece_is_at_least_one_layer(monkeypatch):
-    monkeypatch.setattr(models, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 1)
     recorder = Recorder()
     cm.merge_adapters(model(), "tsv", executor=recorder)
     assert [args[0] for _, args in recorder.submitted] == [

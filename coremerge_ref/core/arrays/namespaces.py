@@ -1,0 +1,56 @@
+"""Which library an array belongs to, and whether its values can be looked at: they cannot while JAX traces."""
+
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_jax_array,
+)
+
+from coremerge_ref.errors import NamespaceError
+
+Array: TypeAlias = Any  # an array of any namespace; the standard has no type to name it by
+
+DType: TypeAlias = Any
+
+
+def namespace_of(*arrays: Array) -> Any:
+    """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array.
+
+    numpy.matrix and masked arrays are refused: their operators mean something else.
+    """
+    try:
+        if any(isinstance(a, np.matrix | np.ma.MaskedArray) for a in arrays):
+            raise TypeError("no plain array")
+        xp = array_namespace(*arrays)
+    except TypeError as error:
+        kinds = sorted({f"{type(a).__module__.split('.')[0]}.{type(a).__name__}" for a in arrays})
+        raise NamespaceError(
+            f"expected arrays of one library, got {', '.join(kinds)}; convert them to one library first"
+        ) from error
+    places = {str(device(a)) for a in arrays if is_concrete(a)}
+    if len(places) > 1:
+        raise NamespaceError(f"expected arrays on one device, got {', '.join(sorted(places))}; move them to one first")
+    return xp
+
+
+def is_concrete(array: Array) -> bool:
+    """Whether values can be looked at: not those of a JAX tracer, nor any JAX array while jit traces."""
+    if is_jax_array(array) and not is_tracer(array):
+        array = sys.modules["jax"].numpy.zeros(())  # traced as all that happens inside jit
+    return not is_tracer(array)
+
+
+def is_tracer(array: Any) -> bool:
+    """Whether it stands for an array that JAX will trace through."""
+    return any(base.__name__ == "Tracer" for base in type(array).__mro__)
+
+
+def from_host(values: Array, like: Array, dtype: DType | None = None) -> Array:
+    """A host array, or one of `like`'s namespace, as an array of that namespace, on `like`'s device."""
+    xp = array_namespace(like)
+    place = {"device": device(like)} if is_concrete(like) else {}
+    return xp.asarray(values, dtype=dtype, **place)
