@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.report import MergeReport
+from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.models import prepare
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space, as_space
-from coremerge_ref.core.updates import as_updates
 
 
 class Merges(Protocol):
