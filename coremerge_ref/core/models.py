@@ -43,7 +43,7 @@ def merge_adapters(
     pipeline, space, options = as_pipeline(method), as_space(space), Options(scale, weights, out_dtype)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ParameterError(f"executor: expected a concurrent.futures executor, got {type(executor).__name__}")
-    checked = check_layers(layers)
+    checked = check_layers(layers, look=executor is not None)  # before anything is sent
     groups = equal_shapes(checked)
     if executor is not None and not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):
         groups = [chunk for names in groups for chunk in chunks(checked, names)]  # masks have the shape of a batch
@@ -92,11 +92,11 @@ class PreparedModel:
         return _by_layer(self.groups, results, self.layers)
 
 
-def check_layers(layers: Mapping[str, Sequence[Any]]) -> dict[str, list[LowRankUpdate | None]]:
-    """as_updates of each layer, NaN and Inf not looked for; ParameterError unless layers have one entry a task."""
+def check_layers(layers: Mapping[str, Sequence[Any]], look: bool = False) -> dict[str, list[LowRankUpdate | None]]:
+    """as_updates of each layer; ParameterError unless layers have one entry a task. look: for NaN and Inf, here."""
     if not isinstance(layers, Mapping):
         raise ParameterError(f"expected a mapping from layer names to updates, got {type(layers).__name__}")
-    checked = {name: as_updates(updates, name, look=False) for name, updates in layers.items()}
+    checked = {name: as_updates(updates, name, look) for name, updates in layers.items()}
     counts = {name: len(updates) for name, updates in checked.items()}
     if len(set(counts.values())) > 1:
         first, other = next(iter(counts)), next(name for name in counts if counts[name] != next(iter(counts.values())))
