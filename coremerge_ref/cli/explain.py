@@ -120,7 +120,7 @@ def explain(
 
 def _together(layers: "list[Layer]") -> "list[list[Layer]]":
     """Layers in their order, as many together as are read at once: those of equal shapes are then one batch."""
-    from coremerge_ref.core.models import CHUNK_BYTES
+    from coremerge_ref.core.batches import CHUNK_BYTES
 
     groups: list[list[Layer]] = []
     size = 0
