@@ -1,6 +1,5 @@
 """A base model on disk: its safetensors files, where each weight lies, and which weight a module's is."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from coremerge_ref.adapters.conversions import tables
 from coremerge_ref.adapters.files import is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.place import GGUF, PICKLES, first_bytes, refuse_pointer
 from coremerge_ref.adapters.hub import MODEL, located
-from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile
+from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile, byte_ranges
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.errors import AdapterError
 
@@ -153,17 +152,7 @@ class BaseModel(BaseShapes):
     @cached_property
     def _offsets(self) -> dict[str, dict[str, tuple[int, int]]]:
         """{file: {tensor: where its bytes are}}."""
-        made = {}
-        for name in self.files:
-            with open_regular(self.folder / name) as file:
-                size = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(size))
-            header.pop("__metadata__", None)
-            made[name] = {
-                tensor: (8 + size + entry["data_offsets"][0], 8 + size + entry["data_offsets"][1])
-                for tensor, entry in header.items()
-            }
-        return made
+        return {name: byte_ranges(self.folder / name) for name in self.files}
 
     def others(self) -> Iterator[tuple[str, bool]]:
         """(name, whether it is a file to copy) of what else is in the folder: other weights and folders are not."""
@@ -190,7 +179,7 @@ def _with_one_prefix(paths: Sequence[str], modules: Mapping[str, str]) -> dict[s
         if len(near) <= _NEAR:
             pairs.update((path.removesuffix(tail), module.removesuffix(tail)) for module in near)
     best = exact
-    for mine, theirs in pairs:
+    for (mine, theirs), _ in pairs.most_common(_NEAR * _NEAR):
         moved = {path: modules.get(theirs + path.removeprefix(mine)) for path in paths if path.startswith(mine)}
         there = {path: name for path, name in moved.items() if name is not None}
         there |= {path: name for path, name in exact.items() if name not in there.values()}

@@ -110,8 +110,30 @@ def _header(path: Path) -> str:
         return file.read(size).decode("utf-8")
 
 
+def byte_ranges(path: Path) -> dict[str, tuple[int, int]]:
+    """{tensor: where its bytes begin and end in the file}, of a file whose header a TensorFile has found sound."""
+    with open_regular(path) as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+    ranges = {}
+    for name, value in _values(_header(path)):
+        match value:
+            case {"data_offsets": [int(begin), int(end)]}:
+                ranges[name] = (start + begin, start + end)
+    return ranges
+
+
 def _entries(text: str) -> Iterator[tuple[str, Entry]]:
-    """Name and entry of each tensor in a header, one at a time and as they stand; the library judges what they say.
+    """Name and entry of each tensor in a header; ValueError for what is none. The library judges what they say."""
+    for name, value in _values(text):
+        match value:
+            case {"dtype": str(code), "shape": list(shape)}:
+                yield name, Entry(sys.intern(code), tuple(shape))
+            case _:
+                raise ValueError(f"tensor {shown(name)}: expected dtype, shape and data_offsets")
+
+
+def _values(text: str) -> Iterator[tuple[str, object]]:
+    """Name and value of each tensor in a header, one at a time and as they stand.
 
     ValueError for what is no header, and for a name that is there twice: which is meant would depend on the reader.
     """
@@ -127,11 +149,7 @@ def _entries(text: str) -> Iterator[tuple[str, Entry]]:
             continue
         if len(name) > LONGEST_NAME:
             raise ValueError(f"expected names of at most {LONGEST_NAME} characters, got {shown(name)}")
-        match scanner.entry():
-            case {"dtype": str(code), "shape": list(shape)}:
-                yield name, Entry(sys.intern(code), tuple(shape))
-            case _:
-                raise ValueError(f"tensor {shown(name)}: expected dtype, shape and data_offsets")
+        yield name, scanner.entry()
 
 
 class _Scanner:

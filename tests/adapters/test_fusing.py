@@ -417,7 +417,33 @@ def test_arguments_that_do_not_go_with_it(tmp_path: Path) -> None:
         merge_folders([adapter], base, "ta", into=base)
 
 
-def test_fused_experts_and_attention_are_refused(tmp_path: Path) -> None:
+def test_fused_experts_are_refused(tmp_path: Path) -> None:
+    name = f"{folders.PREFIX}mlp.experts"
+    tensors = {
+        f"{name}.lora_A.weight": np.ones((6, 5), np.float32),
+        f"{name}.lora_B.weight": np.ones((4, 6), np.float32),
+    }
+    adapter = folders.write(tmp_path / "a", tensors, target_parameters=["mlp.experts.up_proj"], target_modules=[])
+    base = by_hand(tmp_path / "base", {"mlp.experts.up_proj": np.ones((3, 4, 5), np.float32)})
+    with pytest.raises(AdapterError, match="target_parameters"):
+        merge_folders([adapter], tmp_path / "out", "ta", into=base)
+
+
+def test_an_mlx_adapter_into_the_model_it_names(tmp_path: Path) -> None:
+    base = by_hand(tmp_path / "base", {"model.layers.0.q_proj.weight": np.ones((4, 5), np.float32)})
+    a, b = np.full((5, 2), 0.5, np.float32), np.full((2, 4), 0.25, np.float32)
+    (tmp_path / "mlx").mkdir()
+    save_file(
+        {"model.layers.0.q_proj.lora_a": a, "model.layers.0.q_proj.lora_b": b}, tmp_path / "mlx/adapters.safetensors"
+    )
+    parameters = {"fine_tune_type": "lora", "lora_parameters": {"rank": 2, "scale": 10.0, "dropout": 0.0}}
+    (tmp_path / "mlx" / "adapter_config.json").write_text(json.dumps(parameters))
+    merge_folders([tmp_path / "mlx"], tmp_path / "out", "ta", into=base)
+    after = load_file(tmp_path / "out" / "model.safetensors")["model.layers.0.q_proj.weight"]
+    assert ratio(after, 1 + 10 * (a @ b).T, scale=float(np.linalg.norm(after)), eps=2.0**-23) <= THRESHOLD
+
+
+def test_attention_is_refused(tmp_path: Path) -> None:
     kind = zoo.KINDS["attention"]
     model = zoo.seeded(kind)
     adapter = zoo.save_adapters(kind, model, tmp_path)[0]
