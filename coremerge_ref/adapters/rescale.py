@@ -135,6 +135,6 @@ def _record_of(adapter: Adapter) -> dict[str, Any]:
 def _link(source: Path, target: Path) -> None:
     """A second name for a file, or a copy where the file system has no such thing."""
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # of a relative link, as in the hub's cache, a copy leads nowhere
     except OSError:
         shutil.copyfile(source, target)

@@ -205,3 +205,17 @@ def test_what_leaves_the_range_of_its_dtype_is_refused(tmp_path: Path) -> None:
     with ScalableAdapter(tmp_path / "x.safetensors") as adapter, pytest.raises(AdapterError, match="does not fit"):
         adapter.write(tmp_path / "y.safetensors", 2.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.safetensors"]
+
+
+def test_a_trial_of_files_that_are_links_holds_the_files(tmp_path: Path) -> None:
+    """The hub's cache is made of relative links."""
+    source, cache = folders.write(tmp_path / "blobs"), tmp_path / "snapshots" / "commit"
+    cache.mkdir(parents=True)
+    for file in source.iterdir():
+        (cache / file.name).symlink_to(Path("../../blobs") / file.name)
+    (tmp_path / "deep" / "trial").mkdir(parents=True)
+    with ScalableAdapter(cache) as adapter:
+        trial = adapter.write_trial(tmp_path / "deep" / "trial", 0.5)
+    assert not any(file.is_symlink() for file in trial.iterdir())
+    for name, update in load(trial).items():
+        np.testing.assert_array_equal(_dense(update), 0.5 * _dense(load(source)[name]))
