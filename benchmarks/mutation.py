@@ -43,9 +43,10 @@ argument, a text) and runs the tests that reach it. A mutant is *killed* where a
 the tests no longer end (*timeout*). One that no test reaches has *survived*. Score: killed and timeouts, of those run.
 The goal is {goal:.0f} %.
 
-NumPy and array-api-strict run, torch next to never, and JAX not at all, since it does not survive the forks in which
-mutants are tried. Hypothesis draws 5 examples where CI draws 40. Both make the score rather too low. Which modules and
-tests take part is in `[tool.mutmut]` of `pyproject.toml`. No mutant is left out for being a text.
+The tests run on NumPy and array-api-strict here. Nearly all tests on torch are left out, and all on JAX, because
+mutants are tried in forked processes, which JAX does not survive. Hypothesis draws 5 examples where CI draws 40. Both
+make the score rather too low. Which modules and tests take part is in `[tool.mutmut]` of `pyproject.toml`. No mutant
+is left out for being a text.
 
 ```text
 make mutants

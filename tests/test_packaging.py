@@ -79,3 +79,33 @@ def test_files_that_pages_at_the_top_name_are_there(page):
     ]
     missing = [name for name in {*links, *paths} if not (ROOT / name).exists()]
     assert missing == []
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_a_hosted_workflow_does_what_ci_does_and_no_more():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert [command.split()[-1] for command in commands["run"]] == [".ci/run"]
+    assert commands["weekly"] == ["make ${{ matrix.target }}"]
+    assert set(jobs["weekly"]["strategy"]["matrix"]["target"]) <= targets()
+
+
+def test_pre_commit_and_ci_lint_by_one_target():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [hook["entry"].split()[-1] for hook in repository["hooks"]] == ["lint"]
+    assert "\nmake lint\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["defect.yml", "addition.yml"])
+def test_an_issue_is_asked_for_what_doctor_prints(name):
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= form.keys()
+    assert any("`coremerge doctor`" in field["attributes"].get("description", "") for field in form["body"])
+
+
+def test_contributing_names_targets_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets()

@@ -57,7 +57,7 @@ def build() -> typer.Typer:
             bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
         ] = False,
     ) -> None:
-        """Merge low-rank adapters (LoRA, VeRA) into one, in Core Space (arXiv 2509.17786) or elsewhere.
+        """Make one adapter of several (LoRA, VeRA and others), exactly, by any method. Core Space: arXiv 2509.17786.
 
         \b
         coremerge demo                                        see it work on adapters that ship with it

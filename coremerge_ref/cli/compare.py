@@ -119,6 +119,6 @@ def show(found: "Identification", merged: str) -> None:
     ]  # fmt: skip
     typer.echo(table(columns, rows, width_of(sys.stdout)))
     say(
-        f"= reproduces {counted(found.layers, 'layer')}: a distance of at most {found.limit:.2g} is what rounding to "
-        f"{found.dtype} and arithmetic account for"
+        f"= gives the merged adapter back in {counted(found.layers, 'layer')}: it is no farther away than "
+        f"{found.limit:.2g}, which rounding explains, to {found.dtype} and in the arithmetic"
     )

@@ -54,7 +54,7 @@ def conformance(
     every: Annotated[bool, typer.Option("--all", help="List every case, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Run the conformance kit on a function of a case: verdicts, error ratios, and which mistake it makes.
+    """Check your own merging code: which answers are right, how far off the others are, and which mistake it makes.
 
     FUNCTION(case) returns the merged (m, n) array; it raises NotImplementedError for what it does not do. Exit code 0
     if nothing failed unexpectedly, 1 if something did, 2 if the function cannot be imported or no case is chosen.

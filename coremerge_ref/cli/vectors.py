@@ -35,7 +35,9 @@ def vectors(
     every: Annotated[bool, typer.Option("--all", help="check: list every case, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Write the conformance cases as safetensors with a JSON manifest, or check outputs computed from them.
+    """Check merging code in any language: write the test cases to files, or judge the answers in a file.
+
+    Cases are safetensors with a JSON manifest.
 
     Outputs are tensors named output/CASE. check ends with exit code 1 where an output is wrong, or where a case of
     this kit that --only and --skip leave has none; --allow-partial lets those pass.

@@ -28,7 +28,7 @@ def test_a_merge_is_told_in_one_line_and_a_table(run: Run, adapters: list[str]) 
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("out is tsv in ")
     assert "scale 0.5" in result.stdout.splitlines()[0]
-    assert "reproduces 3 layers" in result.stdout
+    assert "back in 3 layers" in result.stdout
 
 
 def test_linear_merges_with_their_weights(run: Run, adapters: list[str]) -> None:
