@@ -14,7 +14,7 @@ from coremerge_ref.core.batches import equal_shapes, stacked
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.core.merging import Prepared, restored
+from coremerge_ref.core.merging import Options, Prepared, merge_groups, restored
 from coremerge_ref.core.perturbation import Errors, Level, norm
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.sides import Side
@@ -47,7 +47,8 @@ def explain(
 
     A diagnosis: it copies the updates to the host and merges there, in NumPy, whatever library they come from, and
     every stage says what it makes of errors (`Stage.carry`). Bounds are first-order perturbation theory with
-    second-order terms bounded; scale and out_dtype change nothing relative and are accepted so that a call to merge
+    second-order terms bounded; in a space that loses something (Compressed), and for a method without a rule, they are
+    estimates. scale and out_dtype change nothing relative and are accepted so that a call to merge
     can be repeated as it is.
 
     Raises what merge raises.
@@ -84,6 +85,7 @@ class _Group(Prepared):
         self, updates: Updates, space: Space, compute: Any, names: Any, given: Any, dtype: str, factors: list[float]
     ) -> None:
         super().__init__(updates, space, compute, names)
+        self.updates = updates
         self.factor = max(factors)
         self.given, self.dtype, self.compute = given, dtype, arrays.dtype_name(compute)
         self.shape, self.unit = self.present[0].shape[-2:], arrays.eps(self.compute)
@@ -140,6 +142,10 @@ def _explained(groups: list[_Group], pipeline: Pipeline, space: Space) -> dict[s
         kind: _walk(layers, [_level(kind, groups[e.group], e) for e in layers], pieces, space, ends, pipeline)
         for kind in ("compute", "input")
     }
+    if not space.lossless:
+        for kind, run in runs.items():
+            probed = _probed(groups, pipeline, [errors.level for errors, _ in run])
+            runs[kind] = [(errors, max(bound, other)) for (errors, bound), other in zip(run, probed, strict=True)]
     made = {}
     for i, (layer, end) in enumerate(zip(layers, ends, strict=True)):
         (errors, bound), (other, input_bound) = runs["compute"][i], runs["input"][i]
@@ -160,6 +166,33 @@ def _explained(groups: list[_Group], pipeline: Pipeline, space: Space) -> dict[s
             estimated=errors.estimated,
         )
     return made
+
+
+def _probed(groups: list[_Group], pipeline: Pipeline, levels: list[Level], probes: int = 4) -> list[float]:
+    """For each layer ten times the largest change seen as all inputs change at random: an estimate, see `estimate`.
+
+    For spaces that lose something, whose frames no theory here bounds.
+    """
+    rng, size = np.random.default_rng(0), max(level.size for level in levels)
+    steps = (size, max(size, max(level.eps for level in levels) ** 0.5))
+
+    def merged(step: float) -> list[np.ndarray]:
+        def moved(X: Any) -> Any:
+            return _wide(X) * (1 + step * rng.uniform(-1, 1, X.shape))
+
+        inputs = [[u and replace(u, B=moved(u.B), A=moved(u.A)) for u in group.updates] for group in groups]
+        prepared = [
+            Prepared(one, group.space, group.compute, group.names) for one, group in zip(inputs, groups, strict=True)
+        ]
+        options = Options(weights=groups[0].given, out_dtype="float64")
+        return [np.asarray(made.to_dense()) for made in merge_groups(prepared, pipeline, options)]
+
+    base, largest = merged(0.0), np.zeros(len(levels))
+    for step in steps:
+        for _ in range(probes):
+            sizes = [np.linalg.norm(X - Y, axis=(-2, -1)).ravel() for X, Y in zip(merged(step), base, strict=True)]
+            largest = np.maximum(largest, np.concatenate(sizes) * (size / step))
+    return list(10 * largest)
 
 
 def _level(kind: str, group: _Group, layer: _Layer) -> Level:

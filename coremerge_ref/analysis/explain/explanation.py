@@ -12,6 +12,7 @@ from coremerge_ref.core.perturbation import Errors, Margin, Spectrum
 
 WELL_POSED, SENSITIVE, ILL_POSED = VERDICTS = ("well-posed", "sensitive", "ill-posed")
 SENSITIVE_ABOVE = 1e-3  # relative error of the result
+LOOSE = 1.0  # a bound above the result itself says nothing
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,10 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
         cause = f"; the weakest point is {weakest}" if weakest is not None and weakest.amplifies > 0 else ""
         how = "may move" if verdict == SENSITIVE else "moves"
         most, unknown = ("at most", "") if not errors.estimated else ("about", "; no bound is known for this method")
-        reason = f"rounding to {level.dtype} {how} the result by {most} {relative:.1e} of its size{cause}{unknown}"
+        much = (
+            f"{most} {relative:.1e} of its size" if relative <= LOOSE else "as much as its size, for all that is known"
+        )
+        reason = f"rounding to {level.dtype} {how} the result by {much}{cause}{unknown}"
     if verdict != WELL_POSED and level.dtype != "float64":
         wider = (
             "compute in float64"

@@ -11,14 +11,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from coremerge_ref.analysis.explain.explanation import LOOSE
+
 if TYPE_CHECKING:
     from coremerge_ref.analysis.explain.explanation import Bound, Explanation, Explanations
     from coremerge_ref.core.perturbation import Margin
 
 COLOURS = {"well-posed": "green", "sensitive": "yellow", "ill-posed": "red"}
 WORST = 5  # how many groups of layers are shown
-LOOSE = 1.0  # a bound above the result itself says nothing
-ESTIMATED = "The numbers are estimates, made by probing: no bound is known for this method."
+ESTIMATED = "The numbers are estimates, made by probing: no bound is known for this method or space."
 
 
 def described(e: "Explanation") -> Group:
@@ -61,10 +62,14 @@ def smallest(margins: "tuple[Margin, ...]") -> "list[Margin]":
 
 
 def _bounds(e: "Explanation") -> Padding:
-    table = _table("rounding of", "eps", "condition", "moves ΔW by at most", "verdict")
+    table = _table("rounding of", "eps", "condition", "moves ΔW by at most", "verdict")  # none where it says nothing
     for what, b in ((f"arithmetic in {e.bound.dtype}", e.bound), (f"inputs to {e.input_bound.dtype}", e.input_bound)):
         table.add_row(
-            what, f"{b.eps:.1e}", f"{b.condition:.2g}", f"{b.relative:.1e}", Text(b.verdict, COLOURS[b.verdict])
+            what,
+            f"{b.eps:.1e}",
+            f"{b.condition:.2g}" if b.relative <= LOOSE else "–",
+            _moves(b),
+            Text(b.verdict, COLOURS[b.verdict]),
         )
     return Padding(table, (1, 0, 0, 0))
 
@@ -109,7 +114,7 @@ def tabulated(many: "Explanations", every: bool = False) -> Group:
 
 
 def _moves(b: "Bound") -> str:
-    return f"{b.relative:.0e}" if b.relative <= LOOSE else "–"
+    return f"{b.relative:.1e}" if b.relative <= LOOSE else "–"
 
 
 def _stem(name: str) -> str:

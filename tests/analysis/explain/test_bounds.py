@@ -194,3 +194,15 @@ def test_conditioning_does_not_depend_on_the_space_where_the_answer_does_not() -
     pairs = pairs_of(Recipe(m=9, n=8, ranks=(3, 2), seed=2))
     conditions = {space: cm.explain(pairs, cm.Tsv(k=2), SPACES[space]).bound.condition for space in SPACES}
     assert max(conditions.values()) <= 1.0001 * min(conditions.values()), conditions
+
+
+@pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso", "karcher"])
+def test_a_space_that_loses_something_is_estimated_and_says_so(method: str) -> None:
+    pairs = pairs_of(Recipe(m=12, n=10, ranks=(3, 2, 3), decades=1.0, seed=len(method)))
+    space = cm.Compressed(3)
+    e = cm.explain(pairs, method, space, compute_dtype="float32")
+    assert e.estimated
+    rounded = merged(method, space, compute_dtype="float32", out_dtype="float64")(pairs)
+    error = np.linalg.norm(rounded - merged(method, space)(pairs))
+    assert error <= e.bound.relative * np.linalg.norm(rounded)
+    assert e.bound.relative < 1e-3
