@@ -14,8 +14,9 @@ from coremerge_ref.core.models import merge_adapters
 from coremerge_ref.core.models import prepare as _prepare
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.projecting import project, reconstruct, reference_bases
+from coremerge_ref.core.registering import register
 from coremerge_ref.core.spaces import Core, Full, Knots
-from coremerge_ref.core.stages import STAGES, Stage, register
+from coremerge_ref.core.stages import STAGES, Stage
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import (
     AdapterError,

@@ -3,14 +3,12 @@
 The core imports no method: a method's class puts itself in the table STAGES by `@register`.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from coremerge_ref.core.parameters import Parameters
 from coremerge_ref.core.perturbation import Errors, estimate
-from coremerge_ref.core.spaces import SPACES
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 
@@ -22,7 +20,7 @@ TRANSFORM, MERGE, POST = KINDS = ("transform", "merge", "post")
 ORTHOGONAL, SIGNED_PERMUTATION, UNKNOWN = EQUIVARIANCES = ("orthogonal", "signed-permutation", "unknown")
 
 
-class Stage:
+class Stage(Parameters):
     """One step of a pipeline, a frozen dataclass of its parameters; knows nothing of spaces.
 
     Stages act on a list, one item a group of layers of equal shape, because some thresholds look at the whole model.
@@ -92,86 +90,8 @@ class Stage:
         """`propagate` for one layer. Without a rule of its own a stage is probed, and its bounds are estimates."""
         return estimate(self, errors, before, after)
 
-    def check(self, holds: bool, parameter: str, expected: str) -> None:
-        """ParameterError naming the stage, the parameter and its value unless `holds`."""
-        if not holds:
-            raise ParameterError(f"{self.name}.{parameter}: expected {expected}, got {getattr(self, parameter)!r}")
-
-    def check_choice(self, parameter: str, choices: tuple[str, ...]) -> None:
-        """ParameterError unless the parameter is one of `choices`."""
-        self.check(getattr(self, parameter) in choices, parameter, f"one of {', '.join(choices)}")
-
-    def check_fraction(self, parameter: str) -> None:
-        """ParameterError unless the parameter is a number in (0, 1]; it becomes Python's float."""
-        self.check_number(parameter, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
-
-    def check_share(self, parameter: str) -> None:
-        """ParameterError unless the parameter is a number in [0, 1); it becomes Python's float."""
-        self.check_number(parameter, lambda value: 0 <= value < 1, "a number from 0 to below 1")
-
-    def check_finite(self, parameter: str) -> None:
-        """ParameterError unless the parameter is a finite number; it becomes Python's float."""
-        self.check_number(parameter, math.isfinite, "a finite number")
-
-    def check_number(self, parameter: str, holds: Callable[[float], bool], expected: str) -> None:
-        """ParameterError unless the parameter is a number of any type for which `holds`; it becomes Python's float."""
-        value = getattr(self, parameter)
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        self.check(number and holds(float(value)), parameter, expected)
-        object.__setattr__(self, parameter, float(value))
-
-    def check_integer(self, parameter: str, least: int | None = None, expected: str = "an integer") -> None:
-        """ParameterError unless the parameter is an integer of any type, at least `least`; it becomes Python's int."""
-        value = getattr(self, parameter)
-        number = isinstance(value, Integral) and not isinstance(value, bool)
-        self.check(number and (least is None or int(value) >= least), parameter, expected)
-        object.__setattr__(self, parameter, int(value))
-
-    def check_rank(self, parameter: str) -> None:
-        """ParameterError unless the parameter is None or an integer of at least 1, which becomes Python's int."""
-        if getattr(self, parameter) is not None:
-            self.check_integer(parameter, 1, "an integer of at least 1, or None")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-
 
 STAGES: dict[str, type[Stage]] = {}
-StageType = TypeVar("StageType", bound=type[Stage])
-
-
-def register(cls: StageType) -> StageType:
-    """Decorator: makes a stage's class usable by its name wherever methods are named, and returns it.
-
-    Raises ParameterError for what is no frozen dataclass that derives from Stage, for a parameter without a default,
-    for a name, kind or commutes_with that is none, and for a name that another class or a space has. A class defined
-    again in the same module replaces itself.
-    """
-    where = getattr(cls, "__qualname__", repr(cls))
-    if not (isinstance(cls, type) and issubclass(cls, Stage) and is_dataclass(cls)):
-        raise ParameterError(f"register: expected a dataclass that derives from Stage, got {where}")
-    if not cls.__dataclass_params__.frozen:
-        raise ParameterError(f"register: expected {where} to be a frozen dataclass; write @dataclass(frozen=True)")
-    if needed := [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]:
-        raise ParameterError(f"register: expected a default for every parameter of {where}, got none for {needed[0]}")
-    name = getattr(cls, "name", None)
-    if not (isinstance(name, str) and name.isidentifier()):
-        raise ParameterError(f"register: expected {where}.name to be a word such as 'ties', got {name!r}")
-    for attribute, known in (("kind", KINDS), ("commutes_with", EQUIVARIANCES)):
-        value = getattr(cls, attribute, None)
-        if value not in known:
-            expected = f"{where}.{attribute} to be one of {', '.join(known)}"
-            raise ParameterError(f"register: expected {expected}, got {value!r}")
-    other = STAGES.get(name, SPACES.get(name))
-    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ParameterError(
-            f"register: expected {where}.name to be one that no other stage or space has, got {name!r}, which is "
-            f"{other.__module__}.{other.__qualname__}"
-        )
-    STAGES[name] = cls
-    return cls
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from coremerge_ref.core.registering import register
 from coremerge_ref.core.stages import (
     BOTH,
     EQUIVARIANCES,
@@ -14,7 +15,6 @@ from coremerge_ref.core.stages import (
     TRANSFORM,
     UNKNOWN,
     Stage,
-    register,
 )
 
 Grid = Mapping[str, Mapping[str, Sequence[Any]]]  # stage → parameter → values

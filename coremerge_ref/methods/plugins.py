@@ -2,7 +2,7 @@
 
 from importlib.metadata import EntryPoint, entry_points
 
-from coremerge_ref.core.stages import register
+from coremerge_ref.core.registering import register
 
 GROUP = "coremerge_ref.methods"
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.core.stages import MERGE, SIGNED_PERMUTATION, STAGES, TRANSFORM, Stage, register
+from coremerge_ref.core.registering import register
+from coremerge_ref.core.stages import MERGE, SIGNED_PERMUTATION, STAGES, TRANSFORM, Stage
 
 METHODS = Path(cm.__file__).parent / "methods"
 

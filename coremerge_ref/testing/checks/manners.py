@@ -10,7 +10,8 @@ import numpy as np
 import coremerge_ref
 from coremerge_ref.analysis.explain import Explanation
 from coremerge_ref.core.pipeline import Pipeline
-from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, STAGES, Stage, register
+from coremerge_ref.core.registering import register
+from coremerge_ref.core.stages import EQUIVARIANCES, KINDS, STAGES, Stage
 from coremerge_ref.errors import CoreMergeError
 from coremerge_ref.methods.base import ONE_SPACE, Search
 from coremerge_ref.methods.dialects import DIALECTS, preset
