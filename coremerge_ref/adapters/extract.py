@@ -1,6 +1,7 @@
 """A LoRA out of a full fine-tune: the nearest one of its difference from its base, and how far that is from it."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,6 +12,7 @@ from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.extracting import AUTO, WAYS, DifferencePlace, Extraction, Pair
+from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS
 from coremerge_ref.adapters.forms.peft import PeftForm
@@ -28,7 +30,7 @@ from coremerge_ref.core.updates import Update
 from coremerge_ref.errors import AdapterError, ParameterError
 from coremerge_ref.version import package_version
 
-_MATRICES = 8  # float64 matrices of a layer's size that an SVD of it takes
+_SKETCH, _SVD = 3, 8  # float64 matrices of a layer's size that each takes
 _NAMED = 3  # of what is left out, in a note
 
 
@@ -144,10 +146,20 @@ def _config(pair: Pair) -> dict[str, Any]:
 
 
 def _within_memory(job: Extraction) -> Extraction:
-    """The job with as many layers beside one another as memory allows."""
-    most = max(8.0 * _MATRICES * layer.shape[0] * layer.shape[1] for layer in job.layers)
+    """The job with as many layers beside one another as memory allows; ParameterError where there is none for one."""
+    needs = {
+        layer.path: 8.0 * (_SVD if job.takes_all(layer) else _SKETCH) * math.prod(layer.shape) for layer in job.layers
+    }
+    largest = max(needs, key=lambda path: needs[path])
     free = free_memory()
-    workers = job.backend.workers if free is None else max(1, min(job.backend.workers, int(free / most)))
+    if free is None:
+        return job
+    if needs[largest] > free:
+        raise ParameterError(
+            f"layer {shown(largest)}: needs about {needs[largest] / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            "free; leave it out with --exclude, or take less with --svd randomized"
+        )
+    workers = max(1, min(job.backend.workers, int(free / needs[largest])))
     return replace(job, backend=replace(job.backend, workers=workers))
 
 

@@ -163,6 +163,10 @@ class Extraction(Job):
                 count.after(layer)
         return results
 
+    def takes_all(self, layer: Layer) -> bool:
+        """Whether a full SVD of the layer is taken at once."""
+        return self.svd == FULL or (self.svd == AUTO and min(layer.shape) <= _SMALL)
+
     def _extracted(self, path: str) -> LowRankUpdate:
         assert self.pair is not None
         assert self.cut is not None

@@ -131,6 +131,16 @@ def test_torch_extracts_the_same(tmp_path: Path) -> None:
         assert ratio(two[module], product, scale=size, eps=2.0**-52, kappa=100) <= THRESHOLD
 
 
+def test_what_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights()
+    base, fine = model(tmp_path / "b", before), model(tmp_path / "t", tuned(before))
+    monkeypatch.setattr("coremerge_ref.adapters.extract.free_memory", lambda: 20_000.0)
+    with pytest.raises(ParameterError, match=r"'l\.0\.up'.*--exclude"):
+        extract_adapter(base, fine, tmp_path / "out", rank=1)  # 12 × 40 entries of 8 bytes, eight times
+    extract_adapter(base, fine, tmp_path / "out", rank=1, svd="randomized")
+    extract_adapter(base, fine, tmp_path / "small", rank=1, include=["l.0.q"], exclude=["up"], svd="randomized")
+
+
 def test_numbers_out_of_range_are_one_line(tmp_path: Path) -> None:
     before, after = ({"q.weight": sign * np.full((6, 5), 1.7e308)} for sign in (1, -1))
     with pytest.raises(AdapterError) as caught:
