@@ -21,7 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"core", "methods"},
     "conformance": set(),
     "adapters": {"core", "methods"},
-    "compare": {"core", "methods", "adapters"},
+    "compare": {"core", "methods", "adapters", "conformance"},
     "tuning": {"core", "methods", "adapters", "compare"},
     "demo": {"core", "methods", "adapters", "public"},
     "testing": {"core", "methods", "analysis", "conformance", "public"},

@@ -15,9 +15,8 @@ def _merged(case: Case, asarray: Callable[[np.ndarray], Any]) -> cm.LowRankUpdat
     if "dare" in parameters:
         parameters["dare"]["masks"] = case.masks
     updates = [cm.LowRankUpdate(asarray(B), asarray(A), scale) for B, A, scale in case.updates]
-    return cm.merge(
-        updates, cm.preset(case.method, "paper", parameters), case.space, weights=weights, out_dtype="float64"
-    )
+    space = cm.Knots(scaled=False) if case.space == "knots-unscaled" else case.space
+    return cm.merge(updates, cm.preset(case.method, "paper", parameters), space, weights=weights, out_dtype="float64")
 
 
 def on_numpy(case: Case) -> Any:

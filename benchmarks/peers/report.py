@@ -20,7 +20,8 @@ a failure is a difference of definition, and the last table of each says in how 
 `coremerge_ref.preset` of that dialect gives the same matrix. What is a defect rather than a difference is in
 [defects.md](defects.md).
 
-*ambiguous*: the answer is not determined, and what is determined of it holds.
+*ambiguous*: the answer is not determined, and what is determined of it holds. *invalid input*: NaN, shapes that do not
+match, parameters out of range; nothing is required there.
 """
 VERDICTS = ("pass", "ambiguous", "fail", "error", "unsupported")
 
@@ -41,12 +42,15 @@ class Recorded:
 
 def scoreboard(scores: Sequence[tuple[str, Report]]) -> str:
     """One line for each implementation, the most frequent causes of its failures last."""
-    lines = ["## Scoreboard", "", "| implementation | " + " | ".join(VERDICTS) + " | most failures |"]
-    lines.append("|---|" + "---:|" * len(VERDICTS) + "---|")
+    head = [*VERDICTS, "invalid input refused"]
+    lines = ["## Scoreboard", "", "| implementation | " + " | ".join(head) + " | most failures |"]
+    lines.append("|---|" + "---:|" * len(head) + "---|")
     for title, report in scores:
         causes = ", ".join(f"{_cell(cause)} ({count})" for cause, count in list(report.diagnoses().items())[:2])
         counts = " | ".join(str(report.counts.get(verdict, 0)) for verdict in VERDICTS)
-        lines.append(f"| {title} | {counts} | {causes} |")
+        outcomes = Counter(reaction.outcome for reaction in report.invalid)
+        asked = outcomes.total() - outcomes["unsupported"]
+        lines.append(f"| {title} | {counts} | {outcomes['refused']} of {asked} | {causes} |")
     return "\n".join(lines) + "\n"
 
 

@@ -71,6 +71,7 @@ def conformance(
         _say_page(explaining, json)
         return None
     from coremerge_ref.conformance.asking import AUTO, run
+    from coremerge_ref.conformance.invalid import invalid_cases
     from coremerge_ref.conformance.loading import parsed
     from coremerge_ref.conformance.questions import cases
 
@@ -82,7 +83,7 @@ def conformance(
         if not chosen:
             raise ParameterError(f"expected cases that --only {only} chooses and --skip {skip} leaves, but none are")
         if listing:
-            names = [case.name for case in chosen]
+            names = [case.name for case in (*chosen, *invalid_cases(only, skip))]
             emit({"cases": names}) if json else say_lines("\n".join(names))
             return None
         parsed(_given(function))
@@ -162,7 +163,7 @@ def write(path: Path, text: str) -> None:
 
 def _say_page(mistake: str, json: bool) -> None:
     """The page of a mistake."""
-    from coremerge_ref.conformance.mistakes import explain, pages
+    from coremerge_ref.conformance.pages import explain, pages
 
     try:
         text = explain(mistake)

@@ -1,6 +1,8 @@
-"""Known mistakes, as candidates: inputs read wrongly, and the factors A and B merged apart from each other."""
+"""Known mistakes, as candidates: inputs read wrongly, and the factors A and B merged apart from each other.
 
-import math
+Their ids, words and formulas are those of the conformance kit.
+"""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,31 +11,14 @@ import numpy as np
 
 from coremerge_ref.compare.candidates import Candidate, Components, Layers
 from coremerge_ref.compare.generate import combinations, telling
+from coremerge_ref.conformance.bending import SCALINGS, Scaling
+from coremerge_ref.conformance.pages import named
+from coremerge_ref.conformance.spoiling import SHARES
 from coremerge_ref.core.models import merge_adapters
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.methods.base import DENSITIES
 from coremerge_ref.methods.dialects import preset
-
-Scaling = Callable[[float, int], float]  # (scaling s, rank r) → what it was taken for
-
-SCALINGS: dict[str, Scaling] = {
-    "alpha / r ignored": lambda s, r: 1.0,
-    "alpha / r applied twice": lambda s, r: s * s,
-    "alpha in place of alpha / r": lambda s, r: s * r,
-    "alpha / sqrt(r) (rsLoRA) in place of alpha / r": lambda s, r: s * math.sqrt(r),
-    "alpha / r in place of alpha / sqrt(r) (rsLoRA)": lambda s, r: s / math.sqrt(r),
-    "alpha / r on top of the scaling": lambda s, r: s / r,
-}
-
-# how weight w and scaling s were shared between the factors: (of A, of B)
-SHARES: dict[str, Callable[[float, float], tuple[float, float]]] = {
-    "√(weight · scaling) on each": lambda w, s: (math.copysign(math.sqrt(abs(w * s)), w * s), math.sqrt(abs(w * s))),
-    "scaling on B, weight on both": lambda w, s: (w, w * s),
-    "weight · scaling on both": lambda w, s: (w * s, w * s),
-    "weight · scaling on B alone": lambda w, s: (1.0, w * s),
-    "weight on both, scaling ignored": lambda w, s: (w, w),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,7 @@ def wrong_inputs(layers: Layers) -> dict[str, Layers]:
             if new is not None and old is not None and old.scale
         ]
         if ratios and max(ratios) - min(ratios) > 1e-9 * max(map(abs, ratios)):
-            found[name] = misread
+            found[named(name)] = misread
     tasks = len(next(iter(layers.values())))
     for t in range(tasks if tasks > 2 else 0):
         rest = {layer: [u for i, u in enumerate(updates) if i != t] for layer, updates in layers.items()}
@@ -98,9 +83,9 @@ def factors_apart(layers: Layers, weights: Sequence[float] | None) -> list[Candi
     return [
         Candidate(
             f"{row.method} of A and of B, each by itself", "factors", telling(pipeline, values),
-            _apart(pipeline, share), (dialect,), mistake=f"cross terms B_s A_t; {words}", key=(pipeline, words),
+            _apart(pipeline, share), (dialect,), mistake=named(name), key=(pipeline, name),
         )
-        for words, share in _different_shares(layers, weights).items()
+        for name, share in _different_shares(layers, weights).items()
         for row in APART
         for dialect in row.dialects
         for values in combinations(row.grid)
@@ -112,7 +97,7 @@ def _different_shares(layers: Layers, weights: Sequence[float] | None) -> dict[s
     """The shares that differ by more than a factor on these inputs, which α would make up for."""
     kept: dict[str, Callable[..., tuple[float, float]]] = {}
     seen: list[np.ndarray] = []
-    for words, share in SHARES.items():
+    for name, share in SHARES.items():
         pairs = [
             share(w, float(u.scale))
             for updates in layers.values()
@@ -122,7 +107,7 @@ def _different_shares(layers: Layers, weights: Sequence[float] | None) -> dict[s
         of_each = np.array(pairs).T  # (2, modules)
         unit = of_each / np.where(of_each[:, :1] == 0, 1.0, of_each[:, :1])
         if not any(np.allclose(unit, other, rtol=1e-9, atol=0) for other in seen):
-            kept[words] = share
+            kept[name] = share
         seen.append(unit)
     return kept
 

@@ -12,6 +12,7 @@ from .answers import ANSWERED, UNSUPPORTED, Answer, Function
 from .answers import CHANGED as WRITTEN_INTO
 from .diagnosis import OVERFLOW, Diagnosis, causes, diagnose, diagnose_all, overflows
 from .expected import known
+from .invalid import invalid_cases, react
 from .isolate import Here, Worker, asker
 from .loading import name_of
 from .precision import FLOAT64
@@ -104,6 +105,8 @@ def run(
     cases all pass is stale and makes ``report.ok`` false. precision: that of the arithmetic judged, or "auto" for the
     one that the answers show. generated: as many cases more, drawn with ``seed``. isolate, timeout: in a process of
     its own, with so many seconds a case (60). repeat: one case of each method and space is asked again at the end.
+    What the function does with invalid input is asked last, unless ``cases`` are given, and stands in
+    ``report.invalid``; nothing depends on it.
     """
     start = time.perf_counter()
     chosen = list(cases) if cases is not None else all_cases(only, skip, FLOAT64 if precision == AUTO else precision)
@@ -129,6 +132,8 @@ def run(
             _diagnose(report.results, answers)
         if repeat:
             _repeat(way, report.results)
+        if cases is None:
+            report.invalid = react(way, invalid_cases(only, skip))
     report.expect(expected_failures)
     report.provenance = Provenance.of(
         name_of(fn), chosen, precision=shown.name if precision == AUTO else precision, shown=shown.name,
@@ -149,7 +154,8 @@ def _diagnose(results: Sequence[Result], answers: Sequence[Answer]) -> None:
         else:
             rest.append((result, array))
     found = diagnose_all([(r.case, x) for r, x in rest])
-    for (result, _), diagnosis, cause in zip(rest, found, causes(found), strict=True):
+    passed = [r.case for r in results if r.verdict == "pass"]
+    for (result, _), diagnosis, cause in zip(rest, found, causes(found, passed), strict=True):
         name(result, diagnosis, cause)
 
 

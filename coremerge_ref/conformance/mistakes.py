@@ -3,17 +3,15 @@ this order, what ``compare`` names, and what the tests plant."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from . import bending as to
+from . import spoiling as spoilt
 from .configs import UNSCALED
 from .model import Model
 from .questions import Case
@@ -24,14 +22,20 @@ class Mistake:
     """``stages``: it shows in pipelines that have one of these, in all where empty. ``change``: another question is
     answered; ``instead``: the answer is no merge of the case's kind; ``finish``: the right answer is changed at the
     end; a mistake with none of them is made inside the model, under its id. ``vague``: what many other mistakes look
-    like, too. ``many``: stages that must all be there."""
+    like, too. ``many``: stages that must all be there. ``free``: something in it is arbitrary (signs, null vectors)."""
 
     stages: tuple[str, ...] = ()
     change: to.Change | None = None
-    instead: to.Instead | None = None
-    finish: to.Finish | None = None
+    instead: spoilt.Instead | None = None
+    finish: spoilt.Finish | None = None
     vague: bool = False
     many: tuple[str, ...] = ()
+    free: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is made inside the model."""
+        return not (self.change or self.instead or self.finish)
 
 
 def inside(*stages: str, **more: Any) -> Mistake:
@@ -58,7 +62,8 @@ MISTAKES: dict[str, Mistake] = {
     "factors-rounded-to-half": Mistake(change=to.rounded_factors(np.float16)),
     "factors-rounded-to-bfloat16": Mistake(change=to.rounded_factors(ml_dtypes.bfloat16)),
     "subnormals-flushed": Mistake(change=to.subnormals_flushed),
-    "small-taken-for-zero": Mistake(instead=to.small_taken_for_zero),
+    "norms-underflow": Mistake(change=to.vanishing_squares),
+    "small-taken-for-zero": Mistake(instead=spoilt.small_taken_for_zero),
     # the weights
     "weights-ignored": Mistake(WEIGHTED, to.weights(lambda w: [1.0] * len(w))),
     "weights-normalised": Mistake(WEIGHTED, to.weights(lambda w: [x / (sum(w) or 1) for x in w])),
@@ -127,12 +132,12 @@ MISTAKES: dict[str, Mistake] = {
     "relative-rank-of-the-full-size": inside("tsv", "cart"),
     "polar-left-out": inside("tsv", "iso_cts"),
     "right-side-not-orthogonalized": inside("tsv"),
-    "qr-for-polar": inside("tsv", "iso_cts"),
+    "qr-for-polar": inside("tsv", "iso_cts", free=True),
     "polar-cut-1e-5": inside("tsv", "iso_cts"),
     "tsv-without-singular-values": inside("tsv"),
     "singular-values-sorted-over-tasks": inside("tsv"),
     "singular-values-averaged": inside("tsv"),
-    "null-vectors-in-polar": inside("tsv", "iso_cts"),
+    "null-vectors-in-polar": inside("tsv", "iso_cts", free=True),
     "null-vectors-in-tsv": inside("tsv", "iso_cts"),
     # CART
     "cart-rank-rounded-down": Mistake(("cart",), to.params("cart", rounding="floor")),
@@ -166,7 +171,7 @@ MISTAKES: dict[str, Mistake] = {
     "drm-other-direction": Mistake(("drm",), to.other_direction),
     "drm-drop-for-keep": Mistake(("drm",), to.swapped("drm")),
     "drm-without-trimming": Mistake(("drm",), to.params("drm", drop=0.0)),
-    "drm-skips-all-at-drop-0": Mistake(("drm",), instead=to.undropped),
+    "drm-skips-all-at-drop-0": Mistake(("drm",), instead=spoilt.undropped),
     "drm-not-renormalised": inside("drm"),
     "drm-columns-normalised": inside("drm"),
     "drm-norms-not-multiplied-back": inside("drm"),
@@ -191,17 +196,19 @@ MISTAKES: dict[str, Mistake] = {
     "frame-cut-1e-2": inside(),
     "frame-cut-absolute": inside(),
     "null-frames": inside(),
-    "left-frame-on-both-sides": inside(),
+    "left-frame-on-both-sides": inside(free=True),
     # arithmetic
     "svd-of-gram-matrix": inside(),
     "ascending-singular-values": inside(),
     "zero-level-absolute": inside(),
     # no merge of the kind
-    **{name: Mistake(instead=to.factors_apart(share)) for name, share in to.SHARES.items()},
-    "factors-apart-roots-in-single": Mistake(instead=to.factors_apart(to.SHARES["factors-apart-roots"], np.float32)),
-    "factors-averaged-apart": Mistake(instead=to.factors_averaged_apart),
-    "single-task-returned": Mistake(instead=to.single_task_returned),
-    "updates-averaged": Mistake(instead=to.averaged),
+    **{name: Mistake(instead=spoilt.factors_apart(share)) for name, share in spoilt.SHARES.items()},
+    "factors-apart-roots-in-single": Mistake(
+        instead=spoilt.factors_apart(spoilt.SHARES["factors-apart-roots"], np.float32)
+    ),
+    "factors-averaged-apart": Mistake(instead=spoilt.factors_averaged_apart),
+    "single-task-returned": Mistake(instead=spoilt.single_task_returned),
+    "updates-averaged": Mistake(instead=spoilt.averaged),
     # batches
     "first-layer-for-all": inside(),
     "layers-reversed": inside(),
@@ -211,10 +218,10 @@ MISTAKES: dict[str, Mistake] = {
     "result-negated": Mistake(finish=lambda x, case: -x),
     "result-divided-by-count": Mistake(finish=lambda x, case: x / len(case.updates)),
     "result-multiplied-by-count": Mistake(finish=lambda x, case: x * len(case.updates)),
-    "result-truncated-to-task-rank": Mistake(finish=to.truncated),
-    "result-in-single": Mistake(finish=to.rounded(np.float32)),
-    "result-in-half": Mistake(finish=to.rounded(np.float16)),
-    "result-in-bfloat16": Mistake(finish=to.rounded(ml_dtypes.bfloat16)),
+    "result-truncated-to-task-rank": Mistake(finish=spoilt.truncated),
+    "result-in-single": Mistake(finish=spoilt.rounded(np.float32)),
+    "result-in-half": Mistake(finish=spoilt.rounded(np.float16)),
+    "result-in-bfloat16": Mistake(finish=spoilt.rounded(ml_dtypes.bfloat16)),
     "updates-cut-to-rank-16": Mistake(change=to.capped(16)),
     "updates-cut-to-rank-4": Mistake(change=to.capped(4)),
     "updates-cut-to-rank-2": Mistake(change=to.capped(2), vague=True),
@@ -246,46 +253,3 @@ def answer(case: Case, ids: Sequence[str], make: Make = Model) -> to.Array | Non
         if out is not None and mistake.finish:
             out = mistake.finish(out, case)
     return out
-
-
-@cache
-def pages() -> dict[str, dict[str, str]]:
-    """What each mistake is, why it is common and how to mend it, by id."""
-    return tomllib.loads((Path(__file__).parent / "data" / "mistakes.toml").read_text(encoding="utf-8"))
-
-
-def title(name: str) -> str:
-    """What a mistake is, in a few words; two at once are joined by +."""
-    return " and ".join(pages()[part]["title"] for part in name.split("+"))
-
-
-def explain(name: str) -> str:
-    """The page of a mistake: what it is, why it is common, how to mend it. Raises ValueError for an unknown id."""
-    from difflib import get_close_matches
-
-    known = pages()
-    if name not in known:
-        near = get_close_matches(name, known, 3, 0.4)
-        raise ValueError(f"no mistake has the id {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-    page = known[name]
-    return f"{name}: {page['title']}\n\n{page['why']}\n\nTo mend it: {page['mend']}"
-
-
-def catalogue() -> str:
-    """All pages as one Markdown document: ``python -m coremerge_ref.conformance.mistakes``."""
-    head = (
-        "# Mistakes that the conformance kit knows\n\n"
-        "Written by `python -m coremerge_ref.conformance.mistakes`. Each has a stable id, which reports, JSON and "
-        "`coremerge conformance --explain ID` use.\nThe kit holds a model that makes each of them; where an answer is "
-        "the model's to rounding, the mistake is named, and where it takes two at once,\nboth (`one+other`). "
-        "`tests/conformance/test_mistakes.py` makes every one of them in another arithmetic and looks for its name.\n"
-    )
-    parts = [
-        f"\n## {name}\n\n{page['title'][0].upper()}{page['title'][1:]}. {page['why']} *To mend it:* {page['mend']}\n"
-        for name, page in pages().items()
-    ]
-    return head + "".join(parts)
-
-
-if __name__ == "__main__":
-    print(catalogue(), end="")

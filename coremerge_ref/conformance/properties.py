@@ -18,19 +18,18 @@ import numpy as np
 
 from .answers import ANSWERED, BROKEN, UNSUPPORTED, Answer, Function
 from .asking import ask
-from .claims import METHODS, THEOREMS, Claim, Draw, Theorem, Update
+from .claims import METHODS, THEOREMS, Claim, Draw, Theorem
 from .configs import SPACES
 from .isolate import Here, Worker, asker
 from .loading import name_of
-from .model import merge
 from .outcomes import Outcome, PropertyReport, reproduction
 from .precision import as_precision
-from .questions import Case, norm
+from .questions import norm
+from .sensitivity import conditioned
 
 EXAMPLES = 8  # of each theorem for each method and space
 THRESHOLD = 50.0  # as for the cases: error in units of κ · eps · size
 WORST = 1e-3  # relative error that the condition of an example may allow; it says nothing above
-STEP = 1e-7
 Pairs = list[tuple[str, str]]
 
 
@@ -174,45 +173,6 @@ def violation(way: Here | Worker, claim: Claim, precision: str = "float64") -> t
         return "", True
     relative = error / norm(expected) if norm(expected) else float("inf")
     return f"the two sides differ by {relative:.2g} of their size", True
-
-
-def conditioned(claim: Claim) -> tuple[float, float]:
-    """(κ, size): how much a relative change of the updates moves the answer at most, measured on the NumPy model,
-    and the size of what goes in."""
-    cases = [case for case in (claim.first, claim.second) if case is not None]
-    size = max(total(case) for case in cases)
-    size = max(size, total(claim.first))
-    if claim.second is None:
-        return 1.0, size
-    return max(sensitivity(case) for case in cases), size
-
-
-def total(case: Case) -> float:
-    """Σ |w_t s_t| ‖B_t‖ ‖A_t‖, the scale of rounding, at least that of weights 1."""
-    weights = next((p["weights"] for p in case.params.values() if "weights" in p), [1.0] * len(case.updates))
-    return float(sum(max(1.0, abs(w)) * abs(s) * norm(B) * norm(A)
-                     for w, (B, A, s) in zip(weights, case.updates, strict=True)))  # fmt: skip
-
-
-def sensitivity(case: Case, trials: int = 4) -> float:
-    """Four times the largest of a few measured amplifications, at least 1, infinite next to a discontinuity. The
-    updates move together, (I + hE) B_t and A_t (I + hF), so that what is degenerate stays so."""
-    rng, m, n = np.random.default_rng(0), *case.shape
-    size, worst = total(case), 1.0
-    if size == 0 or case.method in ("ta", "mean"):
-        return 1.0
-    with np.errstate(all="ignore"):
-        before = merge(case)
-        for _ in range(trials):
-            E, F = (_unit(rng.standard_normal((k, k))) for k in (m, n))
-            moved: list[Update] = [(B + STEP * (E @ B), A + STEP * (A @ F), s) for B, A, s in case.updates]
-            change = norm(merge(replace(case, updates=moved)) - before)
-            worst = max(worst, 4 * change / (STEP * size))
-    return worst if np.isfinite(worst) else float("inf")
-
-
-def _unit(X: np.ndarray) -> np.ndarray:
-    return np.asarray(X / np.linalg.norm(X, 2))
 
 
 def _strategy(theorem: Theorem, method: str, space: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .invalid import Reaction
 from .provenance import Provenance
 from .questions import Case
 from .text import TRACE, clean
@@ -64,7 +65,7 @@ def _finite(x: float) -> float | None:
 @dataclass
 class Report:
     """All results of a run. ``stale``: expected failures that no longer fail. ``missing``: cases of the kit that no
-    output was given for, where outputs come as a file."""
+    output was given for, where outputs come as a file. ``invalid``: what was done with invalid input, judged apart."""
 
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
@@ -72,6 +73,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     provenance: Provenance = field(default_factory=Provenance)
     allow_partial: bool = False
+    invalid: list[Reaction] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -128,6 +130,7 @@ class Report:
             "stale": [clean(s) for s in self.stale],
             "missing": self.missing,
             "seconds": round(self.seconds, 3),
+            "invalid": [r.as_dict() for r in self.invalid],
             "results": [r.as_dict() for r in self.results],
         }
         return json.dumps(whole, indent=1, allow_nan=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .configs import EVERY_SPACE
-from .mistakes import pages
+from .invalid import told
+from .pages import pages
 from .report import UNKNOWN, Report, Result
 from .text import clean
 
@@ -16,7 +17,7 @@ RIGHT, WRONG = ("pass",), ("fail", "error")
 
 def summary(report: Report) -> str:
     """Counts, precision, the grid of methods and spaces, failures by their causes."""
-    parts = [_head(report), _grid(report), *_failures(report), *_notes(report)]
+    parts = [_head(report), _grid(report), *_failures(report), *told(report.invalid), *_notes(report)]
     return "\n".join(part for part in parts if part)
 
 

@@ -219,7 +219,7 @@ def test_a_mistake_is_explained_by_its_id(run: Run, refused: Refused, mine: str)
 
 
 def test_a_mistake_is_explained_in_json_too(run: Run) -> None:
-    from coremerge_ref.conformance.mistakes import pages
+    from coremerge_ref.conformance.pages import pages
 
     name, page = next(iter(pages().items()))
     assert json.loads(run("conformance", "--explain", name, "--json").stdout) == {"id": name, **page}

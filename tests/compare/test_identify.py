@@ -7,6 +7,7 @@ import pytest
 import coremerge_ref as cm
 from coremerge_ref.compare import dense_target, identify, low_rank_target
 from coremerge_ref.compare.tables import SPACES, rows_for
+from coremerge_ref.conformance.pages import named
 from coremerge_ref.errors import NonFiniteError, ParameterError
 from coremerge_ref.methods.dialects import preset
 
@@ -122,7 +123,7 @@ def test_known_mistakes_are_named():
     inputs = layers()
     ignored = {name: [cm.LowRankUpdate(u.B, u.A) for u in updates] for name, updates in inputs.items()}
     found = identify(inputs, targets(cm.merge_adapters(ignored, cm.Tsv(k=2))), rows=only("tsv"))
-    assert (found.best.candidate.method, found.best.candidate.mistake) == ("tsv", "alpha / r ignored")
+    assert (found.best.candidate.method, found.best.candidate.mistake) == ("tsv", named("scaling-ignored"))
     left_out = {name: updates[1:] for name, updates in inputs.items()}
     found = identify(inputs, targets(cm.merge_adapters(left_out, "iso")), rows=only("iso"))
     assert found.best.candidate.mistake == "input 1 left out"

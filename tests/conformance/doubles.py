@@ -101,17 +101,42 @@ class Backwards(Model):
         return super().__call__(replace(case, updates=case.updates[::-1], params=params, masks=masks))
 
 
+def sizeless(case):
+    """Whether the answer hangs neither on the size of the space nor on its basis."""
+    relative = any(case.params.get(n, {"k": 1})["k"] is None for n in ("tsv", "cart"))
+    sized = case.params.get("iso", {}).get("support") == "size"
+    free = set(case.method.split("+")) <= {"ta", "mean", "tsv", "cart", "iso"} and not relative and not sized
+    return free and case.space != "knots-unscaled"
+
+
+class Masked(Model):
+    """Dead directions stay, as zero columns of the frames after the live ones, so that shapes are static."""
+
+    masks = False
+
+    def __call__(self, case):
+        self.masks = sizeless(case)
+        return super().__call__(case)
+
+    def encoded(self, updates, space):
+        found = super().encoded(updates, space)
+        ranks = sum(b.shape[1] for b, _, _ in updates)
+        for axis, name in ((1, "u"), (2, "v")):
+            frame = getattr(found, name)
+            if self.masks and frame is not None:
+                dead = min(ranks, len(frame)) - frame.shape[1]
+                setattr(found, name, np.pad(frame, ((0, 0), (0, dead))))
+                found.stack = np.pad(found.stack, [(0, dead if i == axis else 0) for i in range(3)])
+        return found
+
+
 class Elsewhere(Model):
     """Equivariant methods in another basis or in the full space, as equivariance allows."""
 
     def __call__(self, case):
         from dataclasses import replace
 
-        relative = any(case.params.get(n, {"k": 1})["k"] is None for n in ("tsv", "cart"))
-        sized = case.params.get("iso", {}).get("support") == "size"
-        free = set(case.method.split("+")) <= {"ta", "mean", "tsv", "cart", "iso"} and not relative and not sized
-        divided = case.space == "knots-unscaled"
-        if not free or divided:
+        if not sizeless(case):
             return super().__call__(case)
         if type(self).full:
             return super().__call__(replace(case, space="full"))
@@ -124,7 +149,7 @@ class InFull(Elsewhere):
     full = True
 
 
-RIGHT = (Model, Turned, Permuted, AfterQr, Jacobi, Backwards, Elsewhere, InFull)
+RIGHT = (Model, Turned, Permuted, AfterQr, Jacobi, Backwards, Masked, Elsewhere, InFull)
 
 
 class Double:

@@ -11,18 +11,21 @@ import pytest
 from doubles import AfterQr, Double, Permuted
 
 from coremerge_ref import conformance
-from coremerge_ref.conformance.configs import LATTICE, ORDINARY
-from coremerge_ref.conformance.diagnosis import HALF, SINGLE, causes, diagnose, diagnose_all
-from coremerge_ref.conformance.mistakes import MISTAKES, applies, catalogue, explain, pages, title
+from coremerge_ref.conformance.configs import ORDINARY
+from coremerge_ref.conformance.diagnosis import causes, diagnose, diagnose_all
+from coremerge_ref.conformance.mistakes import MISTAKES, applies
+from coremerge_ref.conformance.pages import catalogue, explain, pages, title
 from coremerge_ref.conformance.precision import PRECISIONS
+from coremerge_ref.conformance.reproducing import SINGLE
+from coremerge_ref.conformance.structure import HALF
 from coremerge_ref.conformance.verdict import judge
 
 # what no case of this precision shows: too small, too close to rounding, or not there
 INVISIBLE = {
     "float64": set(),
     "float32": {
-        "frame-cut-1e-6", "frame-cut-absolute", "polar-cut-1e-5", "subnormals-flushed", "small-taken-for-zero",
-        "result-in-single", "factors-rounded-to-single",
+        "frame-cut-1e-6", "frame-cut-absolute", "norms-underflow", "polar-cut-1e-5", "subnormals-flushed",
+        "small-taken-for-zero", "result-in-single", "factors-rounded-to-single",
     },
 }  # fmt: skip
 # pairs seen in real implementations
@@ -33,22 +36,24 @@ PAIRS = (
 )  # fmt: skip
 
 
-ENOUGH = 16  # failing cases by which a mistake is named
+ENOUGH = 24  # failing cases by which a mistake is named
 
 
 @cache
 def cases(precision):
-    """Those that tell like mistakes apart first, the large ones last, in an order without neighbours."""
+    """In an order that takes a case of every family before the second of any; the large ones last."""
     mixed = conformance.cases(precision=precision)
     Random(0).shuffle(mixed)
-    return sorted(mixed, key=lambda case: (case.family == "large", case.family not in LATTICE))
+    taken = Counter()
+    turns = {case.name: (case.family == "large", taken.update([case.family]) or taken[case.family]) for case in mixed}
+    return sorted(mixed, key=lambda case: turns[case.name])
 
 
 @cache
-def failures(name, precision):
-    """The first failing cases with their answers."""
+def asked(name, precision):
+    """The first failing cases with their answers, and the cases passed on the way."""
     fn = Double(*name.split("+"), make=Permuted if precision == "float64" else AfterQr, dtype=precision)
-    found = []
+    failed, passed = [], []
     for case in cases(precision):
         if "+" in name and case.family not in ORDINARY:
             continue  # where one of two may not show
@@ -57,21 +62,28 @@ def failures(name, precision):
                 answer = fn(case)
             except (np.linalg.LinAlgError, ValueError, IndexError):
                 continue
-            if judge(case, answer)[0] == "fail":
-                found.append((case, answer))
-        if len(found) == ENOUGH:
+            verdict = judge(case, answer)[0]
+            if verdict == "fail":
+                failed.append((case, answer))
+            else:
+                passed.append(case)
+        if len(failed) == ENOUGH:
             break
-    return found
+    return failed, passed
+
+
+def failures(name, precision):
+    return asked(name, precision)[0]
 
 
 def cause(name, precision):
-    diagnoses = diagnose_all(failures(name, precision))
-    return leading(diagnoses), diagnoses
-
-
-def leading(diagnoses):
     """The id of the mistake that explains most."""
-    return Counter(causes(diagnoses)).most_common(1)[0][0].split(":")[0]
+    failed, passed = asked(name, precision)
+    return leading(diagnose_all(failed), passed)
+
+
+def leading(diagnoses, passed=()):
+    return Counter(causes(diagnoses, passed)).most_common(1)[0][0].split(":")[0]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -80,16 +92,13 @@ def test_every_mistake_is_caught(name, precision):
     assert bool(failures(name, precision)) != (name in INVISIBLE[precision])
 
 
-FEWER = pytest.mark.xfail(
-    reason="not reached in float32: more than 5 % of the mistakes are named otherwise or not at all"
-)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", [pytest.param(p, marks=FEWER) if p == "float32" else p for p in PRECISIONS])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_nearly_every_mistake_is_named(precision):
-    names = [name for name in MISTAKES if name not in INVISIBLE[precision]]
-    misnamed = {name: found for name in names if (found := cause(name, precision)[0]) != name}
+    """Alone and in pairs; named is the cause to which most of the failures are put down, "not known" among these."""
+    names = [*(name for name in MISTAKES if name not in INVISIBLE[precision]), *PAIRS]
+    named = {name: cause(name, precision) for name in names}
+    misnamed = {name: told for name, told in named.items() if set(told.split("+")) != set(name.split("+"))}
     assert len(misnamed) <= 0.05 * len(names), misnamed
 
 
@@ -119,15 +128,54 @@ def test_rounding_is_called_what_it_is():
         (case.expected.astype(np.float32), "result-in-single"),
     ):
         assert diagnose(case, answer).mistakes[0] == name
-    tiny = case.expected * (1 + 2.4e-12)  # far from right in float64, far too right for single precision
-    assert judge(case, tiny)[0] == "fail"
-    assert not diagnose(case, tiny)
+    noise = np.random.default_rng(0).standard_normal(case.shape)
+    for relative in (2.4e-12, 1e-9, 1e-5, 1e-4):  # too right for single precision on this case, or too wrong
+        for off in (case.expected * (1 + relative), case.expected + relative * noise):
+            assert judge(case, off)[0] == "fail"
+            assert not diagnose(case, off)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_right_answers_rounded_to_half_are_called_that_and_not_null_vectors(precision):
+    asked = [c for c in cases(precision) if c.well_posed and np.abs(c.expected).max() < 1e4]
+    rounded = [(case, case.expected.astype(np.float16)) for case in asked[:120]]
+    failed = [(case, x) for case, x in rounded if judge(case, x)[0] == "fail"]
+    assert len(failed) > 40
+    assert [(case.name, told) for (case, _), told in zip(failed, named_of(failed), strict=True)
+            if "result-in-half" not in told] == []  # fmt: skip
+
+
+def named_of(failed):
+    return [diagnosis.mistakes for diagnosis in diagnose_all(failed)]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_null_vectors_in_a_polar_factor_are_told_from_those_of_tasks(precision):
+    """By one answer alone: σ = 0 adds no rank where a task's own null vectors take part."""
+    for name, other in (
+        ("null-vectors-in-polar", "null-vectors-in-tsv"),
+        ("null-vectors-in-tsv", "null-vectors-in-polar"),
+    ):
+        told = named_of(failures(name, precision))
+        assert sum(name in names for names in told) > 2 * len(told) / 3
+        assert sum(other in names and name not in names for names in told) <= len(told) / 8
 
 
 def test_one_answer_is_named_the_same_whatever_else_failed():
-    several = failures("scaling-ignored", "float64")[:12]
+    several = failures("scaling-ignored", "float64") + failures("sum-for-mean", "float64")
     alone = [diagnose(case, answer) for case, answer in several]
     assert diagnose_all(several) == alone
+    others = [(case, 7 * case.expected + 1) for case in cases("float64")[:70]]
+    assert diagnose_all(others + several)[70:] == alone
+
+
+def test_of_two_mistakes_that_explain_as_much_the_one_that_would_show_elsewhere_is_not_named():
+    """A quantile between two entries is the entry above, but not for every share."""
+    failed, passed = asked("trim-by-quantile", "float64")
+    diagnoses = diagnose_all(failed)
+    assert all({"trim-by-quantile", "trim-off-by-one"} <= set(diagnosis.mistakes) for diagnosis in diagnoses)
+    assert leading(diagnoses) == "trim-off-by-one"
+    assert leading(diagnoses, passed) == "trim-by-quantile"
 
 
 def test_every_mistake_has_a_page():

@@ -24,7 +24,6 @@ def test_a_right_implementation_never_fails():
     report = conformance.run(Double())
     assert report.ok, report.summary()
     assert not report.failures
-    assert report.seconds < 20
     assert set(report.counts) == {"pass", "ambiguous"}
     assert report.counts["pass"] > 30 * report.counts["ambiguous"]
 

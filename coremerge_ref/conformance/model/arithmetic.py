@@ -9,14 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Triple = tuple[Array, Array, Array]
 
 
 class Arithmetic:
     """Linear algebra in one dtype. ``wrong``: ids of the mistakes to make. ``rotation``: an angle by which singular
     vectors of pairs of equal values are turned, which is as right as any other; equal are those closer than ``tied``.
+    ``toward``: an answer to which signs and null vectors that a mistake leaves open are chosen nearest.
     """
 
-    def __init__(self, *wrong: str, dtype: Any = np.float64, rotation: float = 0.0, tied: float = 0.0) -> None:
+    def __init__(
+        self, *wrong: str, dtype: Any = np.float64, rotation: float = 0.0, tied: float = 0.0,
+        toward: Array | None = None,
+    ) -> None:  # fmt: skip
+        self.toward = toward
+        self.seen: Array | None = None  # toward, in the coordinates of the space
+        self.flat = False  # whether all singular values are made equal at the end
         self.wrong, self.dtype, self.rotation, self.tied = frozenset(wrong), np.dtype(dtype), rotation, tied
         self.eps = float(np.finfo(self.dtype).eps)
 
@@ -29,18 +37,18 @@ class Arithmetic:
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(x, dtype=self.dtype)
 
-    def decompose(self, x: Array) -> tuple[Array, Array, Array]:
+    def decompose(self, x: Array) -> Triple:
         """Thin SVD of a scaled nonzero matrix: P, s, Qᵀ."""
         p, s, qt = np.linalg.svd(x, full_matrices=False)
         return p, s, qt
 
-    def svd(self, x: Array) -> tuple[Array, Array, Array]:
+    def svd(self, x: Array) -> Triple:
         """P, s, Q with x = P diag(s) Qᵀ, pairs of equal values turned."""
         p, s, q = self.scaled_svd(x)
         turn = self.turning(p, s)
         return (p, s, q) if turn is None else (p @ turn, s, q @ turn)
 
-    def scaled_svd(self, x: Array) -> tuple[Array, Array, Array]:
+    def scaled_svd(self, x: Array) -> Triple:
         """P, s, Q with x = P diag(s) Qᵀ, scaled against overflow and underflow."""
         m, n = x.shape
         d = min(m, n)

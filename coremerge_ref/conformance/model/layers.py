@@ -9,6 +9,7 @@ import numpy as np
 from .arithmetic import Arithmetic, Array
 from .drm import drm
 from .entries import dare, ties, trim_all
+from .nearest import signs_like
 from .spaces import Coordinates, encode
 from .spectra import cart, iso, iso_cts, tsv
 
@@ -28,7 +29,9 @@ class Model(Arithmetic):
 
     def merged(self, layers: list[list[Any]], case: Any) -> list[Array]:
         """The layers of a model; they meet in stages of scope "model"."""
-        spaces = [encode(self, updates, case.space) for updates in layers]
+        spaces = [self.encoded(updates, case.space) for updates in layers]
+        if self.toward is not None:
+            self.seen, self.flat = spaces[0].seen(self.toward), case.method.endswith("iso")
         full_size = min(case.shape[-2:]), case.shape[-2] * case.shape[-1]
         for name in case.method.split("+"):
             p = case.params[name]
@@ -39,7 +42,17 @@ class Model(Arithmetic):
             else:
                 for space in spaces:
                     self.advance(space, name, p, case, full_size)
-        return [space.decode(space.restored(space.stack[0])) for space in spaces]
+        out = []
+        for space in spaces:
+            matrix = space.restored(space.stack[0])
+            if self.seen is not None and space.u is not None and space.u is space.v:
+                matrix = matrix * signs_like(matrix, self.seen)
+            out.append(space.decode(matrix))
+        return out
+
+    def encoded(self, updates: list[Any], space: str) -> Coordinates:
+        """A layer's updates in a space."""
+        return encode(self, updates, space)
 
     def advance_jointly(
         self, spaces: list[Coordinates], name: str, p: dict[str, Any], case: Any, full_size: tuple[int, int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,16 @@ class Coordinates:
     u: Array | None = None
     v: Array | None = None
     divided: Array | None = None
+
+    def copy(self) -> Coordinates:
+        """Another of the same, to be advanced by itself."""
+        return replace(self)
+
+    def seen(self, x: Array) -> Array:
+        """Uᵀ X V of an answer X, without the singular values that are multiplied back."""
+        inner = x if self.u is None else self.u.T @ x
+        inner = inner if self.divided is None else inner / self.divided[:, None]
+        return inner if self.v is None else inner @ self.v
 
     def restored(self, matrix: Array) -> Array:
         """The merged matrix with the singular values multiplied back."""

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import Arithmetic, Array
+from .arithmetic import Arithmetic, Array, Triple
+from .nearest import completed, signs_like
 
-Triplets = tuple[Array, Array, Array]
 
-
-def leading(model: Arithmetic, x: Array, k: int, level: float) -> Triplets:
+def leading(model: Arithmetic, x: Array, k: int, level: float) -> Triple:
     """The first k triplets above the level."""
     p, s, q = model.svd(x)
     k = min(k, int(np.sum(s > level)))
@@ -36,10 +35,23 @@ def polar(model: Arithmetic, parts: list[Array], turns: list[float]) -> Array:
         return np.linalg.qr(x)[0] @ np.eye(min(x.shape), x.shape[1], dtype=x.dtype)
     p, s, q = model.svd(x)
     cut = max(64 * model.eps, min(math.sqrt(model.eps), max(turns)))
-    for mistake, coarser in (("polar-cut-1e-5", 1e-5), ("null-vectors-in-polar", -1.0)):
-        cut = coarser if model.bad(mistake) else cut
+    if model.bad("null-vectors-in-polar") and model.seen is None:
+        cut = -1.0
+    cut = 1e-5 if model.bad("polar-cut-1e-5") else cut
     r = int(np.sum(s > cut * s[0]))
     return p[:, :r] @ q[:, :r].T
+
+
+def opened(model: Arithmetic, left: Array, right: Array, values: Array) -> tuple[Array, Array]:
+    """The two factors (p, K), (q, K), what a mistake leaves open in them chosen nearest to the answer looked at."""
+    if model.seen is None:
+        return left, right
+    if model.bad("qr-for-polar"):
+        return left * signs_like(left * values, model.seen @ right), right
+    if model.bad("null-vectors-in-polar"):
+        values = values**0 * values.mean() if model.flat else values
+        return completed(left, right, values, model.seen, math.sqrt(model.eps))
+    return left, right
 
 
 def tsv(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any], full_size: int) -> Array:
@@ -68,6 +80,7 @@ def tsv(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any], full_
         values = np.sort(values)[::-1]
     if model.bad("singular-values-averaged"):
         values = values / model.dtype.type(tasks)
+    left, right = opened(model, left, right, values)
     return (left * values) @ right.T
 
 
@@ -142,5 +155,6 @@ def iso_cts(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any]) -
     if not values.size:
         return np.zeros_like(whole)
     left, right = (polar(model, [part[i] for part in parts], turns) for i in (0, 2))
+    left, right = opened(model, left, right, values**0 * values.mean())
     of = parts[0][1] if model.bad("cts-mean-of-the-common") and parts[0][1].size else values
     return (of.sum() / model.dtype.type(len(of))) * left @ right.T
