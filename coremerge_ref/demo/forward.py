@@ -1,13 +1,11 @@
 """The demo's transformer in NumPy: an image is a sequence of eight rows. benchmarks/demo_adapters has it in torch."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 HEADS = 4
 NORM_EPS = 1e-5
-_FEW = 16  # rows in one product: larger ones make BLAS use threads, and waiting for those takes longer than the product
 Weights = Mapping[str, np.ndarray]  # the torch model's state dict: arrays of one dtype, by name
 
 
@@ -37,10 +35,8 @@ def _heads(x: np.ndarray) -> np.ndarray:
 
 
 def _linear(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
-    rows = x.size // x.shape[-1]
-    few = math.gcd(rows, _FEW)
-    product = x.reshape(rows // few, few, -1) @ weights[name + ".weight"].T
-    return product.reshape(*x.shape[:-1], -1) + weights[name + ".bias"]
+    rows = x.reshape(-1, x.shape[-1])  # one product, where NumPy would make one an image
+    return (rows @ weights[name + ".weight"].T).reshape(*x.shape[:-1], -1) + weights[name + ".bias"]
 
 
 def _norm(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:

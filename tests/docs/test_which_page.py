@@ -25,7 +25,7 @@ def studied(section: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     return dict(rows(spaces)), dict(rows(sizes))
 
 
-METHODS = rows(PAGE.partition("\n## The method")[2].partition("\n## The space")[0])
+METHODS = rows(PAGE.partition("\n## The method")[2].partition("\n### ")[0])
 SPACES = rows(PAGE.partition("\n| method | full")[2])
 
 
