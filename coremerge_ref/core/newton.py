@@ -33,12 +33,14 @@ def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[
     with arrays.overflow_checked():
         units = [_unit(X) for X in tall]  # (…), so that no σ² is above 2
         walks = [X / xp.where(u > 0, u, 1.0)[..., None, None] for X, u in zip(tall, units, strict=True)]
-        for _ in range(_STEPS):
-            walks = [_step(X, _defect(X)) for X in walks]
-        near = [xp.all(_squared(_defect(X)) <= _NEAR**2) for X in walks]  # NaN is not
-        for _ in range(_MORE):
-            walks = [_step(X, _defect(X)) for X in walks]
-        proven = [xp.all(_squared(_defect(X)) <= (_LOST * eps * X.shape[-1]) ** 2) for X in walks]
+        eyes = [arrays.identity(X, X.shape[-1]) for X in walks]  # sent to the device once
+        walks = [_walk(X, eye, _STEPS) for X, eye in zip(walks, eyes, strict=True)]
+        distances = [_squared(_defect(X, eye)) for X, eye in zip(walks, eyes, strict=True)]
+        near = [xp.all(distance <= _NEAR**2) for distance in distances]  # NaN is not
+        walks = [_walk(X, eye, _MORE) for X, eye in zip(walks, eyes, strict=True)]
+        distances = [_squared(_defect(X, eye)) for X, eye in zip(walks, eyes, strict=True)]
+        bounds = [(_LOST * eps * X.shape[-1]) ** 2 for X in walks]
+        proven = [xp.all(distance <= bound) for distance, bound in zip(distances, bounds, strict=True)]
         above = [xp.all(level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u)) for u in units]
         if not all(arrays.look(*near, *proven, *above)):
             return None
@@ -52,14 +54,16 @@ def _unit(X: Array) -> Array:
     return xp.sqrt(xp.max(xp.sum(xp.abs(gram), axis=-1), axis=-1) / 2)
 
 
-def _defect(X: Array) -> Array:
+def _defect(X: Array, eye: Array) -> Array:
     """E = I − XᵀX (…, n, n)."""
-    gram = array_namespace(X).matrix_transpose(X) @ X
-    return arrays.identity(gram, gram.shape[-1]) - gram
+    return eye - array_namespace(X).matrix_transpose(X) @ X
 
 
-def _step(X: Array, E: Array) -> Array:
-    return X + X @ (0.5 * E + 0.375 * (E @ E))
+def _walk(X: Array, eye: Array, steps: int) -> Array:
+    for _ in range(steps):
+        E = _defect(X, eye)
+        X = X + X @ (0.5 * E + 0.375 * (E @ E))
+    return X
 
 
 def _squared(X: Array) -> Array:

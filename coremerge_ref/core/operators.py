@@ -124,10 +124,10 @@ class Operators:
         moved = self._parts() if device is None else tuple(array_api_compat.to_device(X, device) for X in self._parts())
         if dtype is None:
             return self._with(*moved)
-        with arrays.overflow_checked():
+        with arrays.beside(moved), arrays.overflow_checked():
             cast = tuple(arrays.cast(X, dtype) for X in moved)
-        for X in cast:
-            arrays.check_finite(X, f"the update in {arrays.dtype_name(X.dtype)}")
+            for X in cast:
+                arrays.check_finite(X, f"the update in {arrays.dtype_name(X.dtype)}")
         return self._with(*cast)
 
 

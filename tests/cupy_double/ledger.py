@@ -10,12 +10,12 @@ from pathlib import Path
 import coremerge_ref
 
 _PACKAGE = str(Path(coremerge_ref.__file__).parent)
-_ARRAYS = str(Path(_PACKAGE, "core", "arrays.py"))
+_ARRAYS = str(Path(_PACKAGE, "core", "arrays"))
 
 
 @dataclass
 class Ledger:
-    """Counts by "core/linalg.py:56": the line that asked core/arrays.py, where that is what did it.
+    """Counts by "core/linalg.py:56": the line that asked core/arrays, where that is what did it.
 
     kernels: launches. copies: of operands that are not contiguous, made before a batched product. syncs: the host waits
     for the device. uploads: host to device. loops: matrices that a library call takes one after the other, "qr …".
@@ -36,7 +36,7 @@ def note(what: str, times: int = 1, word: str = "") -> None:
     if not _open or not times:
         return
     frame = sys._getframe(1)
-    while frame and (not (file := frame.f_code.co_filename).startswith(_PACKAGE) or file == _ARRAYS):
+    while frame and (not (file := frame.f_code.co_filename).startswith(_PACKAGE) or file.startswith(_ARRAYS)):
         frame = frame.f_back
     line = f"{frame.f_code.co_filename[len(_PACKAGE) + 1 :]}:{frame.f_lineno}" if frame else "no line of the package"
     for ledger in _open:

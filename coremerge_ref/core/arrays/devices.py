@@ -1,7 +1,7 @@
 """Devices: where arithmetic happens and stays, the way to the host, and what is slow there."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar
@@ -53,8 +53,9 @@ def _first_array(value: Any) -> Array | None:
     if hasattr(value, "dtype"):
         return value
     if isinstance(value, Mapping):
-        value = list(value.values())
-    parts = value if isinstance(value, list | tuple) else [getattr(value, name, None) for name in _HOLDERS]
+        parts: Iterable[Any] = value.values()  # which may be read when asked for: no more than the first
+    else:
+        parts = value if isinstance(value, list | tuple) else [getattr(value, name, None) for name in _HOLDERS]
     return next((array for part in parts if part is not None and (array := _first_array(part)) is not None), None)
 
 
