@@ -1,24 +1,33 @@
 """Merging: updates → frames → stages → frames → update, for one layer or a batch of layers of equal shape."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, overload
 
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arguments import explains_arguments
+from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.casting import check_cast, narrowed
 from coremerge_ref.core.encoding import Encoded
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.inputs import as_updates
+from coremerge_ref.core.method_names import MethodName
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
-from coremerge_ref.core.spaces import Space, as_space
+from coremerge_ref.core.spaces import Core, Knots, Space, as_space
 from coremerge_ref.core.stack import Merged
+from coremerge_ref.core.stages import Stage
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
 from coremerge_ref.errors import ParameterError
+
+# What a type checker sees of the arguments: a misspelt name is an error, and only some spaces promise factors. A
+# pipeline that is no MethodName, or a name that is known at run time alone, is Pipeline.parse(name).
+Updates = Sequence[LowRankUpdate | tuple[Array, Array] | list[Array] | None]
+TypedMethod = MethodName | Stage | Pipeline | list[Any] | tuple[Any, ...] | Callable[[Any], Any]
+FactoredSpace = Literal["core", "knots"] | Core | Knots
 
 
 @dataclass(frozen=True)
@@ -36,18 +45,40 @@ class Options:
             raise ParameterError(f"scale: expected a finite number, got {self.scale!r}")
 
 
+@overload
+def merge(
+    updates: Updates,
+    method: TypedMethod = ...,
+    space: FactoredSpace = ...,
+    scale: Any = ...,
+    weights: Any = ...,
+    compute_dtype: Any = ...,
+    out_dtype: Any = ...,
+    names: Sequence[str] | None = ...,
+) -> LowRankUpdate: ...
+@overload
+def merge(
+    updates: Updates,
+    method: TypedMethod = ...,
+    space: str | Space = ...,
+    scale: Any = ...,
+    weights: Any = ...,
+    compute_dtype: Any = ...,
+    out_dtype: Any = ...,
+    names: Sequence[str] | None = ...,
+) -> Update: ...
 @explains_arguments
 @arrays.stays_beside
 def merge(
-    updates: Sequence[Any],
-    method: Method | Pipeline = "tsv",
-    space: str | Space = "core",
+    updates: Any,
+    method: Any = "tsv",
+    space: Any = "core",
     scale: Any = 1.0,
     weights: Any = None,
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
     names: Sequence[str] | None = None,
-) -> Update:
+) -> Any:
     """Merge T task updates of one layer, or of a batch of layers of equal shape, into one.
 
     Parameters
@@ -56,7 +87,8 @@ def merge(
         and device; ranks may differ. None marks a task that has no such module: it counts as no task, but keeps its
         place among weights and masks.
     method : pipeline such as "tsv" or "dare+ties+iso", a stage object, a sequence of stages, a Pipeline, or a function
-        of the stack of weighted matrices (T, …, p, q) that returns (…, p, q).
+        of the stack of weighted matrices (T, …, p, q) that returns (…, p, q). A type checker takes the names that it
+        knows; any other text is cm.Pipeline.parse(text) to it.
     space : "full", "knots", "core", or Full(), Knots(...), Core(...), Compressed(...).
     scale : α, multiplies the result: a number, or a 0-d array of the inputs' library.
     weights : one number a task, any sign, finite; all 1 by default. Numbers, or an array (T,) of the inputs' library.

@@ -2,32 +2,54 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, overload
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.batches import Updates, chunks, equal_shapes, stacked, unstacked
 from coremerge_ref.core.executing import mapped
 from coremerge_ref.core.inputs import are_finite, as_updates
-from coremerge_ref.core.merging import Options, Prepared, merge_groups
+from coremerge_ref.core.merging import FactoredSpace, Options, Prepared, TypedMethod, merge_groups
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Space, as_space
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import ParameterError
 
 
+@overload
+def merge_adapters(
+    layers: Mapping[str, Sequence[Any]],
+    method: TypedMethod = ...,
+    space: FactoredSpace = ...,
+    scale: Any = ...,
+    weights: Any = ...,
+    compute_dtype: Any = ...,
+    out_dtype: Any = ...,
+    executor: Executor | None = ...,
+) -> dict[str, LowRankUpdate]: ...
+@overload
+def merge_adapters(
+    layers: Mapping[str, Sequence[Any]],
+    method: TypedMethod = ...,
+    space: str | Space = ...,
+    scale: Any = ...,
+    weights: Any = ...,
+    compute_dtype: Any = ...,
+    out_dtype: Any = ...,
+    executor: Executor | None = ...,
+) -> dict[str, Update]: ...
 @explains_arguments
 @arrays.stays_beside
 def merge_adapters(
-    layers: Mapping[str, Sequence[Any]],
-    method: Method | Pipeline = "tsv",
-    space: str | Space = "core",
+    layers: Any,
+    method: Any = "tsv",
+    space: Any = "core",
     scale: Any = 1.0,
     weights: Any = None,
     compute_dtype: Any = "float64",
     out_dtype: Any = None,
     executor: Executor | None = None,
-) -> dict[str, Update]:
+) -> Any:
     """Merge every layer of a model: {"layer.q": updates, …} → {"layer.q": merged update, …}, in the given order.
 
     Each value is what merge takes for one layer: one (m, n) update a task, None where a task lacks the module. Layers

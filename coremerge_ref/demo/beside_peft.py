@@ -4,14 +4,14 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from coremerge_ref import merge_adapters
 from coremerge_ref.demo.data import Data
 
-METHOD = "ties"  # the one that both have
+METHOD: Final = "ties"  # the one that both have
 ROUNDS = 3
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coremerge_ref import merge_adapters
+from coremerge_ref import Pipeline, merge_adapters
 from coremerge_ref.demo.alpha import best_alpha
 from coremerge_ref.demo.data import TEST, Data
 from coremerge_ref.demo.evaluate import accuracies, adapted, mean, normalised
@@ -41,7 +41,7 @@ class Line:
 def merged(data: Data, method: str, space: str) -> tuple[Deltas, float]:
     """The merged ΔW of every layer, and the seconds it took to merge to factors, or to what the space gives."""
     start = time.perf_counter()
-    updates = merge_adapters(data.updates, method, space, out_dtype="float64")
+    updates = merge_adapters(data.updates, Pipeline.parse(method), space, out_dtype="float64")
     taken = time.perf_counter() - start
     return {layer: update.to_dense() for layer, update in updates.items()}, taken
 
