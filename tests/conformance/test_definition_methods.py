@@ -40,3 +40,11 @@ def test_the_library_computes_what_is_defined(stage: Stage, space: str, kind: st
     found = cm.merge([cm.LowRankUpdate(*f) for f in factors], stage, space, weights=WEIGHTS).to_dense()
     kappa = sensitivity(define, factors, trials=2)
     assert ratio(found, define(factors), 2 * size(factors), 2.0**-52, kappa) <= THRESHOLD
+
+
+def test_drm_without_a_rank_cut_counts_no_singular_value_that_is_zero() -> None:
+    factors = Recipe(10, 12, (1,), seed=3).build()
+    ours, theirs = ({"drm": {"drop": 0.8, "direction": "vertical", "rank_cut": cut}} for cut in (0.0, 0.01))
+    exact = merged(factors, "drm", ours, "full")
+    assert np.array_equal(exact, merged(factors, "drm", theirs, "full"))
+    assert np.count_nonzero(exact.any(axis=1)) == 3  # of one direction: the two largest and the threshold

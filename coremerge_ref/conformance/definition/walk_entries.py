@@ -165,7 +165,7 @@ class EntryWalk(Walk):
         s = [as_float(x) for x in values]
         if not s or s[0] == 0:
             return
-        cut = state.params["rank_cut"] * s[0]
+        cut = max(state.params["rank_cut"] * s[0], as_float(max(state.noise)))
         rank = sum(x > cut for x in s)
         error = math.hypot(*self.delta)
         if any(abs(x - cut) <= SAFETY * self.eps * error for x in s):

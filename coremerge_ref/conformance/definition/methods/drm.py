@@ -21,7 +21,7 @@ def drm(
         out, level = drm(mirrored, noise, **own)
         return out.T, level
     u, values, _ = svd(hcat(stack))
-    rank = sum(s > number(rank_cut) * values[0] for s in values) if values else 0
+    rank = sum(s > max(number(rank_cut) * values[0], max(noise)) for s in values) if values else 0
     u = columns(u, rank)
     rows = [product(u.T, m) for m in stack]  # T of (rank, q): s_j n_tj V̂_tj
     norms = [[mp.norm(r[j, :]) if r.cols else mpf(0) for j in range(rank)] for r in rows]
