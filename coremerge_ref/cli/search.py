@@ -81,7 +81,8 @@ def search(
     from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.cli.methods import find_methods, parse_sets, scalar
     from coremerge_ref.tuning.picture import drawn
-    from coremerge_ref.tuning.search import SEARCHED, TRIALS
+    from coremerge_ref.tuning.plan import SEARCHED
+    from coremerge_ref.tuning.search import TRIALS
     from coremerge_ref.tuning.search import search as searched
 
     find_methods()
