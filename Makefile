@@ -15,8 +15,9 @@ demo: $(VENV)/.package
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-# NumPy as the only array library, without what is slow: the core, the methods, and what every change can break
-QUICK := tests/core tests/methods $(wildcard tests/test_*.py)
+# NumPy as the only array library, without what is slow: the core, the methods, the properties that see every planted fault
+# (tests/properties/test_planted_faults.py), and what every change can break
+QUICK := tests/core tests/methods tests/properties/test_every_space_and_kind.py $(wildcard tests/test_*.py)
 quick: $(VENV)/.quick
 	$(VENV)/quick/bin/python -m pytest -n 2 -m "not slow" $(QUICK) $(ARGS)
 
