@@ -140,8 +140,8 @@ def merge_groups(groups: Sequence[Encoded], pipeline: Pipeline, options: Options
         upright = [restored(item, frames) for item, (frames, _) in zip(merged, encoded, strict=True)]
         finished = pipeline.finish(upright)
     return [
-        _finished(_decoded(item, frames, options.scale, seen=item is before), out)
-        for item, before, (frames, _), out in zip(finished, upright, encoded, outs, strict=True)
+        _finished(_decoded(item, frames, options.scale, seen=item is before), out)  # as it was when `restored` looked
+        for item, before, (frames, _), out in zip(finished, merged, encoded, outs, strict=True)
     ]
 
 
