@@ -12,6 +12,7 @@ import numpy as np
 from coremerge_ref.adapters.conversions import tables
 from coremerge_ref.adapters.files import is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.place import GGUF, PICKLES, first_bytes, refuse_pointer
+from coremerge_ref.adapters.formats.spellings import is_update
 from coremerge_ref.adapters.hub import MODEL, located
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile, byte_ranges
 from coremerge_ref.adapters.widths import BaseShapes
@@ -65,6 +66,10 @@ class BaseModel(BaseShapes):
                 )
             self.places |= dict.fromkeys(file.entries, name)
             self.entries |= file.entries
+        if any(map(is_update, self.entries)):
+            raise AdapterError(
+                f"{shown(self.path)}: expected a base model, got an adapter; give the model's folder or file"
+            )
         self.names: dict[str, str] = {}
 
     def _shards(self) -> tuple[str | None, list[str]]:

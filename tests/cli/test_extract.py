@@ -22,6 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(name).mkdir()
         tensors = {tensor: rng.standard_normal(shape).astype(np.float32) for tensor, shape in shapes.items()}
         save_file(tensors, f"{name}/model.safetensors")
+    save_file({"q.lora_A.weight": np.ones((1, 6)), "q.lora_B.weight": np.ones((8, 1))}, "lora.safetensors")
 
 
 def test_a_table_and_one_line(run: Run, models: None) -> None:
@@ -59,6 +60,7 @@ def test_a_picture(run: Run, models: None) -> None:
     [
         (["base", "tuned"], "give rank or retain"),
         (["base", "nowhere", "--rank", 1], "nowhere"),
+        (["base", "lora.safetensors", "--rank", 1], "expected a base model, got an adapter"),
         (["base", "base", "--rank", 1], "nothing to extract"),
         (["base", "tuned", "--rank", 0], "rank: expected"),
         (["base", "tuned", "--rank", 1, "--svd", "some"], "svd: expected"),

@@ -67,7 +67,7 @@ def test_verify_sees_another_base(run: Run, base: Path) -> None:
     ("words", "told"),
     [
         (["--into", "nowhere"], "nowhere"),
-        (["--into", "a"], "expected its weight"),
+        (["--into", "a"], "expected a base model, got an adapter"),
         (["--into", "base", "--dense"], "dense"),
         (["--into", "base", "--dtype", "float32"], "dtype"),
         (["--into", "base", "--force"], "replaces no folder"),
