@@ -99,6 +99,11 @@ def prepare(
     The result's merge(method, scale=…, weights=…) gives what merge, merge_adapters or merge_folders would; that of
     adapters takes the output first. Such a merge costs work on core matrices and the product that decodes its result.
     Raises what they raise.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> ready = cm.prepare(updates)
+    >>> [ready.merge("ties", scale=scale).shape for scale in (0.5, 1.0)]
+    [(2, 2), (2, 2)]
     """
     paths = not isinstance(updates, Mapping) and all(isinstance(each, str | os.PathLike) for each in updates)
     if not paths:

@@ -40,7 +40,8 @@ def backend_named(name: str, device: str | None) -> Backend:
     except ParameterError:
         raise
     except ImportError as error:
-        raise ParameterError(f"backend: {name} is not installed; pip install 'coremerge_ref[{name}]'") from error
+        package = "cupy-cuda12x" if name == "cupy" else name
+        raise ParameterError(f"backend: {name} is not installed; pip install {package}") from error
     except Exception as error:  # each library has its own way to say that a device is not there
         raise ParameterError(f"device: {name} cannot use {device!r}: {reason(error)}; choose another device") from error
     return made

@@ -60,9 +60,7 @@ def located(path: str | Path, wanted: tuple[str, ...]) -> tuple[Path, str]:
         import huggingface_hub
         from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     except ImportError as error:
-        raise ParameterError(
-            f"{shown(path)}: huggingface_hub is not installed; pip install 'coremerge_ref[hub]'"
-        ) from error
+        raise ParameterError(f"{shown(path)}: huggingface_hub is not installed; pip install huggingface_hub") from error
     before = "" if not id.inside or id.inside.endswith(_FILES) else f"{id.inside}/"
     quiet = are_progress_bars_disabled()
     disable_progress_bars()  # they draw with control characters, which no stream of the command line lets through

@@ -72,7 +72,7 @@ def certify(
     try:
         from flint import arb_mat, ctx
     except ImportError as error:
-        raise ParameterError("certify: python-flint is not installed; pip install 'coremerge_ref[exact]'") from error
+        raise ParameterError("certify: python-flint is not installed; pip install python-flint") from error
     present, w, pipeline = _checked(updates, bases, merged, weights, scale, bits, method)
     before, ctx.prec = ctx.prec, bits
     try:

@@ -26,7 +26,7 @@ def _figure(path: str) -> Iterator[Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+        raise ParameterError("plot: matplotlib is not installed; pip install matplotlib") from error
     figure = Figure(layout="constrained")
     ending = path.rpartition(".")[2].lower()
     if ending not in figure.canvas.get_supported_filetypes():

@@ -24,6 +24,10 @@ class Compressed:
     makes them equal. A partial Tucker decomposition (HOOI from the SVD start) of the rescaled stack gives both frames;
     what is merged are the tasks themselves in these frames. info["kept"] (…, T) says how much of each is in them,
     ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖. Lossless where rank is at least both live sizes. HOOI finds a local optimum.
+
+    >>> updates = [(np.ones((6, 2)), np.eye(2, 5)), (np.eye(6, 2), np.ones((2, 5)))]
+    >>> cm.merge(updates, "tsv", cm.Compressed(2)).rank
+    2
     """
 
     rank: int | None = None  # which has no default: who compresses says to what

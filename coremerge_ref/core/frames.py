@@ -21,6 +21,10 @@ class Frames:
     left, right: sides, or plain frames, arrays or None, which know no updates.
     rows, cols (…): live sizes. sigma (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i,
     decode multiplies it back. kept (…, T), of lossy frames only: ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖.
+
+    >>> frames = cm.reference_bases([(np.eye(6, 2), np.eye(2, 5))])
+    >>> frames.U.shape, frames.V.shape
+    ((6, 2), (5, 2))
     """
 
     left: Any

@@ -107,6 +107,13 @@ def merge(
     equivariant ones and in full space; the result of those is a DenseUpdate. ParameterError elsewhere.
 
     Raises ShapeError, DTypeError, NamespaceError, NonFiniteError and ParameterError, naming task and factor.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge(updates, "ta", scale=0.5).to_dense()
+    array([[1., 0.],
+           [0., 2.]])
+    >>> cm.merge(updates, "tsv").rank
+    2
     """
     prepared = Prepared(as_updates(updates), as_space(space), compute_dtype, names)
     return prepared.merge(method, scale, weights, out_dtype)

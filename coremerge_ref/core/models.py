@@ -61,6 +61,11 @@ def merge_adapters(
     the batches are submitted, cut into pieces; results are the same to rounding. What goes to other processes must
     pickle: ParameterError where a function given as the method does not. Stages with scope="model" run here, once the
     workers have found the frames.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge_adapters({"layer.q": updates}, "mean")["layer.q"].to_dense()
+    array([[1., 0.],
+           [0., 2.]])
     """
     pipeline, space, options = as_pipeline(method), as_space(space), Options(scale, weights, out_dtype)
     if executor is not None and not callable(getattr(executor, "submit", None)):

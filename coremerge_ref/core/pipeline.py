@@ -19,6 +19,11 @@ class Pipeline:
     """Stages in order. Without a merge among them, `ta` merges: "iso" is ta+iso and "dare" is dare+ta.
 
     Raises ParameterError for an unknown stage, two merges, or an order other than transforms, merge, posts.
+
+    >>> str(cm.Pipeline(["dare", cm.Ties(density=0.1), "iso"]))
+    'dare+ties+iso'
+    >>> cm.Pipeline.parse("iso").stages
+    (Ta(weights=None), Iso(support='rank'))
     """
 
     stages: tuple[Stage, ...]

@@ -22,6 +22,10 @@ def reference_bases(
 
     updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
     "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.reference_bases(updates).U.shape
+    (2, 2)
     """
     chosen = Core(basis) if isinstance(space, str) and space == "core" else as_space(space)
     return chosen.frames(folded_factors(as_updates(updates), compute_dtype))
@@ -29,7 +33,13 @@ def reference_bases(
 
 @arrays.stays_beside
 def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
-    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits."""
+    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> bases = cm.reference_bases(updates)
+    >>> cm.project(updates, bases).shape
+    (2, 2, 2)
+    """
     factors = folded_factors(as_updates(updates), compute_dtype)
     B, A = factors[0]
     got = (B.shape[-2], A.shape[-1])
@@ -42,7 +52,15 @@ def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64
 
 @arrays.stays_beside
 def reconstruct(M: Array, bases: Frames) -> Update:
-    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space)."""
+    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space).
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> bases = cm.reference_bases(updates)
+    >>> M = cm.project(updates, bases)
+    >>> (cm.reconstruct(M[1], bases).to_dense() + 0.0).round(6)
+    array([[1., 0.],
+           [0., 3.]])
+    """
     expected = tuple(None if X is None else X.shape[-1] for X in (bases.U, bases.V))
     got = tuple(getattr(M, "shape", ()))[-2:]
     if len(got) != 2 or any(e is not None and e != g for e, g in zip(expected, got, strict=True)):

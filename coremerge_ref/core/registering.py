@@ -16,6 +16,9 @@ def register(cls: StageType) -> StageType:
     Raises ParameterError for what is no frozen dataclass that derives from Stage, for a parameter without a default,
     for a name, kind or commutes_with that is none, and for a name that another class or a space has. A class defined
     again in the same module replaces itself.
+
+    >>> cm.register(cm.Ties) is cm.Ties  # what is registered already replaces itself
+    True
     """
     where = getattr(cls, "__qualname__", repr(cls))
     if not (isinstance(cls, type) and issubclass(cls, Stage) and is_dataclass(cls)):

@@ -40,7 +40,12 @@ def factor_frames(factors: Factors, any_frame: bool = False) -> Frames:
 
 @dataclass(frozen=True)
 class Full:
-    """The weight space itself: both frames are identities."""
+    """The weight space itself: both frames are identities.
+
+    >>> updates = [(np.ones((6, 2)), np.eye(2, 5)), (np.eye(6, 2), np.ones((2, 5)))]
+    >>> cm.merge(updates, "ties", cm.Full())
+    DenseUpdate(6 × 5, float64, cpu)
+    """
 
     name: ClassVar[str] = "full"
     lossless: ClassVar[bool] = True
@@ -63,6 +68,10 @@ class Knots:
 
     scaled: merge diag(S) V_tᵀ = Uᵀ ΔW_t as the original does. scaled=False divides the singular values out before
     merging and multiplies them back after it, as the code of the Core Space paper does; not an isometry then.
+
+    >>> updates = [(np.ones((6, 2)), np.eye(2, 5)), (np.eye(6, 2), np.ones((2, 5)))]
+    >>> cm.merge(updates, "ties", cm.Knots()).shape
+    (6, 5)
     """
 
     transposed: bool = False
@@ -97,6 +106,10 @@ class Core:
     """Core space: basis "paper" takes the stacks of factors (Def. 2), "tucker" the stacks of the updates themselves.
 
     The Tucker basis does not change when a task is factored another way (B G, G⁻¹ A); the paper's does.
+
+    >>> updates = [(np.ones((6, 2)), np.eye(2, 5)), (np.eye(6, 2), np.ones((2, 5)))]
+    >>> cm.reference_bases(updates, cm.Core(basis="tucker")).U.shape
+    (6, 4)
     """
 
     basis: str = "paper"

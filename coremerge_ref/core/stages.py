@@ -30,6 +30,11 @@ class Stage(Parameters):
     people should be told of layers where that is true. called: {dialect: {name there: pipeline
     here}} and spelled: {parameter elsewhere: what to write here}, for who knows those names. searches: what `compare`
     tries, of type methods.base.Search. remedy: what `explain` says can be done where its answer hangs on rounding.
+
+    >>> sorted(cm.Trim(density=0.5).parameters)
+    ['density', 'keep', 'scope']
+    >>> cm.Tsv().equivariance
+    'orthogonal'
     """
 
     name: ClassVar[str]

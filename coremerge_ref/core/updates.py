@@ -29,6 +29,14 @@ class LowRankUpdate(Operators):
 
     Raises ShapeError if the shapes do not form a product, DTypeError for integers and complex numbers, NamespaceError
     for arrays of two libraries or devices.
+
+    >>> update = cm.LowRankUpdate(np.ones((6, 2)), np.ones((2, 5)), scale=0.5)
+    >>> update
+    LowRankUpdate(6 × 5, rank 2, scale 0.5, float64, cpu)
+    >>> update + update
+    LowRankUpdate(6 × 5, rank 4, scale 0.5, float64, cpu)
+    >>> np.asarray(update)[0, 0]
+    np.float64(1.0)
     """
 
     B: Array
@@ -145,7 +153,11 @@ class LowRankUpdate(Operators):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DenseUpdate(Operators):
-    """ΔW (…, m, n) as one matrix: what a merge returns when its space does not stay in factors."""
+    """ΔW (…, m, n) as one matrix: what a merge returns when its space does not stay in factors.
+
+    >>> cm.DenseUpdate(np.diag([1.0, 3.0])) * 2
+    DenseUpdate(2 × 2, float64, cpu)
+    """
 
     matrix: Array
     info: Mapping[str, Any] = field(default_factory=dict, repr=False)

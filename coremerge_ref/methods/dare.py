@@ -21,6 +21,11 @@ class Dare(Stage):
     Masks are drawn on the host, keyed by seed, layer name and task, so that one seed gives one result on every
     backend, in every batch grouping and order of layers. `masks`, boolean (T, …, p, q), replaces drawing them.
     rescale: "inverse" 1/(1 − drop), "l1" ‖M_t‖₁ / ‖M_t ∘ Z_t‖₁ (mergekit), "none".
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> merged = cm.merge(updates, [cm.Dare(drop=0.5, seed=1), cm.Ta()], "full")
+    >>> bool(np.all(np.isin(merged.to_dense(), [0, 2, 4, 6, 8])))  # what is kept counts twice
+    True
     """
 
     drop: float = 0.1

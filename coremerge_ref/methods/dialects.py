@@ -22,6 +22,9 @@ def preset(method: str, dialect: str, parameters: Parameters | None = None) -> P
     """The pipeline `method` as `dialect` has it ("paper", "original", "peft", "mergekit", "fusionbench").
 
     parameters, by stage name, are set on top. Raises ParameterError for an unknown dialect, stage or parameter.
+
+    >>> cm.preset("ties", "peft", {"ties": {"density": 0.5}}).parameters["ties"]["keep"]
+    'exact'
     """
     if dialect not in DIALECTS:
         raise ParameterError(f"dialect: expected one of {', '.join(DIALECTS)}, got {dialect!r}")

@@ -29,6 +29,10 @@ class Drm(Stage):
     Departs from the original where that is undefined or skipped: a task without part in a direction gives zeros, not
     NaN, and drop=0 prunes nothing but still elects. Elementwise in one frame, so the result depends on the space's
     basis on that side.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge(updates, cm.Drm(drop=0.0)).shape
+    (2, 2)
     """
 
     direction: str = "horizontal"

@@ -23,6 +23,11 @@ class Iso(Stage):
     space. support="size": over all min(p, q) triplets, σ̄ the mean over min(rows, cols) values, zeros included, as the
     official and the paper's code have it; where M is rank-deficient the answer then depends on null vectors, which are
     arbitrary.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> (cm.merge(updates, cm.Iso()).to_dense() + 0.0).round(6)  # 2 and 4 become their mean
+    array([[3., 0.],
+           [0., 3.]])
     """
 
     support: str = "rank"

@@ -23,6 +23,10 @@ class IsoCts(Stage):
     Of d = min(rows, cols) directions int(d · common_fraction) are common, adjusted so that the rest divides evenly
     among the T tasks: rounding "round" (official; half to even) or "floor". A task's residual is M_t − U_c U_cᵀ M_t,
     projected from the left alone, as in the official code. Both sides are orthogonalized by their polar factors.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge(updates, cm.IsoCts()).shape
+    (2, 2)
     """
 
     common_fraction: float = 0.8

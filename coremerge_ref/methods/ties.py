@@ -40,6 +40,11 @@ class Ties(Stage):
     mean: how many entries agree ("count") or the sum of their weights ("weight", mergekit's normalize).
 
     Looks at signs and counts, so entries within rounding of what they were computed from count as zero.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge(updates, cm.Ties(density=0.5, keep="exact"), "full").to_dense()
+    array([[1., 0.],
+           [0., 2.]])
     """
 
     density: float = 0.2

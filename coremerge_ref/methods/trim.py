@@ -24,6 +24,11 @@ class Trim(Stage):
     them and every equal one; magnitudes within rounding of the cut are equal to it. keep="exact" (PEFT, mergekit): K,
     the lowest index first among equals.
     scope="tensor": d and the threshold are each matrix's own; "model" (original TIES): over all layers of the call.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.merge(updates, [cm.Trim(density=0.25, keep="exact"), cm.Ta()], "full").to_dense()
+    array([[1., 0.],
+           [0., 3.]])
     """
 
     density: float = 0.2

@@ -22,6 +22,11 @@ class Tsv(Stage):
     k: an absolute rank, the same in every space; None is the relative ⌊min(rows, cols) / T⌋ of the space's live size,
     at least 1. Triplets at or below the numerical rank of M_t are never taken: a task of rank below k gives what it
     has.
+
+    >>> updates = [(np.eye(2), np.diag([2.0, 0.0])), (np.eye(2), np.diag([0.0, 3.0]))]
+    >>> (cm.merge(updates, cm.Tsv(k=1)).to_dense() + 0.0).round(6)
+    array([[2., 0.],
+           [0., 3.]])
     """
 
     k: int | None = None

@@ -21,7 +21,7 @@ def drawn(found: Found, path: str | Path | None = None) -> Any:
         from matplotlib import colormaps
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+        raise ParameterError("plot: matplotlib is not installed; pip install matplotlib") from error
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     ranked = list(dict.fromkeys(trial.method for trial in found.ranked))

@@ -85,7 +85,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ParameterError("search: Optuna is not installed; pip install 'coremerge_ref[search]'") from error
+        raise ParameterError("search: Optuna is not installed; pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

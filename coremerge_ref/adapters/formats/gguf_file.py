@@ -21,7 +21,7 @@ class GgufFile:
         try:
             import gguf
         except ImportError as error:
-            raise AdapterError(f"{shown(path)}: a GGUF file; pip install 'coremerge_ref[gguf]' to read it") from error
+            raise AdapterError(f"{shown(path)}: a GGUF file; pip install gguf to read it") from error
         self.path = path
         try:
             self._reader: Any = gguf.GGUFReader(path)

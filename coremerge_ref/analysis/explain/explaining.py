@@ -52,6 +52,10 @@ def explain(
     can be repeated as it is.
 
     Raises what merge raises.
+
+    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> cm.explain(updates, "ta").verdict
+    'well-posed'
     """
     pipeline, named = as_pipeline(method), as_space(space)
     chosen = named

@@ -78,7 +78,7 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ParameterError("plot: matplotlib is not installed; pip install 'coremerge_ref[plot]'") from error
+        raise ParameterError("plot: matplotlib is not installed; pip install matplotlib") from error
     return Figure(layout="constrained")
 
 
