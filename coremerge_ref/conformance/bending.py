@@ -165,14 +165,3 @@ def subnormals_flushed(case: Case) -> Case | None:
         return np.where(np.abs(x.astype(np.float64)) < 2.0**-1022, 0, x.astype(np.float64))
 
     return updates(lambda b, a, s, t: (flushed(b), flushed(a), s))(case)
-
-
-def vanishing_squares(case: Case) -> Case | None:
-    """Columns of B and rows of A whose squares sum to zero in floating point taken for zero."""
-
-    def seen(x: Array, axis: int) -> Array:
-        wide = x.astype(np.float64)
-        return np.where(np.sum(wide * wide, axis=axis, keepdims=True) == 0, 0, wide)
-
-    with np.errstate(over="ignore", under="ignore"):
-        return updates(lambda b, a, s, t: (seen(b, -2), seen(a, -1), s))(case)

@@ -62,7 +62,6 @@ MISTAKES: dict[str, Mistake] = {
     "factors-rounded-to-half": Mistake(change=to.rounded_factors(np.float16)),
     "factors-rounded-to-bfloat16": Mistake(change=to.rounded_factors(ml_dtypes.bfloat16)),
     "subnormals-flushed": Mistake(change=to.subnormals_flushed),
-    "norms-underflow": Mistake(change=to.vanishing_squares),
     "small-taken-for-zero": Mistake(instead=spoilt.small_taken_for_zero),
     # the weights
     "weights-ignored": Mistake(WEIGHTED, to.weights(lambda w: [1.0] * len(w))),
@@ -198,6 +197,7 @@ MISTAKES: dict[str, Mistake] = {
     "null-frames": inside(),
     "left-frame-on-both-sides": inside(free=True),
     # arithmetic
+    "norms-underflow": inside(),
     "svd-of-gram-matrix": inside(),
     "ascending-singular-values": inside(),
     "zero-level-absolute": inside(),

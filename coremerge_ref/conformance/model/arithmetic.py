@@ -86,7 +86,7 @@ class Arithmetic:
 
     def live_range(self, stack: Array) -> Array:
         """Orthonormal basis of the numerical range of the columns scaled to norm 1."""
-        norms = lengths(stack)
+        norms = self.norms(stack)
         columns = stack[:, norms > 0] / norms[norms > 0].astype(stack.dtype)
         if columns.shape[1] == 0:
             return stack[:, :0]
@@ -113,11 +113,15 @@ class Arithmetic:
         turn = self.turning(u, s)
         return (u if turn is None else signed(u @ turn)), s
 
+    def norms(self, x: Array) -> Array:
+        """Norms of the columns."""
+        return np.linalg.norm(x.astype(np.float64), axis=0) if self.bad("norms-underflow") else lengths(x)
+
     def level(self, b: Array, a: Array) -> float:
         """ν: what counts as zero in anything computed from B A."""
         if self.bad("zero-level-absolute"):
             return 1e-12
-        return 8 * self.eps * math.fsum(lengths(b) * lengths(a.T))
+        return 8 * self.eps * math.fsum(self.norms(b) * self.norms(a.T))
 
 
 def rotation_by(angle: float) -> Array:
