@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -134,3 +135,17 @@ def test_formulas_become_mathml(page, caplog):
     assert "<math" in html
     assert caplog.messages == []
     assert "$" not in re.sub(r"<(code|pre)\b.*?</\1>", "", html, flags=re.DOTALL)
+
+
+def test_search_finds_tutorials_first_and_leaves_long_tables_out():
+    spec = importlib.util.spec_from_file_location("ranking", SITE / "ranking.py")
+    ranking = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ranking)
+    found = {}
+    for page in PAGES:
+        name = page.relative_to(DOCS).as_posix()
+        shown = SimpleNamespace(file=SimpleNamespace(src_uri=name), meta={})
+        ranking.on_page_markdown("", page=shown)
+        found[name] = shown.meta.get("search")
+    assert {name for name, fields in found.items() if fields == {"exclude": True}} == {"mistakes.md", "mutation.md"}
+    assert all((fields == {"boost": 2}) == name.startswith("tutorials/") for name, fields in found.items())
