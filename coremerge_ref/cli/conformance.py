@@ -60,6 +60,15 @@ def conformance(
     if nothing failed unexpectedly, 1 if something did, 2 if the function cannot be imported or no case is chosen.
 
     \b
+    A case has
+      case.name     such as ties/core/generic
+      case.updates  a list of (B, A, scale), one a task: the update is scale · B A
+      case.method   a pipeline, such as dare+ties+iso
+      case.space    full, knots, knots-unscaled or core
+      case.params   {stage: {parameter: value}}, every parameter of every stage
+      case.masks    DARE's masks (T, p, q), True keeps; None for other methods
+
+    \b
     coremerge conformance my_pkg.my_module:merge
     coremerge conformance merge.py:merge --only "ties/*" --skip bfloat16 --junit report.xml
     coremerge conformance my_pkg:merge --expected-failure "iso_cts=not implemented yet"

@@ -106,11 +106,19 @@ def _notes(report: Report) -> list[str]:
 
 
 def table(results: Iterable[Result]) -> str:
-    """A line for each result: case, verdict, error in units of the tolerance and relative, diagnosis."""
-    rows = [["case", "verdict", "ratio", "relative", "diagnosis"]]
+    """A line for each result: case, verdict, error in units of the tolerance and relative, diagnosis.
+
+    Errors that say the same, as where a function raises whatever it is asked, are one line with their number.
+    """
+    alike: dict[tuple[str, ...], list[Result]] = {}
     for r in results:
-        note = f" (expected: {r.expected_failure})" if r.expected_failure else ""
-        rows.append([clean(r.case.name), r.verdict, f"{r.ratio:.3g}", f"{r.relative:.2g}", clean(r.diagnosis + note)])
+        own = () if r.verdict == "error" else (r.case.name,)
+        alike.setdefault((r.verdict, r.diagnosis, r.expected_failure, *own), []).append(r)
+    rows = [["case", "verdict", "ratio", "relative", "diagnosis"]]
+    for first, *others in alike.values():
+        note = f" (expected: {first.expected_failure})" if first.expected_failure else ""
+        name = clean(first.case.name) + (f" and {len(others)} more" if others else "")
+        rows.append([name, first.verdict, f"{first.ratio:.3g}", f"{first.relative:.2g}", clean(first.diagnosis + note)])
     return columns(rows)
 
 
