@@ -93,7 +93,8 @@ class Errors:
     matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
     the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
-    relative settings see. lost: how often no bound held. svds: those that were computed, shared by all levels.
+    relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
+    lost: how often no bound held. svds: those that were computed, shared by all levels.
     """
 
     level: Level
@@ -112,6 +113,7 @@ class Errors:
     undecided: Vector | None = None
     polar: tuple[float, float] | None = None
     factors: Any = None
+    jumped: bool = False
     doubts: list[tuple[str, str]] = field(default_factory=list)
     margins: list[Margin] = field(default_factory=list)
     spectra: list[Spectrum] = field(default_factory=list)

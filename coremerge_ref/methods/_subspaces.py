@@ -69,7 +69,8 @@ def at_zero(
     were known.
     """
     S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
-    found = np.flatnonzero(near(S, level, errors.level.beside(delta, level)) | ((S > floor) & (S <= level)))
+    error = delta if errors.jumped else errors.level.beside(delta, level)
+    found = np.flatnonzero(near(S, level, error) | ((S > floor) & (S <= level)))
     if len(found):
         value = S[found[0]] / (S[0] or 1.0)
         errors.doubt(

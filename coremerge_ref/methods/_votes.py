@@ -19,6 +19,7 @@ def zeroed(errors: Errors, stack: Stack) -> None:
     unsure = near(size, level, error) & (size > 0)
     sure = (size + error <= level) & ~unsure
     errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
+    errors.jumped |= bool(unsure.any())
     errors.entry = np.where(unsure, errors.entry + level, np.where(sure, 0.0, errors.entry))
     lost = np.where(unsure, level, 0.0)
     errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
@@ -30,6 +31,7 @@ def pruned(errors: Errors, stack: Stack, kept: np.ndarray, unsure: np.ndarray) -
     errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
     errors.delta = errors.delta + np.asarray([norm(x) for x in jumps])
     errors.unsure = unsure if errors.unsure is None else unsure | errors.unsure
+    errors.jumped |= bool(unsure.any())
     errors.entering, errors.factors = np.zeros(0), None
     errors.rank = np.full(len(errors.rank), min(stack.M.shape[1:]))
 
@@ -139,6 +141,7 @@ def elected(
     undecided = votes.undecided
     matters = jump > 4 * np.sum(np.abs(votes.W) * votes.E, axis=0)
     errors.undecided = undecided & matters
+    errors.jumped |= bool(undecided.any())
     errors.margin(stage, "smallest relative majority of a decided entry", votes.margin)
     number = int(errors.undecided.sum())
     if number:

@@ -155,7 +155,8 @@ class Drm(Stage):
         What it takes for equal to the cut, or for zero, is within `known`, which is of its arithmetic, not of errors.
         """
         k, own = Y.shape[1], stack.rounding_level[:, None, None]
-        turn = np.minimum(level / np.asarray(gaps(S))[:k], errors.unit**0.5)
+        with np.errstate(over="ignore"):
+            turn = np.minimum(level / np.asarray(gaps(S))[:k], errors.unit**0.5)
         known = own + turn[:, None] * np.asarray([norm(M) for M in stack.M])[:, None, None]  # (T, k, 1)
         length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
         moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))

@@ -152,7 +152,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
             P, s, _ = errors.svd(X)
             there = s > levels[t]
             blocks.append(P[:, there])
-            slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
+            with np.errstate(over="ignore"):
+                slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
         error = norm(slack)
     else:
         blocks = [C / np.where(x > 0, x, 1.0) for C, x in zip(frame.coordinates, frame.norms, strict=True)]
