@@ -102,7 +102,8 @@ class Iso(Stage):
         factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
         words = f"smallest singular value of the support of {kept}, relative to the largest,"
         errors.margin(self, words, least, amplifies=mean * factor)
-        first = min(delta * factor, self._turn(errors, M, kept) if errors.closed else np.inf)
+        # what is known of entries is not known of the SVD's own rounding
+        first = min(delta * factor, self._turn(errors, M, kept) + formed * factor if errors.closed else np.inf)
         if factors is not None:
             first = min(first, _turned(errors.svd(M), kept, *factors))
         errors.check(

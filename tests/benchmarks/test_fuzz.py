@@ -26,3 +26,9 @@ def test_no_promise_is_broken(part: int) -> None:
         idle += [f"{sentence}; {trial}" for kind, sentence in broken if kind == "idle"]
         assert all(kind == "idle" for kind, _ in broken), f"{broken}; {trial}"
     assert len(idle) <= FEW, idle
+
+
+@pytest.mark.parametrize("seed", [651991499, 3002565941, 3194400834])
+def test_what_was_once_broken_is_not_broken_again(seed: int) -> None:
+    trial = draw(seed)
+    assert findings(trial, quick=True) == [], trial
