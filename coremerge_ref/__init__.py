@@ -102,8 +102,8 @@ def prepare(
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
     >>> ready = cm.prepare(updates)
-    >>> [ready.merge("ties", scale=scale).shape for scale in (0.5, 1.0)]
-    [(2, 2), (2, 2)]
+    >>> float(ready.merge("ta", scale=0.5).to_dense().sum())
+    3.0
     """
     paths = not isinstance(updates, Mapping) and all(isinstance(each, str | os.PathLike) for each in updates)
     if not paths:

@@ -23,7 +23,7 @@ def preset(method: str, dialect: str, parameters: Parameters | None = None) -> P
 
     parameters, by stage name, are set on top. Raises ParameterError for an unknown dialect, stage or parameter.
 
-    >>> cm.preset("ties", "peft", {"ties": {"density": 0.5}}).parameters["ties"]["keep"]
+    >>> cm.preset("ties", "peft", {"ties": {"density": 0.5}}).stages[0].keep
     'exact'
     """
     if dialect not in DIALECTS:
