@@ -76,7 +76,7 @@ def ours(
         p, q = min(m, R), min(n, R)
         frames = stack_frame(m, ranks, free, outcomes[0]) + stack_frame(n, ranks, free, outcomes[1])
         sides = ((m, p, passed[0]), (n, q, passed[1]))
-        decode = decoded(*sides) if p <= q else decoded(*reversed(sides))
+        decode = decoded(*sides, rows=True) if p <= q else decoded(*reversed(sides), rows=False)
         live = (m, n) if space == "full" else (p - lost[0], q - lost[1])
     elif space == "knots":
         outer, p, q = min(m, R), knots_rows(m, n, ranks), n
@@ -94,14 +94,15 @@ def ours(
     return {"frames": frames, "encode": encode, "merge": merge, "decode": decode}
 
 
-def decoded(outer: tuple[int, int, bool], inner: tuple[int, int, bool]) -> Count:
-    """U M Vᵀ in factors, from (rows, columns, fast) of either frame, the one of fewer columns first.
+def decoded(outer: tuple[int, int, bool], inner: tuple[int, int, bool], rows: bool) -> Count:
+    """U M Vᵀ in factors, from (size, columns, fast) of either frame, the one of fewer columns first.
 
-    Its Q is a factor as it is where it comes from Cholesky-QR2, since Z may go to the other one then.
+    Its Q is a factor as it is where it comes from Cholesky-QR2, since Z may go to the other one then. rows: the inner
+    frame is V, whose factor is made row by row.
     """
-    (rows, a, whole_rank), (others, b, _) = outer, inner
-    count = calls(("matmul", (a, a, b) if whole_rank else (rows, a, a)))
-    return count + calls(("matmul", (b, b, a)), ("matmul", (others, b, a)))
+    (size, a, whole_rank), (other, b, _) = outer, inner
+    count = calls(("matmul", (a, a, b) if whole_rank else (size, a, a)))
+    return count + calls(*(("matmul", shape if not rows else shape[::-1]) for shape in ((b, b, a), (other, b, a))))
 
 
 def knots_rows(m: int, n: int, ranks: Sequence[int]) -> int:
@@ -140,20 +141,15 @@ def cholesky_qr2(rows: int, R: int, outcome: str) -> Count:
     """One or two passes over a stack (rows, R), or as much of them as comes before a refusal."""
     if outcome not in PASSED + REFUSED:
         raise KeyError(outcome)
-    count = calls(("matmul", (R, rows, R)))
-    if outcome == UNDERFLOW:
+    count = calls(("matmul", (R, rows, R)), ("cholesky", (R,)))
+    if outcome == INDEFINITE:  # where the library says so
         return count
-    count += calls(("cholesky", (R,)))
-    if outcome == INDEFINITE:
-        return count
-    count += calls(("matmul", (R, R, R)), ("inv", (R,)))  # that it is a factor
-    if outcome == ONE:  # the stack itself is Q
-        return count
-    count += calls(("matmul", (rows, R, R)), ("matmul", (R, rows, R)))
-    if outcome == FAR:
+    count += calls(("inv", (R,)), ("matmul", (R, R, R)))  # that it is a factor
+    if outcome in (ONE, UNDERFLOW):  # the stack itself is Q, or the look at all this refuses it
         return count
     return count + calls(
-        ("cholesky", (R,)), ("matmul", (R, R, R)), ("inv", (R,)), ("matmul", (R, R, R)),
+        ("matmul", (rows, R, R)), ("matmul", (R, rows, R)), ("cholesky", (R,)),
+        ("matmul", (R, R, R)), ("inv", (R,)), ("matmul", (R, R, R)),
         ("matmul", (R, R, R)), *2 * [("matmul", (rows, R, 4))], ("matmul", (R, R, 4)),  # the proof
     )  # fmt: skip
 
@@ -186,7 +182,7 @@ def knots(m: int, n: int, ranks: Sequence[int], outcomes: Outcomes = (ONE, ONE))
     columns = [min(r, p, q) for r in ranks]
     met = [outcome for rows, outcome in zip((m, n), outcomes, strict=True) if tried(rows, R)]
     # the triplets of a task are orthonormal however its factors are; they keep its size, and are zero where it has none
-    inner = next((outcome for outcome in (UNDERFLOW, INDEFINITE) if outcome in met), ONE)
+    inner = next((outcome for outcome in (INDEFINITE, UNDERFLOW) if outcome in met), ONE)
     count += stack_frame(p, columns, False, inner)
     S = sum(columns)
     k, width = min(p, S), S if fast(p, S, inner) or p > S else p

@@ -89,7 +89,7 @@ def test_however_cholesky_goes(left, right, method, space, sizes):
 
 def test_every_outcome_of_cholesky_costs_something_else():
     """So that a wrong outcome cannot pass for the right one."""
-    made = [counts.cholesky_qr2(30, 7, outcome) for outcome in OUTCOMES]
+    made = [counts.stack_frame(30, (2, 3, 2), False, outcome) for outcome in OUTCOMES]
     assert all(made[i] != made[j] for i in range(len(made)) for j in range(i))
     with pytest.raises(KeyError):
         counts.cholesky_qr2(30, 7, "three")
