@@ -76,7 +76,7 @@ def search(
     \b
     coremerge search math code chat --score "python evaluate.py {adapter}" -o best
     coremerge search math code -m tsv+iso -m ties --try ties.density=0.05:0.5 --weights search --trials 100
-        --score "python evaluate.py {adapter} --share {fraction}" -o best --plot tried.svg
+        --score "python evaluate.py {adapter} {fraction}" -o best --plot tried.svg
     """
     from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.cli.methods import find_methods, parse_sets, scalar

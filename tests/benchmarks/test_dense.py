@@ -58,7 +58,7 @@ def test_torch_gives_the_same():
         for space in ("core", "core, optimized", "full", "knots"):
             if method == "tsv" and space in ("full", "knots"):
                 continue  # takes null vectors
-            ours, theirs = dense.merged(given, method, space), dense(space, tensors, method).numpy()
+            ours, theirs = dense.merged(given, method, space), dense.merged(tensors, method, space).numpy()
             if method == "iso" and space in ("full", "knots"):
                 continue  # null vectors again: σ̄ P Qᵀ over all min(m, n)
             assert np.linalg.norm(ours - theirs) <= 1e-11 * np.linalg.norm(ours), (method, space)

@@ -140,7 +140,7 @@ def test_factors_merged_apart_are_recognized(on_both):
         merged[name] = cm.LowRankUpdate(B, A)
     best = identify(inputs, targets(merged)).best
     assert best.candidate.method == "ta of A and of B, each by itself"
-    assert ("√" in best.candidate.mistake) == on_both
+    assert ("roots" in best.candidate.mistake) == on_both
 
 
 def test_what_is_none_of_it_is_said_to_be_none_with_the_distance():

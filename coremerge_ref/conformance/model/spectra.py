@@ -147,6 +147,7 @@ def iso_cts(model: Arithmetic, stack: Array, levels: Array, p: dict[str, Any]) -
         if model.bad("cts-projects-on-the-right"):
             rest = x - (x @ v) @ v.T
         rest = x if model.bad("cts-without-residuals") else rest
+        level = level + min(turns[0], 1.0) * float(np.linalg.norm(x))  # known as well as u
         parts.append(leading(model, rest, each, level))
         turns.append(turn(model, rest, each, abs(level)))
     if model.bad("cts-common-part-left-out"):

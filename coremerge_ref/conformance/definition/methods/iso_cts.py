@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mpmath import mp, mpf
 
-from ..linalg import Matrix, hcat, polar, product, total
+from ..linalg import Matrix, hcat, norm, polar, product, total
 from ..spectral import leading, polar_cut, turn
 from ..table import defines
 
@@ -28,8 +28,11 @@ def iso_cts(
     u, triplets, turns = shared[0], [shared], [turn(total(stack), common, max(noise))]
     for matrix, level in zip(stack, noise, strict=True):
         residual = matrix - product(u, product(u.T, matrix))
-        triplets.append(leading(residual, each, level))
-        turns.append(turn(residual, each, level))
+        known = level + min(turns[0], 1) * norm(
+            matrix
+        )  # the residual is known only as well as the common directions are
+        triplets.append(leading(residual, each, known))
+        turns.append(turn(residual, each, known))
     values = [x for _, s, _ in triplets for x in s]
     if not values:
         return mp.matrix(*size), max(noise)
