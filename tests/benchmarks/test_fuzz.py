@@ -1,6 +1,4 @@
-"""The adversarial run in small: 300 merges drawn anew, against 60 digits; what is broken is printed with its seed."""
-
-import os
+"""The adversarial run in small: 300 fixed merges against 60 digits; `make fuzz` draws others anew."""
 
 import pytest
 
@@ -9,7 +7,7 @@ from benchmarks.fuzz.judging import findings
 from benchmarks.fuzz.trials import draw
 
 TRIALS, PARTS = 300, 6
-FIRST = int.from_bytes(os.urandom(4), "little")
+FIRST = 20261128
 
 
 # Bounds above IDLE times the largest change found: about 1 in 200, where inputs are graded over eight decades and a
