@@ -17,7 +17,9 @@ linalg = pytest.importorskip("scipy.linalg")  # NumPy has one driver of the SVD
 class Turned(Model):
     """Random signs of every singular pair, and random rotations of null spaces."""
 
-    rng = np.random.default_rng(0)
+    def __init__(self, *wrong, **options):
+        super().__init__(*wrong, **options)
+        self.rng = np.random.default_rng(0)  # anew for each case, whatever was asked before
 
     def decompose(self, x):
         p, s, qt = super().decompose(x)
@@ -33,7 +35,9 @@ class Turned(Model):
 class Permuted(Model):
     """LAPACK's other driver on the transpose with rows and columns in another order: another rounding throughout."""
 
-    rng = np.random.default_rng(3)
+    def __init__(self, *wrong, **options):
+        super().__init__(*wrong, **options)
+        self.rng = np.random.default_rng(3)  # anew for each case, whatever was asked before
 
     def decompose(self, x):
         rows, cols = self.rng.permutation(x.shape[0]), self.rng.permutation(x.shape[1])
