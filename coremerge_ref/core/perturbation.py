@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.core import linalg
+
 Vector = np.ndarray
 LIMIT = 0.25  # relative change up to which first-order bounds are any (Stewart and Sun, V.2.1)
 
@@ -161,9 +163,16 @@ class Errors:
             self.svds[key] = np.linalg.svd(X, full_matrices=False)
         return self.svds[key]
 
-    def weighted(self, weights: Any) -> tuple[Vector, float]:
-        """(|w_t| delta_t, the norm of all of them)."""
-        delta = np.abs(np.asarray(weights)) * self.delta
+    def decomposed(self, M: Vector, delta: Any) -> Vector:
+        """`delta` (…) of matrices M (…, p, q), and what their SVD adds, exact for another matrix: the arithmetic's own.
+
+        In frames that are identities, or of exact entries, delta alone knows nothing of it.
+        """
+        return delta + self.level.formed * linalg.norm(M) if self.level.formed else delta
+
+    def weighted(self, stack: Any) -> tuple[Vector, float]:
+        """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""
+        delta = np.abs(np.asarray(stack.weights)) * self.decomposed(stack.M, self.delta)
         return delta, norm(delta)
 
     def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":

@@ -145,8 +145,3 @@ def spanned(errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, 
     S = errors.svd(np.concatenate(list(M if side == "left" else M.mT), axis=1))[1]
     R = min(int(np.sum(rank)), M.shape[1 if side == "left" else 2])
     return R, norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
-
-
-def sizes_of(M: np.ndarray) -> np.ndarray:
-    """‖M_t‖ (T,)."""
-    return np.asarray([norm(X) for X in M])

@@ -69,7 +69,7 @@ class Cart(Stage):
         if self.k is None:
             errors.uses_size(self)
         stack = before.weighted()
-        delta, _ = errors.weighted(before.weights)
+        delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):

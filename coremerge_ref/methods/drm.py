@@ -110,7 +110,7 @@ class Drm(Stage):
     def _turned(self, errors: Errors, stack: Stack, after: Merged) -> Errors:
         unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
-        error = norm(errors.entering if len(errors.entering) else errors.delta)
+        error = norm(errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta))
         U, S, _ = errors.svd(np.concatenate(list(stack.M), axis=1))
         first = S[0] if len(S) else 0.0
         cut = max(self.rank_cut * first, level)
@@ -133,6 +133,7 @@ class Drm(Stage):
         if norm(turned) >= norm(N):
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
         columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
+        columns = columns + errors.level.formed * linalg.column_norms(stack.M)  # of the products with U
         W = np.asarray(stack.weights)[:, None, None]
         votes = self._votes(errors, stack, N[:, :k], columns[:, None, :] + turned, S, level)
         errors.gauge_free = True

@@ -82,7 +82,8 @@ class Iso(Stage):
         What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
         rounding of the matrix itself.
         """
-        delta, M, lost, factors = float(errors.delta), before.M, errors.lost, errors.factors
+        M, lost, factors = before.M, errors.lost, errors.factors
+        delta = float(errors.decomposed(M, errors.delta))
         S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
         formed = errors.level.formed * norm(M)
         if self.support == "size":

@@ -10,7 +10,7 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, sizes_of, spanned
+from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 
@@ -91,13 +91,13 @@ class IsoCts(Stage):
         """
         lost = errors.lost
         errors.uses_size(self)
-        stack, delta = before.weighted(), errors.weighted(before.weights)[0]
+        stack, delta = before.weighted(), errors.weighted(before)[0]
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
         total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
         common = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
         Sc, columns = leading_turns(self, errors, total, count, level, every, None, "Σ M_t", whole)
-        kept, sizes = len(Sc), sizes_of(stack.M)
+        kept, sizes = len(Sc), linalg.norm(stack.M)
         turn = min(every * float(columns.max(initial=0.0)), 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
         levels = stack.rounding_level + float(common.error) * sizes

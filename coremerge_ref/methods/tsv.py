@@ -75,7 +75,7 @@ class Tsv(Stage):
         if self.k is None:
             errors.uses_size(self)
         stack = before.weighted()
-        delta, total = errors.weighted(before.weights)
+        delta, total = errors.weighted(before)
         parts = stack.leading(np.asarray(float(after.info["k"])))
         turned, kept = [], []
         for t, M in enumerate(stack.M):

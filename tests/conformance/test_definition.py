@@ -7,7 +7,7 @@ import pytest
 from mpmath import mp, mpf
 
 from coremerge_ref.conformance.definition import conditioning, exact, merge_exactly, merged, polar, svd
-from coremerge_ref.conformance.definition.linalg import norm, rounded, to_float64
+from coremerge_ref.conformance.definition.linalg import norm, product, rounded, scale_columns, to_float64
 
 FULL = {"density": 1.0}
 
@@ -32,6 +32,26 @@ def rational_frames():
     u = np.array([[F(3, 5), 0], [F(4, 5), 0], [0, F(5, 13)], [0, F(12, 13)]], dtype=object)
     v = np.array([[F(8, 17), 0], [F(15, 17), 0], [0, F(1)]], dtype=object)
     return u, v
+
+
+# ---- the SVD where mpmath's does not converge ---------------------------------------------------------------------
+@pytest.mark.parametrize(("m", "n", "rank"), [(5, 4, 4), (7, 4, 2), (4, 4, 0), (4, 6, 3)])
+def test_the_svd_by_rotations_is_one(m, n, rank, monkeypatch):
+    rng = np.random.default_rng(m + n)
+    X = product(exact(rng.standard_normal((m, rank)) * 10.0 ** -np.arange(rank)), exact(rng.standard_normal((rank, n))))
+
+    def gives_up(*_, **__):
+        raise RuntimeError("svd: no convergence to an eigenvalue after 243 iterations")
+
+    expected = svd(X)[1]
+    monkeypatch.setattr(mp, "svd_r", gives_up)
+    with mp.workdps(61):  # not remembered
+        p, s, q = svd(X)
+    d = min(m, n)
+    for error in (p.T * p - mp.eye(d), q.T * q - mp.eye(d), X - scale_columns(p, s) * q.T):
+        assert norm(error) < mpf(10) ** -55
+    assert s == sorted(s, reverse=True)
+    assert max(abs(a - b) for a, b in zip(s, expected, strict=True)) < mpf(10) ** -55
 
 
 # ---- TIES, entry by entry -----------------------------------------------------------------------------------------

@@ -137,14 +137,48 @@ def _decompose(matrix: Matrix) -> tuple[Matrix, list[mpf], Matrix]:
     if largest == 0:
         return columns(mp.eye(m), d), [mpf(0)] * d, columns(mp.eye(n), d)
     with mp.extradps(20 + min(_spread(matrix), 2000)):
-        scaled = matrix / largest
-        if m >= n:
-            p, s, qt = mp.svd_r(scaled, full_matrices=False)
+        tall = (matrix if m >= n else matrix.T) / largest
+        try:
+            p, s, qt = mp.svd_r(tall, full_matrices=False)
             q = qt.T
-        else:
-            q, s, pt = mp.svd_r(scaled.T, full_matrices=False)
-            p = pt.T
-        return p, [x * largest for x in s], q
+        except RuntimeError:  # its QR iteration did not converge
+            p, s, q = jacobi(tall)
+        return (p, [x * largest for x in s], q) if m >= n else (q, [x * largest for x in s], p)
+
+
+def jacobi(tall: Matrix) -> tuple[Matrix, list[mpf], Matrix]:
+    """The thin SVD of a tall matrix by one-sided Jacobi rotations, which always converge (Demmel and Veselić 1992).
+
+    Columns are turned in pairs until all are orthogonal. Those that are rounding of the largest have the singular value
+    0, and some orthonormal directions.
+    """
+    m, n = tall.rows, tall.cols
+    w = np.concatenate([np.array(tall.tolist(), dtype=object), np.array(mp.eye(n).tolist(), dtype=object)])
+    rounding, turned = 4 * m * mp.eps, True
+    zero = (rounding * norm(tall)) ** 2
+    while turned:
+        turned = False
+        for i in range(n):
+            for j in range(i + 1, n):
+                x, y = w[:m, i], w[:m, j]
+                a, b, c = x @ x, y @ y, x @ y
+                if min(a, b) <= zero or abs(c) <= rounding * mp.sqrt(a * b):
+                    continue
+                turned, half = True, (b - a) / (2 * c)
+                t = (1 if half >= 0 else -1) / (abs(half) + mp.sqrt(1 + half**2))
+                cosine = 1 / mp.sqrt(1 + t**2)
+                w[:, i], w[:, j] = cosine * (w[:, i] - t * w[:, j]), cosine * (w[:, j] + t * w[:, i])
+    squares = [w[:m, j] @ w[:m, j] for j in range(n)]
+    order = sorted(range(n), key=lambda j: -squares[j])
+    s = [mp.sqrt(squares[j]) if squares[j] > zero else mpf(0) for j in order]
+    p = [w[:m, j] / x for j, x in zip(order, s, strict=True) if x]
+    while len(p) < n:  # unit vectors, the one farthest from what there is first
+        outside = [np.array(mp.eye(m)[:, i].T.tolist()[0], dtype=object) for i in range(m)]
+        for u in p * 2:
+            outside = [e - (u @ e) * u for e in outside]
+        farthest = max(outside, key=lambda e: e @ e)
+        p.append(farthest / mp.sqrt(farthest @ farthest))
+    return mp.matrix(np.stack(p, axis=1).tolist()), s, mp.matrix(w[m:, order].tolist())
 
 
 def polar(matrix: Matrix, rtol: mpf) -> Matrix:
