@@ -106,12 +106,13 @@ def orthogonalizing(
     errors.spectrum(stage, f"singular values of [P_1 … P_T], {side}", L, support, cut * L[0] if len(L) else 0.0)
     if support == 0 or active == 0:
         return 0.0, 0
-    moved = norm([block.max(initial=0.0) for block in turned])
+    own = errors.level.decomposed * norm(X)  # of the polar factor's SVD
+    moved = norm([block.max(initial=0.0) for block in turned]) + own
     size = errors.shape[side == "right"]
     factor = polar(L[:support], (size, active))
     errors.margin(stage, f"σ_min of [P_1 … P_T], {side} (polar factor),", L[support - 1], amplifies=factor)
     if blocks == 1:
-        return float(np.max(turned[0] * levels)) if np.isfinite(moved) else np.inf, support
+        return float(np.max(turned[0] * levels)) + own * float(levels.max()) if np.isfinite(moved) else np.inf, support
     inside = L[: min(active, size)]
     found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0])))
     if len(found):
@@ -132,7 +133,7 @@ def orthogonalizing(
     change = moved * factor
     if span[0] == support == active:
         square = moved * polar(L[:support], (support, support))
-        change = min(change, norm([square, span[1]]) + errors.level.formed * norm(X) * factor)
+        change = min(change, norm([square, span[1]]) + own * factor)
     return change * float(levels.max()) * beyond(moved * factor), support
 
 

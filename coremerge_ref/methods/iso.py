@@ -85,7 +85,7 @@ class Iso(Stage):
         M, lost, factors = before.M, errors.lost, errors.factors
         delta = float(errors.decomposed(M, errors.delta))
         S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
-        formed = errors.level.formed * norm(M)
+        formed = errors.level.decomposed * norm(M)
         if self.support == "size":
             errors.uses_size(self)
             finer = factors = None  # null vectors take part

@@ -116,7 +116,7 @@ class IsoCts(Stage):
                 self, errors, M, each, float(levels[t]), float(known[t]), t, "the residual of M_t",
                 min(int(ranks[t]), left), float(delta[t]),
             )  # fmt: skip
-            n, formed = len(S), errors.level.formed * sizes[t]
+            n, formed = len(S), errors.level.decomposed * sizes[t]
             values.append(S)
             pairing.append(known[t] * _pairing(S))
             least.append(known[t] / S[-1] if n else 0.0)

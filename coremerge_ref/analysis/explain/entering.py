@@ -52,8 +52,10 @@ class Frame:
         return change, min(norm(change), most)
 
     def error(self, errors: Errors) -> float:
-        """Bound on the norm of the error of the stack."""
-        return norm(errors.entering) if self.of_updates else errors.level.size * norm(np.concatenate(self.norms))
+        """Bound on the norm of the error of the stack, its SVD's own and that of each update's included."""
+        if self.of_updates:
+            return norm(errors.entering) + 2 * errors.level.decomposed * norm(self.S)
+        return max(errors.level.size, errors.level.decomposed) * norm(np.concatenate(self.norms))
 
     def own(self, errors: Errors) -> np.ndarray:
         """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error.

@@ -254,7 +254,7 @@ def _start(layer: _Layer, level: Level, seen: set[str], space: Space) -> Errors:
     if layer.sigma is not None:  # rows divided by σ_i: their errors grow by 1 / σ_i, and σ_i has its own
         live = layer.sigma > 0
         inverse = np.where(live, 1 / np.where(live, layer.sigma, 1.0), 0.0)[:, None]
-        own = norm(e.entering) * inverse * np.abs(layer.stack.M)
+        own = layer.left.error(e) * inverse * np.abs(layer.stack.M)
         e.entry = e.entry * inverse + own
         e.delta = np.asarray(
             [min(d * inverse.max() + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]

@@ -25,16 +25,21 @@ def test_the_computed_result_lies_within_the_bound_of_the_exact_one(method: str,
             assert np.linalg.norm(computed - exact) <= e.bound.relative * np.linalg.norm(computed), (kind, e.bound)
 
 
-@pytest.mark.parametrize("method", ["tsv", "cart", "iso", "iso_cts", "tsv+iso", "drm"])
-def test_the_rounding_of_a_decomposition_is_in_the_bound_where_entries_are_exact(method: str) -> None:
-    for seed in range(6):  # in full space, after a transform that is none, nothing but the SVD itself rounds
-        rng = np.random.default_rng(seed)
-        factors = [(rng.standard_normal((6, 2)) + [3.0, 0.0], rng.standard_normal((2, 5)), 1000.0**-t) for t in range(3)]
-        asked = {"dare": {"drop": 0.0}, **{s: {"k": 1} for s in ("tsv", "cart") if s in method}}
-        name = "dare+" + ("ta+iso" if method == "iso" else method)
-        pipeline, updates = cm.Pipeline.parse(name, asked), [cm.LowRankUpdate(*f) for f in factors]
-        e = cm.explain(updates, pipeline, "full", weights=[0.0, 1.0, 1.0])
-        computed = cm.merge(updates, pipeline, "full", weights=[0.0, 1.0, 1.0]).to_dense()
-        exact = merge_exactly(factors, name, pipeline.parameters, weights=[0.0, 1.0, 1.0], space="full", eps=2.0**-52)
-        if e.verdict != "ill-posed":
-            assert np.linalg.norm(computed - exact.array) <= e.bound.relative * np.linalg.norm(computed), seed
+# seeds at which errors were once up to 4 times the bound
+@pytest.mark.parametrize(
+    ("method", "seed"), [("tsv", 244), ("drm", 138), ("cart", 232), ("iso_cts", 363), ("iso", 232)]
+)
+def test_the_rounding_of_a_decomposition_is_in_the_bound_where_entries_are_exact(method: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)  # full space and a transform that changes nothing: only the SVD itself rounds
+    m, n, tasks = (int(rng.integers(*ends)) for ends in ((2, 6), (2, 6), (2, 4)))
+    factors = [(rng.standard_normal((m, 1)), rng.standard_normal((1, n)), 1000.0**-t) for t in range(tasks)]
+    weights = [float(seed % 2 == 0)] + [1.0] * (tasks - 1)
+    name = "dare+ta+iso" if method == "iso" else f"dare+{method}"
+    rank = {method: {"k": 1}} if method in ("tsv", "cart") else {}
+    pipeline = cm.Pipeline.parse(name, {"dare": {"drop": 0.0}, **rank})
+    updates = [cm.LowRankUpdate(*factor) for factor in factors]
+    e = cm.explain(updates, pipeline, "full", weights=weights)
+    computed = cm.merge(updates, pipeline, "full", weights=weights).to_dense()
+    exact = merge_exactly(factors, name, pipeline.parameters, weights=weights, space="full", eps=2.0**-52).array
+    assert e.verdict != "ill-posed"
+    assert np.linalg.norm(computed - exact) <= e.bound.relative * np.linalg.norm(computed)
