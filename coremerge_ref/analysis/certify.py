@@ -133,7 +133,7 @@ def _checked(
     own = getattr(next(stage for stage in pipeline.stages if stage.kind == "merge"), "weights", None)
     chosen = weights if own is None else own
     w = check_weights(chosen, len(given)) if chosen is not None else (1.0,) * len(given)
-    return present, [w[t] for t, update in enumerate(given) if update is not None], pipeline
+    return present, [float(w[t]) for t, update in enumerate(given) if update is not None], pipeline
 
 
 def _merge_error(merged: Update, terms: list[Pair], arb_mat: Any) -> float:

@@ -58,7 +58,7 @@ def _coordinates(
     that is not in the space."""
     present = [u for u in updates if u is not None]
     frames = reference_bases(present, space)
-    U, V = frames.U, frames.V
+    U, V = (None if frame is None else np.asarray(frame) for frame in (frames.U, frames.V))
     pairs = [(np.asarray(B), np.asarray(A)) for B, A in (u.folded(np.float64) for u in [*present, _low(target)])]
     if U is None and V is None and isinstance(target.update, LowRankUpdate) and target.rank < min(target.update.shape):
         return None  # masks of full matrices do not leave a low rank

@@ -43,7 +43,7 @@ def low_rank_target(update: LowRankUpdate, dtype: str | None = None, layer: str 
     NonFiniteError, naming the layer, for NaN and infinity, which nothing merges into.
     """
     name = dtype or arrays.dtype_name(update.B.dtype)
-    B, A = update.folded(np.float64)
+    B, A = (np.asarray(X) for X in update.folded(np.float64))
     _check_finite(layer, B, A)
     rounding = arrays.eps(name) * product_norm(np.abs(B), np.abs(A))
     P, S, Qh = (np.asarray(X) for X in linalg.product_svd(B, A))

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.errors import NonFiniteError
 
 

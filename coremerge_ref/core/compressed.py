@@ -4,10 +4,8 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import ClassVar
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.frames import Factors, Frames
 from coremerge_ref.core.sides import Side
 from coremerge_ref.core.spaces import SPACES, factor_frames
@@ -101,5 +99,4 @@ def _narrowed(side: Side, W: Array) -> Side:
     """The side in the directions W (…, p, k) of its coordinates."""
     xp = array_namespace(W)
     live = xp.sum(xp.astype(xp.sum(W * W, axis=-2) > 0.5, side.live.dtype), axis=-1)
-    coordinates = [xp.matrix_transpose(W) @ C for C in side.coordinates]
-    return replace(side, Z=side.Z @ W, live=live, coordinates=coordinates, S=None, invertible=False)
+    return replace(side.turned(Side(W, live=live)), of_updates=False)

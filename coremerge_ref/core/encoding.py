@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.frames import Factors, Frames
 from coremerge_ref.core.inputs import folded_factors
 from coremerge_ref.core.pipeline import Pipeline
@@ -58,9 +56,9 @@ class Encoded:
             return self._differentiable(pipeline)
         free = pipeline.equivariance == ORTHOGONAL
         if free not in self._encoded:
+            refusal = _no_derivative(pipeline, self.space)
             constant = [
-                tuple(arrays.without_derivative(X, _no_derivative(pipeline, self.space)) for X in pair)
-                for pair in self.factors
+                (arrays.without_derivative(B, refusal), arrays.without_derivative(A, refusal)) for B, A in self.factors
             ]
             self._encoded[free] = self._in_frames(self._frames(constant, free))
         return self._encoded[free]
@@ -69,7 +67,7 @@ class Encoded:
         free = pipeline.equivariance == ORTHOGONAL and self.space.isometric
         if not (free or isinstance(self.space, Full)) or not pipeline.differentiable:
             raise ParameterError(_no_derivative(pipeline, self.space))
-        constant = [tuple(arrays.detached(X) for X in pair) for pair in self.factors]
+        constant = [(arrays.detached(B), arrays.detached(A)) for B, A in self.factors]
         sizes = self._frames(constant, free)
         return self._in_frames(replace(Full().frames(self.factors), rows=sizes.rows, cols=sizes.cols))
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 from coremerge_ref.core.sides import Side
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
 
@@ -38,19 +36,18 @@ class Frames:
         for name, size in (("left", "rows"), ("right", "cols")):
             side = getattr(self, name)
             if not isinstance(side, Side):
-                live = None if side is None else arrays.sizes(side.shape[-1], side)
-                side = Side(side, live=live)
+                side = Side(side, live=None if side is None else arrays.sizes(side.shape[-1], side))
                 object.__setattr__(self, name, side)
             if getattr(self, size) is None:
                 object.__setattr__(self, size, side.live)
 
     @property
-    def U(self) -> Array | None:
+    def U(self) -> AnyArray:
         """The left frame (…, m, p), None for the identity."""
         return self.left.frame
 
     @property
-    def V(self) -> Array | None:
+    def V(self) -> AnyArray:
         """The right frame (…, n, q), None for the identity."""
         return self.right.frame
 

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, newton, orthonormal
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 
 
 def thresholds(dtype: Any) -> tuple[float, float]:
@@ -98,7 +96,7 @@ def _thin_qr(given: Sequence[Array]) -> list[tuple[Array, Array]]:
         pairs = [(found[0] @ found[1], found[2]) for found in proven if found is not None]
         if len(pairs) == len(proven):
             return [(pairs[0][0][i, ...], pairs[0][1][i, ...]) for i in range(len(given))] if one else pairs
-    return [tuple(xp.linalg.qr(X)) for X in given]
+    return [(Q, R) for Q, R in (xp.linalg.qr(X) for X in given)]
 
 
 def norm(X: Array) -> Array:

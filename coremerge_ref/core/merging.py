@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Literal, overload
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arguments import explains_arguments
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 from coremerge_ref.core.casting import check_cast, narrowed
 from coremerge_ref.core.encoding import Encoded
 from coremerge_ref.core.frames import Frames
@@ -25,7 +23,7 @@ from coremerge_ref.errors import ParameterError
 
 # What a type checker sees of the arguments: a misspelt name is an error, and only some spaces promise factors. A
 # pipeline that is no MethodName, or a name that is known at run time alone, is Pipeline.parse(name).
-Updates = Sequence[LowRankUpdate | tuple[Array, Array] | list[Array] | None]
+Updates = Sequence[LowRankUpdate | tuple[Array, Array] | list[AnyArray] | None]
 TypedMethod = MethodName | Stage | Pipeline | list[Any] | tuple[Any, ...] | Callable[[Any], Any]
 FactoredSpace = Literal["core", "knots"] | Core | Knots
 

@@ -7,10 +7,8 @@ what a GPU is made for; of a batch of SVDs, its libraries take one after the oth
 
 from collections.abc import Sequence
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 
 _STEPS = 10  # enough for a condition number of a few hundred
 _NEAR = 0.75  # ‖E‖ (Frobenius) that they must have led to

@@ -1,9 +1,7 @@
 """Orthonormal frames of tall matrices of full rank by matrix products: X = (Q Z) C, proven on the spot."""
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 
 _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
 _LOST = 30.0  # residuals, in units of eps · R, up to which a factorization is taken

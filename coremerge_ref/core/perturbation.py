@@ -171,7 +171,8 @@ class Errors:
         key = (X.shape, X.tobytes())
         if key not in self.svds:
             self.svds[key] = np.linalg.svd(X, full_matrices=False)
-        return self.svds[key]
+        P, S, Qh = self.svds[key]
+        return P, S, Qh
 
     def decomposed(self, M: Vector, delta: Any) -> Vector:
         """`delta` (…) of matrices M (…, p, q), and what their SVD adds, exact for another matrix: the arithmetic's own.
@@ -214,7 +215,7 @@ def coupling(a: Any, b: Any) -> Vector:
     large, small = np.maximum(a, b), np.minimum(a, b)
     ratio = small / np.where(large > 0, large, 1.0)
     with np.errstate(divide="ignore", over="ignore"):
-        return np.sqrt(1 + ratio**2) / ((large - small) * (1 + ratio))
+        return np.asarray(np.sqrt(1 + ratio**2) / ((large - small) * (1 + ratio)))
 
 
 def mixed(S: Vector, error: float, M: Vector, own: Vector | None = None) -> Vector:
@@ -233,7 +234,7 @@ def mixed(S: Vector, error: float, M: Vector, own: Vector | None = None) -> Vect
     for X in (K, widest):
         np.fill_diagonal(X, 0.0)
     columns = np.sqrt(np.sum(M * M, axis=-2, keepdims=True))
-    return np.minimum(K @ np.abs(M), widest.max(axis=1, initial=0.0)[:, None] * columns)
+    return np.asarray(np.minimum(K @ np.abs(M), widest.max(axis=1, initial=0.0)[:, None] * columns))
 
 
 def turns(S: Vector, k: int) -> Vector:
@@ -292,7 +293,7 @@ def near(values: Any, level: Any, error: Any) -> Vector:
     where the error exceeds the level.
     """
     level, error = np.asarray(level, dtype=float), np.asarray(error, dtype=float)
-    return (values > np.minimum(error, level - error)) & (values <= level + error)
+    return np.asarray((values > np.minimum(error, level - error)) & (values <= level + error))
 
 
 def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 8) -> Errors:

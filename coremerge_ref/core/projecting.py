@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.inputs import as_updates, folded_factors
 from coremerge_ref.core.spaces import Core, Space, as_space
@@ -32,7 +30,7 @@ def reference_bases(
 
 
 @arrays.stays_beside
-def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> Array:
+def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> AnyArray:
     """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits.
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]

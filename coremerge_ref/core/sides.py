@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg, orthonormal
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +25,7 @@ class Side:
 
     Q: Array | None
     Z: Array | None = None
-    live: Array = None
+    live: AnyArray = None
     coordinates: Sequence[Array] = ()
     norms: Sequence[Array] = ()
     S: Array | None = None
@@ -58,14 +56,14 @@ class Side:
 
     def split(self, M: Array) -> tuple[Array, Array]:
         """An m-sized factor and what is left of M (…, p, q), with the same product as the frame times M."""
-        if self.Q is None:
+        if self.Q is None or self.frame is None:
             return arrays.identity(M, M.shape[-2]), M
-        return (self.Q, self.Z @ M) if self.invertible else (self.frame, M)
+        return (self.Q, self.Z @ M) if self.invertible and self.Z is not None else (self.frame, M)
 
     def turned(self, inner: "Side") -> "Side":
         """The frame times `inner`'s frame W (…, p, p'), which is one of this side's coordinates."""
         coordinates = [inner.encode(C) for C in self.coordinates]
-        W = inner.frame if self.Z is None else self.Z @ inner.frame
+        W = inner.frame if self.Z is None or inner.frame is None else self.Z @ inner.frame
         return Side(self.Q, W, inner.live, coordinates, self.norms, inner.S, of_updates=True)
 
 

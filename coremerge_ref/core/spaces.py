@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.frames import Factors, Frames
 from coremerge_ref.core.sides import identity_side, stack_side, update_blocks
 from coremerge_ref.errors import ParameterError, did_you_mean
@@ -136,7 +135,8 @@ SPACES: dict[str, type[Any]] = {space.name: space for space in (Full, Knots, Cor
 def as_space(space: str | Space) -> Space:
     """The space of that name with its defaults, or `space` itself."""
     if isinstance(space, str) and space in SPACES:
-        return SPACES[space]()
+        named: Space = SPACES[space]()
+        return named
     if isinstance(space, type) or not isinstance(space, Space):
         raise ParameterError(
             f"space: expected one of {', '.join(SPACES)} or a space object, got {space!r}" + did_you_mean(space, SPACES)

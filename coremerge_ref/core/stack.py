@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.errors import ParameterError
 
 Weights = tuple[float, ...] | Array  # (T,)
@@ -123,7 +122,8 @@ def check_weights(weights: Any, tasks: int) -> Weights:
             raise ParameterError(f"{expected}, got an array of shape {tuple(weights.shape)}")
         arrays.check_real_floating(weights, "weights")
         arrays.check_finite(weights, "weights")
-        return weights
+        given: Array = weights
+        return given
     try:
         values = tuple(float(w) for w in weights)
     except (TypeError, ValueError) as error:

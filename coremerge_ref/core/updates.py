@@ -5,10 +5,8 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 from coremerge_ref.core.operators import Operators, at_layers
 from coremerge_ref.errors import DTypeError, ParameterError, ShapeError
 
@@ -39,8 +37,8 @@ class LowRankUpdate(Operators):
     np.float64(1.0)
     """
 
-    B: Array
-    A: Array
+    B: AnyArray
+    A: AnyArray
     scale: Any = 1.0
     info: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -81,7 +79,7 @@ class LowRankUpdate(Operators):
         return B * arrays.scalar(self.scale, B)[..., None, None], A
 
     @arrays.stays_beside
-    def to_dense(self) -> Array:
+    def to_dense(self) -> AnyArray:
         """ΔW (…, m, n) in the factors' promoted dtype; the product itself runs in float64 where that exists.
 
         Raises NonFiniteError where it leaves the dtype's range.
@@ -159,7 +157,7 @@ class DenseUpdate(Operators):
     DenseUpdate(2 × 2, float64, cpu)
     """
 
-    matrix: Array
+    matrix: AnyArray
     info: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -173,7 +171,7 @@ class DenseUpdate(Operators):
         return int(min(self.matrix.shape[-2:]))
 
     @arrays.stays_beside
-    def to_dense(self) -> Array:
+    def to_dense(self) -> AnyArray:
         """The matrix itself."""
         return self.matrix
 

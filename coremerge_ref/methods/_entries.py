@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.errors import ShapeError
 
@@ -60,9 +59,11 @@ def drawn(stage: Any, stack: Stack, drop: Any) -> Array:
     """
     shape = tuple(stack.M.shape)
     if stage.masks is None:
+        p, q = shape[-2:]
         keys = [(name, task) for task in stack.tasks for name in stack.names]
-        numbers = np.stack([arrays.uniform_numbers(stage.seed, name, task, shape[-2:]) for name, task in keys])
-        return arrays.sizes(numbers.reshape(shape), stack.M) >= drop
+        numbers = np.stack([arrays.uniform_numbers(stage.seed, name, task, (p, q)) for name, task in keys])
+        kept: Array = arrays.sizes(numbers.reshape(shape), stack.M) >= drop
+        return kept
     got = tuple(getattr(stage.masks, "shape", ()))
     if got != shape:
         raise ShapeError(f"{stage.name}.masks: expected boolean {shape}, (T, …, p, q), got {got}")

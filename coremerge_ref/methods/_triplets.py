@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from array_api_compat import array_namespace
-
 from coremerge_ref.core import linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 
 
 def side_by_side(P: Array) -> Array:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core.perturbation import Errors, near, norm
-from coremerge_ref.core.stack import Stack
 
 
-def zeroed(errors: Errors, stack: Stack) -> None:
+def zeroed(errors: Errors, stack: Any) -> None:
     """Entries of M_t within ν_t become zero: a change of that size where errors decide, and which are there is unsure.
 
     What is surely within it is zero in exact arithmetic too, and has no error left.
@@ -25,7 +24,7 @@ def zeroed(errors: Errors, stack: Stack) -> None:
     errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
 
 
-def pruned(errors: Errors, stack: Stack, kept: np.ndarray, unsure: np.ndarray) -> None:
+def pruned(errors: Errors, stack: Any, kept: np.ndarray, unsure: np.ndarray) -> None:
     """Entries that are not `kept` (T, p, q) become zero; what is `unsure` may be either, and brings its whole size."""
     jumps = np.where(unsure, np.abs(stack.M) + errors.entry, 0.0)
     errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
@@ -36,7 +35,7 @@ def pruned(errors: Errors, stack: Stack, kept: np.ndarray, unsure: np.ndarray) -
     errors.rank = np.full(len(errors.rank), min(stack.M.shape[1:]))
 
 
-def rescaled(stage: Any, errors: Errors, before: Stack, after: Stack, l1: np.ndarray | None = None) -> None:
+def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray | None = None) -> None:
     """Entries times a factor, that by which ν_t grew; l1 (T): the factor is ‖before‖₁ / ‖after‖₁, of sums whose first
     has the error l1_t, and brings the errors of both."""
     for t, M in enumerate(np.abs(before.M)):
@@ -100,14 +99,16 @@ class Votes:
     @property
     def total(self) -> np.ndarray:
         """Sum of the votes of all that are sure."""
-        return np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
+        return np.asarray(
+            np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
+        )
 
     @property
     def error(self) -> np.ndarray:
         """How far that sum may be from the true one: errors of the sure, all of the others."""
         sure, other = (0.0, 1.0) if self.count else (self.E, np.abs(self.X) + self.E)
         own = np.where(self.sure, sure, other)
-        return np.sum(np.where(self.sure | self.possible, np.abs(self.W) * own, 0.0), axis=0)
+        return np.asarray(np.sum(np.where(self.sure | self.possible, np.abs(self.W) * own, 0.0), axis=0))
 
     @property
     def undecided(self) -> np.ndarray:
@@ -115,13 +116,14 @@ class Votes:
         level, size, error = 0.0 if self.count else self.zero, np.abs(self.total), self.error
         clear, nothing = size - error > level, (size <= error) & (size + error <= level)
         someone = (self.possible & ~self.sure).any(axis=0)
-        return self.possible.any(axis=0) & (someone | ~(clear | (nothing & (self.at_zero != 0))))
+        return np.asarray(self.possible.any(axis=0) & (someone | ~(clear | (nothing & (self.at_zero != 0)))))
 
     def spread(self, W: np.ndarray) -> np.ndarray:
         """How far apart the possible outcomes of a mean with equal shares of W X are, entry by entry."""
         X, E = W * self.X, np.abs(W) * self.E
         top = np.max(np.where(self.possible, X + E, 0.0), axis=0)
-        return np.maximum(top, 0.0) - np.minimum(np.min(np.where(self.possible, X - E, 0.0), axis=0), 0.0)
+        low = np.min(np.where(self.possible, X - E, 0.0), axis=0)
+        return np.asarray(np.maximum(top, 0.0) - np.minimum(low, 0.0))
 
     @property
     def margin(self) -> float:

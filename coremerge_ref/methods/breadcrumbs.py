@@ -1,12 +1,12 @@
 """Model Breadcrumbs: drop each task's largest entries as outliers, then the smallest (Davari & Belilovsky, 2024)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import denoised, l1_factor
@@ -63,12 +63,13 @@ class Breadcrumbs(Stage):
         """None where all entries are kept."""
         return BOTH if self.density < 1 else ()
 
-    def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """As Trim, with a cut at either end."""
         if self.density == 1:
             return errors
         zeroed(errors, before)
-        clean, unsure = denoised(before), np.zeros(before.M.shape, dtype=bool)
+        clean: Any = denoised(before)
+        unsure = np.zeros(before.M.shape, dtype=bool)
         d, lost = np.asarray(float(before.rows * before.cols)), errors.entry.sum(axis=(-2, -1))
         kept = float(arrays.rounded(d * self.density, "floor"))
         top = min(float(arrays.rounded(d * self.gamma, "floor")), float(d) - kept)

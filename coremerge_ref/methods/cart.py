@@ -1,12 +1,12 @@
 """CART: low-rank parts of the tasks' deviations from their mean (Choi et al., 2024)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors, another_rank, beyond, norm, truncation
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
@@ -62,7 +62,7 @@ class Cart(Stage):
         parts = xp.sum(stack.with_entries(stack.M - mean, level).leading(k).product(), axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄."""
         if not self.coefficient:
             return carry_sum(self, errors, before, after, np.asarray(before.weights) / before.T)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
@@ -81,7 +81,7 @@ class Dare(Stage):
         """None where nothing is dropped."""
         return BOTH if self.drop > 0 or self.masks is not None else ()
 
-    def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Errors of what is kept, times the factor; the l1 factor brings its own, those of both sums it divides."""
         zeroed(errors, before)
         clean, lost = denoised(before), errors.entry.sum(axis=(-2, -1))

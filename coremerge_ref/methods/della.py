@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
@@ -84,12 +83,13 @@ class Della(Stage):
         """None where all entries are kept."""
         return BOTH if self.density < 1 else ()
 
-    def carry(self, errors: Errors, before: Stack, after: Stack) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """As DARE; an entry whose rank in its row errors may change is kept or not, and rescaled, as at either rank."""
         if self.density == 1:
             return errors
         zeroed(errors, before)
-        clean, x = denoised(before), np.abs(denoised(before).M)
+        clean: Any = denoised(before)
+        x = np.abs(clean.M)
         low, high = np.zeros(x.shape), np.zeros(x.shape)
         for row in np.ndindex(*x.shape[:-1]):
             least, most = x[row] - errors.entry[row], x[row] + errors.entry[row]

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, mixed, near, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import largest, signs
@@ -97,7 +96,7 @@ class Drm(Stage):
         """The side whose coordinates it looks at; it finds the frame of the other itself."""
         return ("right",) if self.direction == "horizontal" else ("left",)
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """As TIES, on coordinates in the left singular vectors of [M_1 … M_T], which errors turn into each other."""
         if self.direction == "horizontal":
             return self._turned(errors, before, after)
@@ -107,7 +106,7 @@ class Drm(Stage):
         errors.entry = errors.entry.T
         return errors
 
-    def _turned(self, errors: Errors, stack: Stack, after: Merged) -> Errors:
+    def _turned(self, errors: Errors, stack: Any, after: Any) -> Errors:
         unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
         error = norm(errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta))
@@ -150,7 +149,7 @@ class Drm(Stage):
         bound = crude if unsized else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
         return errors.merged(bound, None, after.M, k)
 
-    def _votes(self, errors: Errors, stack: Stack, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float) -> Votes:
+    def _votes(self, errors: Errors, stack: Any, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float) -> Votes:
         """Renormalizes the rows of each task and prunes over all tasks together, as the stage does.
 
         What it takes for equal to the cut, or for zero, is within `known`, which is of its arithmetic, not of errors.
@@ -171,11 +170,11 @@ class Drm(Stage):
         K = int(np.round(live * (1 - self.drop)))
         kept, unsure = V > 0, np.zeros(V.shape, dtype=bool)
         if live > K:
-            flat, e, w = (together(x) for x in (V, error, wide))
-            chosen = largest(flat, np.asarray(live), 1 - self.drop, "threshold", w, "round") & (flat > 0)
+            flat, e, w = (np.asarray(together(x)) for x in (V, error, wide))
+            chosen = np.asarray(largest(flat, np.asarray(live), 1 - self.drop, "threshold", w, "round")) & (flat > 0)
             cut = cut_at(flat, e, chosen, K, "threshold", 0 * w)
-            kept = apart(chosen, V.shape)
-            unsure = apart(cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e), V.shape)
+            kept = np.asarray(apart(chosen, V.shape))
+            unsure = np.asarray(apart(cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e), V.shape))
             errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
             if unsure.any():
                 errors.doubt(self, f"{int(unsure.sum())} entries lie at the threshold")
@@ -191,7 +190,7 @@ def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndar
     enters = top + error >= np.sort(bottom - error)[len(x) - K - 1]
     highest = np.sort(bottom + error)  # it leaves if K + 1 others may lie above it
     above = len(x) - np.searchsorted(highest, top - error, side="right") - (bottom + error > top - error)
-    return np.where(kept, above > K, enters)
+    return np.asarray(np.where(kept, above > K, enters))
 
 
 def gaps(S: Array) -> Array:
@@ -200,7 +199,7 @@ def gaps(S: Array) -> Array:
     below = xp.concat([S[..., :-1] - S[..., 1:], S[..., -1:]], axis=-1)
     above = xp.concat([below[..., :1], below[..., :-1]], axis=-1)
     gap = xp.minimum(below, above)
-    return xp.where(gap > 0, gap, float(xp.finfo(S.dtype).smallest_normal))
+    return xp.where(gap > 0, gap, arrays.smallest_normal(S.dtype))
 
 
 def together(V: Array) -> Array:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors, beyond, norm, polar, safely
 from coremerge_ref.core.stack import Merged
 from coremerge_ref.methods._subspaces import at_zero
@@ -76,7 +76,7 @@ class Iso(Stage):
         mean = total / xp.where(count > 0, count, 1.0)
         return replace(item, M=mean[..., None, None] * factor, info={**item.info, "support": count})
 
-    def carry(self, errors: Errors, before: Merged, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
 
         What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the

@@ -1,13 +1,12 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
@@ -52,7 +51,7 @@ class IsoCts(Stage):
         xp = array_namespace(stack.M)
         count, each = self.counts(stack.short_side, stack.T)
         total = stack.merged(xp.sum(stack.M, axis=0))
-        common = linalg.leading(total.M, linalg.svd(total.M), count, total.rounding_level)
+        common: Any = linalg.leading(total.M, linalg.svd(total.M), count, total.rounding_level)
         residual = stack.M - common.P @ (xp.matrix_transpose(common.P) @ stack.M)
         # what is left of M_t is known only as well as the common directions are
         level = stack.rounding_level + common.error * linalg.norm(arrays.detached(stack.M))
@@ -79,7 +78,7 @@ class IsoCts(Stage):
         each = arrays.rounded((d - arrays.rounded(d * self.common_fraction, "floor")) / T, self.rounding)
         return arrays.clipped(d - T * each, 0.0), each
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """As TSV on [U_c P_1 … P_T], every level the mean σ̄.
 
         The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
@@ -95,13 +94,13 @@ class IsoCts(Stage):
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
         total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
-        common = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
+        common: Any = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
         Sc, columns = leading_turns(self, errors, total, count, level, every, None, "Σ M_t", whole)
         kept, sizes = len(Sc), linalg.norm(stack.M)
         turn = min(every * float(columns.max(initial=0.0)), 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
         levels = stack.rounding_level + float(common.error) * sizes
-        own = stack.with_entries(residual, levels).leading(np.asarray(float(each)))
+        own: Any = stack.with_entries(residual, levels).leading(np.asarray(float(each)))
         left = max(0, whole - kept)  # no more is left beside U_c
         # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
         taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P[:, :kept].T @ stack.M]

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, estimate, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
@@ -99,7 +98,7 @@ class Karcher(Stage):
             c = xp.where(moving & (size > tiny), moved / xp.sqrt(xp.where(size > tiny, size, 1.0)), c)
         return c
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Σ c_t δ_t, and what errors of the cosines do to the coefficients c_t: one derivative a pair of tasks.
 
         u_t = M_t / ‖M_t‖ moves by ε_t = δ_t / ‖M_t‖ at right angles to itself, so ⟨u_s, u_t⟩ by (ε_s + ε_t) times the

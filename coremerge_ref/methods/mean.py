@@ -40,6 +40,6 @@ class Mean(Stage):
         """Σ_t w_t M_t / Σ_t w_t."""
         return summed(replace(item, weights=self.coefficients(item.weights)))
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Σ |w_t| δ_t / |Σ w_t|, see carry_sum."""
         return carry_sum(self, errors, before, after, self.coefficients(before.weights))

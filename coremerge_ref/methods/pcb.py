@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised
@@ -70,7 +69,7 @@ class Pcb(Stage):
         merged = xp.sum(arrays.sign(M) * size * score, axis=0) / xp.where(total > 0, total, 1.0)
         return stack.merged(xp.reshape(merged, stack.M.shape[1:]))
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Every step in intervals: Σ s_t τ_t / Σ s_t moves by (Σ s_t δτ_t + Σ δs_t |τ_t − v|) / Σ s_t, v the result.
 
         An entry whose score no task has above its quantile is 0, and one whose only score is just above it is τ_t:
@@ -81,7 +80,7 @@ class Pcb(Stage):
         errors.delta, errors.entry = w * errors.delta, w[:, None, None] * errors.entry
         zeroed(errors, stack)
         p, q, T = int(stack.rows), int(stack.cols), stack.T
-        M = denoised(stack).M[:, :p, :q].reshape(T, -1)
+        M = np.asarray(denoised(stack).M)[:, :p, :q].reshape(T, -1)
         E, d = errors.entry[:, :p, :q].reshape(T, -1), M.shape[1]
         if d == 0 or not M.any():
             return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M)
@@ -119,7 +118,7 @@ class Pcb(Stage):
         M: np.ndarray,
         E: np.ndarray,
         size: tuple[np.ndarray, np.ndarray],
-        stack: Stack,
+        stack: Any,
         flat: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
@@ -163,7 +162,7 @@ class Pcb(Stage):
         hull = np.where(
             (possible & ~open_).any(axis=0), hull, np.where(possible.any(axis=0), np.maximum(hull, np.abs(v)), 0.0)
         )
-        return np.where(total > 0, np.minimum(smooth, hull), hull) + rounding
+        return np.asarray(np.where(total > 0, np.minimum(smooth, hull), hull) + rounding)
 
 
 def _at(values: Array, live: Array, d: Array, place: Array) -> Array:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, beyond, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised, largest, signs
@@ -75,12 +74,13 @@ class Sce(Stage):
         kept = largest(variance, varying, self.density, "exact", xp.zeros_like(variance))
         return xp.reshape(kept, deviation.shape[1:])
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """v = Σ c_t M_t / Σ c_t moves by (Σ c_t δ_t + Σ δc_t |M_t − v|) / Σ c_t where selection and signs hold."""
         w, stack = np.abs(np.asarray(before.weights)), before.weighted()
         errors.delta, errors.entry = w * errors.delta, w[:, None, None] * errors.entry
         zeroed(errors, stack)
-        clean, level = denoised(stack), float(np.max(stack.rounding_level))
+        clean: Any = denoised(stack)
+        level = float(np.max(stack.rounding_level))
         unit = float(np.max(np.abs(clean.M), initial=0.0)) or 1.0
         chosen, open_ = np.ones(clean.M.shape[1:], dtype=bool), np.zeros(clean.M.shape[1:], dtype=bool)
         if self.density < 1:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage, register
@@ -40,7 +40,7 @@ class Ta(Stage):
         """Σ_t w_t M_t."""
         return summed(item)
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Σ |c_t| δ_t, see carry_sum."""
         return carry_sum(self, errors, before, after, self.coefficients(before.weights))
 
@@ -50,7 +50,7 @@ def summed(stack: Stack) -> Merged:
     return stack.merged(array_namespace(stack.M).sum(stack.weigh() * stack.M, axis=0))
 
 
-def carry_sum(stage: Stage, errors: Errors, before: Stack, after: Merged, coefficients: Any) -> Errors:
+def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficients: Any) -> Errors:
     """Σ |c_t| δ_t, exact for errors that agree in direction, and the rounding of the sum itself."""
     c, factors = np.abs(np.asarray(coefficients)), errors.factors
     sizes = float(sum(w * norm(M) for w, M in zip(c, before.M, strict=True)))

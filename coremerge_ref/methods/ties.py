@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, signs
@@ -112,7 +111,8 @@ class Ties(Stage):
             return [array_namespace(s).where(s == 0, 1.0, s) for s in elected]
         sums = [array_namespace(s).sum(s, axis=(-2, -1), keepdims=True) for s in elected]
         if self.scope == "model":
-            sums = [sum(array_namespace(s).sum(s) for s in sums)] * len(sums)
+            first, *rest = [array_namespace(s).sum(s) for s in sums]
+            sums = [sum(rest, first)] * len(sums)
         pairs = zip(elected, sums, strict=True)
         return [
             array_namespace(s).where((s > 0) | ((s == 0) & (total > 0)), array_namespace(s).ones_like(s), -1.0)
@@ -162,13 +162,13 @@ class Ties(Stage):
             ballots[i] = replace(votes, at_zero=sign)
         return [self._counted(*one) for one in zip(errors, trimmed, after, ballots, strict=True)]
 
-    def _alone(self, errors: Errors, stack: Stack, after: Merged) -> Errors:
+    def _alone(self, errors: Errors, stack: Any, after: Any) -> Errors:
         """One task that keeps all: a multiple of it."""
         divided = self.aggregate == "mean" and self.divisor == "weight"
         w = 1.0 if divided and stack.weights[0] else abs(float(stack.weights[0]))
         return errors.merged(w * float(errors.delta[0]), w * errors.entry[0], after.M, int(errors.rank[0]))
 
-    def _ballot(self, errors: Errors, stack: Stack) -> Votes:
+    def _ballot(self, errors: Errors, stack: Any) -> Votes:
         """Who votes; sums of zero undecided for now."""
         X, count, W = stack.M, self.elect == "count", np.asarray(stack.weights)[:, None, None]
         sure = (np.abs(X) > errors.entry) & (X != 0) & ~errors.unsure
@@ -178,7 +178,7 @@ class Ties(Stage):
         zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
         return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count)
 
-    def _counted(self, errors: Errors, stack: Stack, after: Merged, votes: Votes) -> Errors:
+    def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes) -> Errors:
         signed = np.asarray(stack.weights)[:, None, None]
         W, sign = np.abs(signed), np.sign(votes.total)
         sign = np.where(sign == 0, votes.at_zero, sign)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import Array
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
@@ -76,7 +75,8 @@ class Trim(Stage):
             parts = [stacks[i].M[t, ...] for i, t in holders]
             xp = array_namespace(*parts)
             flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
-            d = sum(live_entries(stacks[i]) for i, _ in holders)
+            first, *rest = [live_entries(stacks[i]) for i, _ in holders]
+            d = sum(rest, first)
             noise = [
                 xp.broadcast_to(stacks[i].rounding_level[t, ...][..., None, None], stacks[i].M.shape[1:])
                 for i, t in holders
@@ -104,7 +104,7 @@ class Trim(Stage):
                 [(i, s.tasks.index(task)) for i, s in enumerate(before) if task in s.tasks]
                 for task in sorted({t for s in before for t in s.tasks})
             ]
-        clean = [denoised(s) for s in before]
+        clean: list[Any] = [denoised(s) for s in before]
         unsure = [np.zeros(s.M.shape, dtype=bool) for s in before]
         for group in groups if self.density < 1 else []:
             d = sum(int(before[i].rows * before[i].cols) for i, _ in group)

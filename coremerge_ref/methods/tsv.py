@@ -1,12 +1,12 @@
 """TSV-M: leading singular triplets of every task, side by side, made orthogonal (Gargiulo et al., 2025)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
@@ -51,7 +51,7 @@ class Tsv(Stage):
         """The merged matrix; info["k"] is the rank each task was cut to, "k_raised" where ⌊…⌋ was 0 and 1 was taken."""
         xp, w = array_namespace(item.M), item.weigh()
         share = arrays.rounded(item.short_side / item.T, "floor")
-        info = {"k_raised": share < 1} if self.k is None else {}
+        info: dict[str, Any] = {"k_raised": share < 1} if self.k is None else {}
         k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, item.rows)
         parts = item.leading(k)
         # w_t M_t has the triplets of M_t with w_t S_t, none where w_t = 0; P_t, Q_t may be any orthonormal bases of
@@ -65,7 +65,7 @@ class Tsv(Stage):
         error = xp.max(xp.where(w[..., 0, 0] != 0, parts.error, 0.0), axis=0)
         return item.merged(orthogonalized(U, middle, V, error), k=k, **info)
 
-    def carry(self, errors: Errors, before: Stack, after: Merged) -> Errors:
+    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify.
 
         The result is its own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1,
@@ -76,7 +76,7 @@ class Tsv(Stage):
             errors.uses_size(self)
         stack = before.weighted()
         delta, total = errors.weighted(before)
-        parts = stack.leading(np.asarray(float(after.info["k"])))
+        parts: Any = stack.leading(np.asarray(float(after.info["k"])))
         turned, kept = [], []
         for t, M in enumerate(stack.M):
             level, own = float(stack.rounding_level[t]), float(delta[t])
@@ -86,7 +86,7 @@ class Tsv(Stage):
             turned[-1][: len(columns)] = safely(own, columns)
         bounds = [
             orthogonalizing(
-                self, errors, side_by_side(X), parts.S.ravel(), turned, float(np.max(parts.error)), side,
+                self, errors, np.asarray(side_by_side(X)), parts.S.ravel(), turned, float(np.max(parts.error)), side,
                 spanned(errors, stack.M, delta, errors.rank, side),
             )
             for X, side in ((parts.P, "left"), (parts.Q, "right"))

@@ -26,6 +26,12 @@ cm.merge(u, lambda M: M.max(axis=0), "full").to_dense()
 cm.merge(u, cm.Pipeline.parse("trim+mean+iso"))
 cm.merge_adapters({"q": u}, "ties")["q"].B
 n: LowRankUpdate = 0.5 * (m + m)[0].to(dtype="float32")
+pair = [B, A]
+cm.merge([pair, (B, A)])
+from coremerge_ref.core import linalg
+from coremerge_ref.core.arrays import array_namespace
+array_namespace(B).matrix_transpose(B + B).shape
+linalg.norm(B) + linalg.svd(B)[1][..., :1]
 """
 WRONG = {
     "a misspelt method": ('cm.merge(u, "tvs")', '"str"'),
@@ -38,6 +44,10 @@ WRONG = {
     ),
     "an argument that is none": ("cm.merge(u, rank=8)", "int"),
     "one update": ("cm.merge(m)", "LowRankUpdate"),
+    "what is no array": ('cm.merge([("B", "A")])', "tuple[str, str]"),
+    "a function beyond the standard": ("array_namespace(B).clip(B)", '"clip"'),
+    "an attribute that not every library has": ("linalg.norm(B).T", '"T"'),
+    "what a function of the core takes for an array": ("linalg.norm(m)", "LowRankUpdate"),
 }
 
 

@@ -19,7 +19,7 @@ from coremerge_ref.core.perturbation import Errors, Level, norm
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.sides import Side
 from coremerge_ref.core.spaces import Core, Space, as_space
-from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.core.stack import Stack
 from coremerge_ref.core.stages import MERGE, Stage
 from coremerge_ref.core.updates import LowRankUpdate
 
@@ -102,7 +102,7 @@ class _Layer:
     name: str
     group: int
     at: tuple[int, ...]
-    stack: Stack
+    stack: Any  # a Stack on the host
     left: Frame
     right: Frame
     sigma: np.ndarray | None
@@ -208,7 +208,7 @@ def _level(kind: str, group: _Group, layer: _Layer) -> Level:
 
 
 def _walk(
-    layers: list[_Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Merged], pipeline: Pipeline
+    layers: list[_Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Any], pipeline: Pipeline
 ) -> list[tuple[Errors, float]]:
     """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
     seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]

@@ -27,8 +27,7 @@ from coremerge_ref.core.arrays.dtypes import promoted as promoted
 from coremerge_ref.core.arrays.dtypes import smallest_normal as smallest_normal
 from coremerge_ref.core.arrays.dtypes import widened as widened
 from coremerge_ref.core.arrays.dtypes import working_dtype as working_dtype
-from coremerge_ref.core.arrays.namespaces import Array as Array
-from coremerge_ref.core.arrays.namespaces import DType as DType
+from coremerge_ref.core.arrays.namespaces import array_namespace as array_namespace
 from coremerge_ref.core.arrays.namespaces import from_host as from_host
 from coremerge_ref.core.arrays.namespaces import is_concrete as is_concrete
 from coremerge_ref.core.arrays.namespaces import is_tracer as is_tracer
@@ -44,6 +43,10 @@ from coremerge_ref.core.arrays.sizes import scalar as scalar
 from coremerge_ref.core.arrays.sizes import sign as sign
 from coremerge_ref.core.arrays.sizes import sizes as sizes
 from coremerge_ref.core.arrays.sizes import widen as widen
+from coremerge_ref.core.arrays.types import AnyArray as AnyArray
+from coremerge_ref.core.arrays.types import Array as Array
+from coremerge_ref.core.arrays.types import DType as DType
+from coremerge_ref.core.arrays.types import Namespace as Namespace
 from coremerge_ref.core.arrays.values import are_finite as are_finite
 from coremerge_ref.core.arrays.values import check_finite as check_finite
 from coremerge_ref.core.arrays.values import check_range as check_range

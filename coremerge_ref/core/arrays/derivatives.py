@@ -3,19 +3,19 @@
 import sys
 from typing import Any
 
-from array_api_compat import (
-    is_torch_array,
-)
+from array_api_compat import is_torch_array
 
-from coremerge_ref.core.arrays.namespaces import Array, is_tracer
+from coremerge_ref.core.arrays.namespaces import is_tracer
+from coremerge_ref.core.arrays.types import AnyArray, Array
 from coremerge_ref.errors import ParameterError
 
 
-def detached(array: Array) -> Array:
+def detached(array: AnyArray) -> Array:
     """`array` as a constant to automatic differentiation."""
     if is_torch_array(array):
         return array.detach() if array.requires_grad else array
-    return sys.modules["jax"].lax.stop_gradient(array) if is_tracer(array) else array
+    constant: Array = sys.modules["jax"].lax.stop_gradient(array) if is_tracer(array) else array
+    return constant
 
 
 def may_differentiate(array: Any) -> bool:
@@ -29,10 +29,11 @@ def differentiates(array: Any) -> bool:
     return bool(getattr(array, "requires_grad", False)) or bool(names & {"JVPTracer", "LinearizeTracer"})
 
 
-def without_derivative(array: Array, message: str) -> Array:
+def without_derivative(array: AnyArray, message: str) -> Array:
     """`array`, of which derivatives are a ParameterError saying `message` (jit is differentiated after it traced)."""
     if not is_tracer(array):
-        return array
+        plain: Array = array
+        return plain
     jax = sys.modules["jax"]
 
     def refuse(_primals: Any, _tangents: Any) -> Any:
@@ -40,4 +41,5 @@ def without_derivative(array: Array, message: str) -> Array:
 
     same = jax.custom_jvp(lambda x: x)
     same.defjvp(refuse)
-    return same(array)
+    refusing: Array = same(array)
+    return refusing

@@ -7,16 +7,10 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
-from array_api_compat import (
-    device,
-    is_cupy_array,
-    is_jax_array,
-    is_torch_array,
-    to_device,
-)
+from array_api_compat import device, is_cupy_array, is_jax_array, is_torch_array, to_device
 
 from coremerge_ref.core.arrays.dtypes import widened
-from coremerge_ref.core.arrays.namespaces import Array
+from coremerge_ref.core.arrays.types import AnyArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -49,7 +43,7 @@ def stays_beside(function: Function) -> Function:
 _HOLDERS = ("B", "matrix", "factors", "prepared", "left", "Q")  # attributes of ours that lead to arrays
 
 
-def _first_array(value: Any) -> Array | None:
+def _first_array(value: Any) -> AnyArray:
     if hasattr(value, "dtype"):
         return value
     if isinstance(value, Mapping):
@@ -59,10 +53,10 @@ def _first_array(value: Any) -> Array | None:
     return next((array for part in parts if part is not None and (array := _first_array(part)) is not None), None)
 
 
-def to_host(array: Array) -> np.ndarray:
+def to_host(array: AnyArray) -> np.ndarray:
     """The numbers of `array`, exactly, as a NumPy array of float32 or float64; for diagnoses, not for merging."""
     with beside(array):
-        wide = widened(array)
+        wide: AnyArray = widened(array)
     if is_torch_array(wide):
         wide = wide.detach().cpu()
     elif is_cupy_array(wide):
@@ -72,11 +66,11 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(wide)
 
 
-def loops_over_batches(array: Array) -> bool:
+def loops_over_batches(array: AnyArray) -> bool:
     """Whether the library decomposes a batch one matrix after the other, far slower than it multiplies: on GPUs.
 
     On CPUs products gain little: 0.7 to 2.4 times as fast as the SVDs of 8 to 16 tasks of rank 8 to 16.
     """
     if is_jax_array(array):
-        return sys.modules["jax"].default_backend() != "cpu"
+        return bool(sys.modules["jax"].default_backend() != "cpu")
     return is_cupy_array(array) or (is_torch_array(array) and array.is_cuda)

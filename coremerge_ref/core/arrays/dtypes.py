@@ -6,14 +6,10 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from array_api_compat import (
-    array_namespace,
-    device,
-    is_cupy_namespace,
-    is_numpy_namespace,
-)
+from array_api_compat import device, is_cupy_namespace, is_numpy_namespace
 
-from coremerge_ref.core.arrays.namespaces import Array, DType, from_host
+from coremerge_ref.core.arrays.namespaces import array_namespace, from_host
+from coremerge_ref.core.arrays.types import Array, DType
 from coremerge_ref.errors import DTypeError, ParameterError
 
 WORKING = ("float32", "float64")  # the dtypes linear algebra exists in

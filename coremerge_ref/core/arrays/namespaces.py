@@ -1,23 +1,23 @@
 """Which library an array belongs to, and whether its values can be looked at: they cannot while JAX traces."""
 
 import sys
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import (
-    array_namespace,
-    device,
-    is_jax_array,
-)
+from array_api_compat import device, is_jax_array
 
+from coremerge_ref.core.arrays.types import AnyArray, Array, DType, Namespace
 from coremerge_ref.errors import NamespaceError
 
-Array: TypeAlias = Any  # an array of any namespace; the standard has no type to name it by
+if TYPE_CHECKING:
 
-DType: TypeAlias = Any
+    def array_namespace(*arrays: AnyArray) -> Namespace:
+        """The library of `arrays`, with the functions of the standard under its names."""
+else:
+    from array_api_compat import array_namespace
 
 
-def namespace_of(*arrays: Array) -> Any:
+def namespace_of(*arrays: AnyArray) -> Namespace:
     """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array.
 
     numpy.matrix and masked arrays are refused: their operators mean something else.
@@ -37,7 +37,7 @@ def namespace_of(*arrays: Array) -> Any:
     return xp
 
 
-def is_concrete(array: Array) -> bool:
+def is_concrete(array: AnyArray) -> bool:
     """Whether values can be looked at: not those of a JAX tracer, nor any JAX array while jit traces."""
     if is_jax_array(array) and not is_tracer(array):
         array = sys.modules["jax"].numpy.zeros(())  # traced as all that happens inside jit
@@ -49,7 +49,7 @@ def is_tracer(array: Any) -> bool:
     return any(base.__name__ == "Tracer" for base in type(array).__mro__)
 
 
-def from_host(values: Array, like: Array, dtype: DType | None = None) -> Array:
+def from_host(values: AnyArray, like: AnyArray, dtype: DType | None = None) -> Array:
     """A host array, or one of `like`'s namespace, as an array of that namespace, on `like`'s device."""
     xp = array_namespace(like)
     place = {"device": device(like)} if is_concrete(like) else {}

@@ -5,17 +5,15 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import (
-    array_namespace,
-)
 
 from coremerge_ref.core.arrays.dtypes import dtype_name, eps, smallest_normal, widened
-from coremerge_ref.core.arrays.namespaces import Array, is_concrete
+from coremerge_ref.core.arrays.namespaces import array_namespace, is_concrete
 from coremerge_ref.core.arrays.sizes import count
+from coremerge_ref.core.arrays.types import AnyArray, Array
 from coremerge_ref.errors import NonFiniteError
 
 
-def is_finite(array: Array) -> bool:
+def is_finite(array: AnyArray) -> bool:
     """Whether no entry is NaN or Inf; True while tracing: there is nothing to see."""
     if not is_concrete(array):
         return True
@@ -26,7 +24,7 @@ def is_finite(array: Array) -> bool:
         return bool(xp.isfinite(xp.sum(wide))) or bool(xp.all(xp.isfinite(wide)))
 
 
-def are_finite(arrays: Sequence[Array]) -> bool:
+def are_finite(arrays: Sequence[AnyArray]) -> bool:
     """Whether none of the `arrays` of one library has a NaN or Inf, by one look at all of them where that is so."""
     seen = [widened(X) for X in arrays if count(X) and is_concrete(X)]
     if not seen:
@@ -37,7 +35,7 @@ def are_finite(arrays: Sequence[Array]) -> bool:
         return all(look(xp.all(xp.stack(sums)))) or all(is_finite(X) for X in seen)
 
 
-def look(*flags: Array) -> list[bool]:
+def look(*flags: AnyArray) -> list[bool]:
     """The 0-d boolean `flags`, for which the host waits once; all True while tracing: there is nothing to see."""
     if not all(is_concrete(flag) for flag in flags):
         return [True] * len(flags)
@@ -46,13 +44,13 @@ def look(*flags: Array) -> list[bool]:
     return [bool(bits >> i & 1) for i in range(len(flags))]
 
 
-def check_finite(array: Array, where: str) -> None:
+def check_finite(array: AnyArray, where: str) -> None:
     """NonFiniteError naming `where` if `array` holds NaN or Inf."""
     if not is_finite(array):
         raise NonFiniteError(f"{where}: expected finite numbers, got NaN or Inf; find out where they come from")
 
 
-def check_range(array: Array, where: str) -> None:
+def check_range(array: AnyArray, where: str) -> None:
     """NonFiniteError where a computed `array` (…, p, q) has left the range of its dtype, upwards or downwards.
 
     Downwards: a matrix that is not zero and so small that its largest entry has lost digits.
@@ -65,7 +63,7 @@ def check_range(array: Array, where: str) -> None:
     )
 
 
-def in_range(array: Array) -> Array:
+def in_range(array: AnyArray) -> Array:
     """Whether check_range finds nothing wrong with `array`, as a 0-d array."""
     xp = array_namespace(array)
     with overflow_checked():

@@ -45,7 +45,7 @@ def draws(stage: Stage) -> bool:
 def apply(stage: Stage, M: np.ndarray, live: tuple[int, int] | None = None) -> np.ndarray:
     """What the stage alone makes of M (T, p, q) of `live` size; a post is given the sum."""
     rows, cols = (arrays.sizes(size, M) for size in live or M.shape[-2:])
-    level = linalg.thresholds(M.dtype)[1] * linalg.norm(M)  # (T,)
+    level = np.asarray(linalg.thresholds(M.dtype)[1] * linalg.norm(M))  # (T,)
     if stage.kind == POST:
         total = M.sum(axis=0)
         total.flags.writeable = M.flags.writeable
