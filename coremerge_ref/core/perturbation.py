@@ -179,7 +179,8 @@ class Errors:
 
         In frames that are identities delta alone knows nothing of it.
         """
-        return delta + self.level.decomposed * linalg.norm(M) if self.level.decomposed else delta
+        own = np.asarray(linalg.norm(M)) * self.level.decomposed if self.level.decomposed else 0.0
+        return np.asarray(delta + own)
 
     def weighted(self, stack: Any) -> tuple[Vector, float]:
         """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""

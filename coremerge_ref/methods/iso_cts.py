@@ -96,7 +96,7 @@ class IsoCts(Stage):
         total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
         common: Any = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
         Sc, columns = leading_turns(self, errors, total, count, level, every, None, "Σ M_t", whole)
-        kept, sizes = len(Sc), linalg.norm(stack.M)
+        kept, sizes = len(Sc), np.asarray(linalg.norm(stack.M))
         turn = min(every * float(columns.max(initial=0.0)), 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
         levels = stack.rounding_level + float(common.error) * sizes
