@@ -327,10 +327,10 @@ def test_a_killed_run_leaves_nothing_behind_for_long(tmp_path: Path) -> None:
     adapter = folders.write(tmp_path / "a")
     script = (
         "import os, signal, sys\n"
-        "from coremerge_ref.adapters import fusing, merge_folders\n"
-        "real = fusing.Fusion._write_others\n"
+        "from coremerge_ref.adapters import fused_files, merge_folders\n"
+        "real = fused_files.FusedFiles._write_others\n"
         "def killed(*given):\n    real(*given)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "fusing.Fusion._write_others = killed\n"
+        "fused_files.FusedFiles._write_others = killed\n"
         "merge_folders([sys.argv[1]], sys.argv[2], 'ta', into=sys.argv[3])"
     )
     words = [sys.executable, "-c", script, str(adapter), str(tmp_path / "out"), str(base)]
