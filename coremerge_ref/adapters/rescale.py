@@ -55,16 +55,18 @@ class ScalableAdapter:
         """Whether it is one file, and no folder."""
         return self.given.path == self.given.files[0]
 
-    def write_trial(self, folder: Path, factor: float) -> Path:
+    def write_trial(self, folder: Path, factor: float, one_file: bool | None = None) -> Path:
         """The adapter times `factor` in `folder`, a folder or a file as the adapter is; where a loader looks for it.
 
-        Tensors that stay as they are become links to the adapter's own file, where the file system has them.
+        Tensors that stay as they are become links to the adapter's own file, where the file system has them. one_file:
+        whether to write a file, as the adapter is by default.
         """
-        place = folder if self.is_file else folder / "adapter"
+        as_file = self.is_file if one_file is None else one_file
+        place = folder if as_file else folder / "adapter"
         os.makedirs(place, exist_ok=True)
-        name = self.given.path.name if self.is_file else FORMS[self.family].weights
+        name = self.given.path.name if self.is_file and as_file else FORMS[self.family].weights
         WRITERS[self.family].write(self.adapter, place, name, factor, _link)
-        return place / name if self.is_file else place
+        return place / name if as_file else place
 
     def check_output(self, output: str | Path, force: bool) -> tuple[Output, bool]:
         """What is at `output`, and whether it is one file; AdapterError unless it may be written."""

@@ -1,14 +1,18 @@
 """coremerge search: which method, parameters, weights and α score best."""
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coremerge_ref.cli.reporting import emit, note, progress, say, say_lines
+from coremerge_ref.cli.baselines import HELPS, note_baseline
+from coremerge_ref.cli.reporting import counted, emit, note, progress, say, say_lines
+from coremerge_ref.cli.tables import MIDDLE, WHOLE, WORDS, Column, table, width_of
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
+    from coremerge_ref.tuning.baselines import Baseline
     from coremerge_ref.tuning.found import Tried
 
 
@@ -59,6 +63,9 @@ def search(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw what was tried, by trial and by α (.png, .svg).")
     ] = None,
+    no_baselines: Annotated[
+        bool, typer.Option("--no-baselines", help="Score neither the base model nor the adapters alone.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -68,7 +75,8 @@ def search(
     chosen by Optuna (extra: search) from the ranges in the methods' own table, coremerge merge --methods. {adapter} in
     the command becomes the path of a merged adapter, the last number that it prints is its score. With {fraction} in
     the command, each merge is first scored on a quarter and a half of the data, and given up where it is worse than
-    the median. The default merge comes first, so the best is at least as good.
+    the median. The default merge comes first, so the best is at least as good; then the base model and each adapter
+    alone are scored, so that you see whether merging helps.
 
     Every trial is kept in the study. Ctrl-C loses nothing: the same command goes on where it was. A merge whose
     evaluation fails is left out, unless it is the first or the third in a row.
@@ -80,6 +88,7 @@ def search(
     """
     from coremerge_ref.analysis.explain.picture import check_place
     from coremerge_ref.cli.methods import find_methods, parse_sets, scalar
+    from coremerge_ref.tuning.baselines import Baseline
     from coremerge_ref.tuning.picture import drawn
     from coremerge_ref.tuning.plan import SEARCHED
     from coremerge_ref.tuning.search import TRIALS
@@ -98,8 +107,12 @@ def search(
     with progress("scoring", shown=not json) as report:
         report(0, 1)
 
-        def tell(tried: "Tried") -> None:
+        def tell(tried: "Tried | Baseline") -> None:
             nonlocal ended
+            if isinstance(tried, Baseline):
+                if not json:
+                    note_baseline(tried)
+                return
             ended = max(ended + 1, tried.number + 1 if minutes is None else 0)
             if not json:
                 note(_line(tried))
@@ -110,7 +123,7 @@ def search(
             adapters, score, methods=method or (), spaces=space or ("core",), fixed=fixed, tries=tries,
             alphas=tuple(ends), weights=known, trials=trials, minutes=minutes, minimize=minimize, fractions=shares,
             study=study, seed=seed, output=output, force=force, timeout=timeout, rank=rank, dtype=dtype, tell=tell,
-            others=others, backend=backend, device=device, base=base,
+            others=others, backend=backend, device=device, base=base, baselines=not no_baselines,
         )  # fmt: skip
     if plot is not None:
         drawn(found, plot)
@@ -119,15 +132,29 @@ def search(
         return
     for text in found.notes:
         note(text)
-    say_lines(str(found))
+    say_lines(table(_columns(), found.rows(), width_of(sys.stdout)))
     best = found.best
-    say(
-        f"best of {len(found.trials)} trials: {best.method} in {best.space} space, α = {best.alpha:.4g} {best.settings}"
-    )
+    what = f"{best.method} in {best.space} space, α = {best.alpha:.4g} {best.settings}".rstrip()
+    say(f"best of {counted(len(found.trials), 'trial')}: {what}")
+    if found.verdict:
+        say(found.verdict)
+    if found.at_the_end:
+        say(f"α = {best.alpha:.4g} is at an end of its range; for a wider one, --alphas LOW:HIGH and another --study")
+    if found.beaten_by:
+        more = "more --trials; more methods, --weights search or another --space, with another --study"
+        say(f"what may help: {HELPS}; {more}")
     if output is not None:
         say(f"wrote {output}")
     if plot is not None:
         say(f"drew {plot}")
+
+
+def _columns() -> list[Column]:
+    """What identifies a trial stays whole; its settings go on below."""
+    from coremerge_ref.tuning.found import HEADINGS
+
+    fits = {"method": MIDDLE, "settings": WORDS}
+    return [Column(heading, fits=fits.get(heading, WHOLE)) for heading in HEADINGS]
 
 
 def _line(tried: "Tried") -> str:

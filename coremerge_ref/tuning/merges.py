@@ -3,7 +3,8 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from coremerge_ref.core.inputs import as_updates
 from coremerge_ref.core.models import prepare
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space, as_space
+from coremerge_ref.tuning.baselines import BASE, Candidates
+from coremerge_ref.tuning.candidates import Input, alone, updates_alone, without
 
 
 class Merges(Protocol):
@@ -28,6 +31,9 @@ class Merges(Protocol):
 
     def merged(self, pipeline: Pipeline, space: Space, scale: float, weights: Sequence[float] | None) -> Any:
         """A context that gives what is evaluated: the path of a temporary adapter, or the merged updates."""
+
+    def baselines(self) -> Candidates:
+        """The base model, and each task alone."""
 
 
 class FolderMerges:
@@ -63,6 +69,14 @@ class FolderMerges:
             self.write(place, pipeline, space, scale, weights)
             yield place
 
+    def baselines(self) -> Candidates:
+        """As Merges."""
+        base, one_file = self._reading.get("base"), bool(self._suffix)
+        first = self.prepared("core").adapters[0]
+        inputs: list[Input] = [(path, {}) for path in self._paths]
+        nothing = partial(without, self._paths[0], one_file, base)
+        return [(BASE, nothing), *alone(inputs, first.reader.family, one_file, base)]
+
     def write(
         self, output: str | Path, pipeline: Pipeline, space: Space, scale: float, weights: Sequence[float] | None,
         **more: Any,
@@ -91,6 +105,11 @@ class UpdateMerges:
     def merged(self, pipeline: Pipeline, space: Space, scale: float, weights: Sequence[float] | None) -> Iterator[Any]:
         """As Merges."""
         yield self.merge(pipeline, space, scale, weights)
+
+    def baselines(self) -> Candidates:
+        """As Merges; an update of nothing is a sum times 0."""
+        nothing = self.merge(Pipeline.parse("ta"), as_space("core"), 0.0, None)
+        return [(BASE, partial(nullcontext, nothing)), *updates_alone(nothing, self._updates)]
 
     def merge(self, pipeline: Pipeline, space: Space, scale: float, weights: Sequence[float] | None) -> Any:
         """One merge."""

@@ -53,6 +53,10 @@ class Plan:
             "weights": self._weights(trial, arm),
         }
 
+    def score_all(self, evaluated: Any) -> Any:
+        """The score of something else than a merge, on everything."""
+        return self.score(evaluated, 1.0) if self.fractions else self.score(evaluated)
+
     def _weights(self, trial: "Trial", arm: Arm) -> list[float] | None:
         if not isinstance(self.weights, str):
             return None if self.weights is None else list(map(float, self.weights))

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from coremerge_ref.errors import CoreMergeError, ScoreError
+from coremerge_ref.tuning.baselines import Baseline, scored
 from coremerge_ref.tuning.found import COMPLETE, FAILED, PRUNED, Tried
 from coremerge_ref.tuning.plan import METHOD, SEARCHED, Plan
+from coremerge_ref.tuning.study import keep_scored, scored_before
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -19,11 +21,14 @@ _ERROR, _SECONDS = "error", "seconds"
 
 
 class Run:
-    """Trials of a plan in a study, until the budget is used up."""
+    """Trials of a plan in a study, until the budget is used up: minutes from now, None for any number."""
 
-    def __init__(self, plan: Plan, study: "Study", tell: Callable[[Tried], None]) -> None:
+    def __init__(
+        self, plan: Plan, study: "Study", minutes: float | None, tell: Callable[[Tried | Baseline], None]
+    ) -> None:
         from optuna.trial import TrialState
 
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
         self._plan, self._study, self._tell, self._states = plan, study, tell, TrialState
         if _DEFAULT in plan.arms and not study.trials and plan.alphas.low <= 1 <= plan.alphas.high:
             equal = {f"{_DEFAULT}/weight {t + 1}": 1.0 for t in range(plan.merges.tasks)}
@@ -31,15 +36,29 @@ class Run:
                 {METHOD: _DEFAULT, f"{_DEFAULT}/alpha": 1.0, **(equal if plan.weights == SEARCHED else {})}
             )
 
-    def run(self, trials: int | None, minutes: float | None) -> None:
-        """Runs them. ScoreError after failures; any other error after what is known was kept."""
-        end = None if minutes is None else time.monotonic() + 60 * minutes
+    def run(self, trials: int | None) -> None:
+        """Runs so many in all. ScoreError after failures; any other error after what is known was kept."""
         failures = 0
-        while (trials is None or self._ended() < trials) and (end is None or time.monotonic() < end):
+        while (trials is None or self._ended() < trials) and not self._over:
             error = self._one()
             failures = failures + 1 if error else 0
             if error and (failures == _FAILURES or not self._study.get_trials(deepcopy=False, states=self._scored)):
                 raise ScoreError(error)
+
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The base model and each task alone; those with a score in the study are not scored again."""
+        known = {baseline.name: baseline for baseline in scored_before(self._study)}
+        if self._over or not self._ended():
+            return tuple(known.values())
+        made: list[Baseline] = []
+        for name, opened in self._plan.merges.baselines():
+            made += [known[name]] if name in known else scored([(name, opened)], self._plan.score_all, self._tell)
+            keep_scored(self._study, made)
+        return tuple(made)
+
+    @property
+    def _over(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
 
     @property
     def _scored(self) -> tuple[Any, ...]:

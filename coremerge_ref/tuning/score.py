@@ -138,4 +138,4 @@ def as_score(value: Any) -> float:
         value = value.item()
     if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
         raise ScoreError(f"expected a finite number from the evaluation, got {shown(repr(value))[1:-1]}")
-    return float(value)
+    return float(value) + 0.0  # no -0

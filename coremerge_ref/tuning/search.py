@@ -11,6 +11,7 @@ from coremerge_ref.core.spaces import Space
 from coremerge_ref.errors import ParameterError, ScoreError
 from coremerge_ref.tuning.arguments import alphas_of, domains_of, shares_of
 from coremerge_ref.tuning.arms import Parameters, arms_for
+from coremerge_ref.tuning.baselines import Baseline
 from coremerge_ref.tuning.found import Found, Tried
 from coremerge_ref.tuning.merges import FolderMerges, UpdateMerges, merges_of
 from coremerge_ref.tuning.plan import Plan
@@ -43,7 +44,8 @@ def search(
     timeout: float | None = None,
     rank: int | None = None,
     dtype: str | None = None,
-    tell: Callable[[Tried], None] | None = None,
+    baselines: bool = True,
+    tell: Callable[[Tried | Baseline], None] | None = None,
     **reading: Any,
 ) -> Found:
     """Merges of some adapters by many methods, each scored by `evaluate`; the best of them. Needs the extra `search`.
@@ -66,12 +68,22 @@ def search(
     seed : of the search; the same seed, budget and scores give the same trials, unless it was interrupted.
     output : where to write the best, for adapters on disk. force, rank, dtype : as in merge_folders; `reading` too:
         include, exclude, rename, allow_missing, others, backend, device, base. timeout : seconds of one evaluation.
-    tell : called with every trial that ends.
+    baselines : whether to score the base model and each adapter alone too, after the first trial, on everything.
+    tell : called with every trial that ends, and every Baseline.
 
-    The default merge, tsv at α = 1, is tried first where tsv is searched, so that the best is at least as good. A trial
-    whose evaluation fails is left out, unless it is the first or the third in a row. Raises ScoreError then, and
-    ParameterError and AdapterError for the arguments, before anything is evaluated. What a function raises comes
-    through; the trials until then are in the study.
+    The default merge, tsv at α = 1, is tried first where tsv is searched, so that the best is at least as good; and the
+    result says whether it beats the base model and each adapter alone. A trial whose evaluation fails is left out,
+    unless it is the first or the third in a row. Raises ScoreError then, and ParameterError and AdapterError for the
+    arguments, before anything is evaluated. What a function raises comes through; the trials until then are in the
+    study. A baseline that cannot be scored has an error in place of a score.
+
+    >>> updates = [cm.LowRankUpdate(np.eye(6)[:, t : t + 2], np.ones((2, 5))) for t in range(3)]
+    >>> goal = sum(update.to_dense() for update in updates) / 2
+    >>> def distance(update):
+    ...     return float(np.linalg.norm(update.to_dense() - goal))
+    >>> found = cm.search(updates, distance, methods=["ta", "tsv"], trials=8, minimize=True)
+    >>> found.best.score <= found.trials[0].score, len(found.baselines)
+    (True, 4)
     """
     score = as_evaluate(evaluate, timeout)
     options = {"rank": rank, "dtype": dtype}
@@ -101,11 +113,17 @@ def search(
         "options": {**options, **{name: str(value) for name, value in reading.items() if value}},
     }
     with opened(study, settings, minimize, seed) as trials_kept:
-        Run(plan, trials_kept, tell or (lambda tried: None)).run(trials, minutes)
+        say = tell or (lambda tried: None)
+        run = Run(plan, trials_kept, minutes, say)
+        run.run(1)  # what fails here is the command, and is an error; a baseline that fails is none
+        to_beat = run.baselines() if baselines else ()
+        run.run(trials)
         tried = tuple(
             tried_of(trial, shares) for trial in trials_kept.get_trials(deepcopy=False) if SETTING in trial.user_attrs
         )
-    found = Found(tried, minimize, seed, None if study is None else os.fspath(study), notes=tuple(merges.notes))
+    where = None if study is None else os.fspath(study)
+    ends = (plan.alphas.low, plan.alphas.high)
+    found = Found(tried, minimize, seed, where, notes=tuple(merges.notes), alphas=ends, baselines=to_beat)
     if not found.ranked:
         raise ScoreError("no merge was scored on everything; give more trials or minutes")
     best = found.best
@@ -121,6 +139,7 @@ def search(
             "seed": seed,
         }
         about |= {"study": found.study, "command": settings["score"]}
+        about |= {"baselines": found.as_json()["baselines"]}
         report = merges.write(output, *chosen, force=force, about={"search": about})
         found = replace(found, output=os.fspath(output), notes=tuple(report.notes))
     return found

@@ -5,18 +5,20 @@ import json
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.errors import ParameterError
+from coremerge_ref.tuning.baselines import Baseline
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-NAME, SETTINGS = "coremerge", "settings"
+NAME, SETTINGS, BASELINES = "coremerge", "settings", "baselines"
 _SQLITE = b"SQLite format 3\0"  # how every such file begins
 
 
@@ -64,6 +66,16 @@ def opened(path: str | Path | None, settings: Mapping[str, Any], minimize: bool,
             storage.engine.dispose()
     finally:
         os.close(lock)  # only now: closing a file gives up what SQLite has locked of it
+
+
+def scored_before(study: "Study") -> tuple[Baseline, ...]:
+    """The baselines that the study keeps."""
+    return tuple(Baseline(**each) for each in study.user_attrs.get(BASELINES, []))
+
+
+def keep_scored(study: "Study", baselines: Sequence[Baseline]) -> None:
+    """Keeps those baselines that have a score; the others are tried anew next time."""
+    study.set_user_attr(BASELINES, [asdict(baseline) for baseline in baselines if baseline.score is not None])
 
 
 def _check_tables(path: Path, head: bytes) -> None:

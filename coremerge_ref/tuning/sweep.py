@@ -7,81 +7,22 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from coremerge_ref.adapters.rescale import ScalableAdapter
-from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate, Update
+from coremerge_ref.core.updates import Update
 from coremerge_ref.errors import ParameterError, ScoreError
+from coremerge_ref.tuning.baselines import Baseline, scored
+from coremerge_ref.tuning.candidates import baselines_of, times
 from coremerge_ref.tuning.score import Command, Evaluate, as_evaluate, as_score
+from coremerge_ref.tuning.swept import Sweep, Trial
 
 # By default these, and then the best one's neighbours at a factor of √2: as the accuracy study searched.
 COARSE, FINE = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), math.sqrt(2)
 
 Merged: TypeAlias = "Update | Mapping[str, Update] | str | Path"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One α, its score, and the seconds that the evaluation took."""
-
-    alpha: float
-    score: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What was tried, in the order of α. merged: the best, scaled, of updates in memory; output: where it was written.
-
-    scale: what the adapter had been merged at: α multiplies it.
-    """
-
-    trials: tuple[Trial, ...]
-    minimize: bool = False
-    scale: float = 1.0
-    output: str | None = None
-    merged: Any = field(default=None, repr=False)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> Trial:
-        """The trial of the best score; of equals the one of the smallest α."""
-        return (min if self.minimize else max)(self.trials, key=lambda trial: trial.score)
-
-    @property
-    def alpha(self) -> float:
-        """The α of the best score."""
-        return self.best.alpha
-
-    @property
-    def score(self) -> float:
-        """The best score."""
-        return self.best.score
-
-    @property
-    def at_the_end(self) -> bool:
-        """Whether the best is the smallest or largest α tried, so that a better one may lie beyond."""
-        return len(self.trials) > 1 and self.best in (self.trials[0], self.trials[-1])
-
-    def __str__(self) -> str:
-        """A table, best marked."""
-        lines = [f"  {'α':>8}  score"]
-        lines += [f"{'*' if t is self.best else ' '} {t.alpha:>8.4g}  {t.score:.6g}" for t in self.trials]
-        return "\n".join(lines)
-
-    def as_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {
-            "trials": [asdict(trial) for trial in self.trials],
-            "best": asdict(self.best),
-            "at_the_end": self.at_the_end,
-            "minimize": self.minimize,
-            "scale": self.scale,
-            "output": self.output,
-            "notes": list(self.notes),
-        }
 
 
 def sweep(
@@ -94,9 +35,12 @@ def sweep(
     force: bool = False,
     timeout: float | None = None,
     base: str | Path | None = None,
-    tell: Callable[[Trial], None] | None = None,
+    baselines: bool | Sequence[Any] | Mapping[str, Sequence[Any]] = True,
+    tell: Callable[[Trial | Baseline], None] | None = None,
 ) -> Sweep:
     """Score a merged adapter times each α, and keep the best. Nothing is merged again: α multiplies one number.
+
+    The base model and each adapter alone are scored too, after all α, so that the result says whether merging helped.
 
     Parameters
     ----------
@@ -106,10 +50,21 @@ def sweep(
         same updates, scaled. Higher is better, unless `minimize`.
     alphas : the α to try, above 0. By default 1/8, 1/4 … 4, then the neighbours of the best at a factor of √2.
     output : where to write the best, with a coremerge.json that repeats the merge at that scale; for adapters on disk.
-    force, base : as in merge_folders. timeout : seconds that a command may take. tell : called with each Trial.
+    baselines : True for the base model and, of an adapter on disk, those that its coremerge.json says it is of; or
+        those adapters, as they were merged: paths, or updates as merge or merge_adapters took them. False for none.
+    force, base : as in merge_folders. timeout : seconds that a command may take. tell : called with each Trial, and
+        each Baseline.
 
     Returns a Sweep. Raises ScoreError, naming α, for a command that fails, hangs or prints no number; ParameterError
-    and AdapterError for the arguments, before anything is evaluated. What a function raises comes through.
+    and AdapterError for the arguments, before anything is evaluated. What a function raises comes through. A baseline
+    that cannot be scored has an error in place of a score.
+
+    >>> update = cm.LowRankUpdate(np.ones((6, 2)), np.ones((2, 5)))
+    >>> found = cm.sweep(update, lambda u: np.sum((u.to_dense() - 0.7) ** 2), minimize=True)
+    >>> found.alpha
+    0.35355339059327373
+    >>> print(found.verdict)
+    the best merge scores lower than base model (14.7)
     """
     score, chosen = as_evaluate(evaluate, timeout), None if alphas is None else _checked(alphas)
     if isinstance(merged, str | os.PathLike):
@@ -121,12 +76,15 @@ def sweep(
     with held as adapter:
         if adapter is not None and output is not None:
             adapter.check_output(output, force)
-        trials = _tried(_evaluation(merged, adapter, score), chosen, minimize, tell or (lambda trial: None))
-        found = Sweep(tuple(sorted(trials, key=lambda trial: trial.alpha)), minimize)
+        candidates = baselines_of(merged, adapter, baselines, base)
+        say = tell or (lambda tried: None)
+        trials = _tried(_evaluation(merged, adapter, score), chosen, minimize, say)
+        in_order = tuple(sorted(trials, key=lambda trial: trial.alpha))
+        found = Sweep(in_order, minimize, baselines=scored(candidates, score, say))
         if adapter is None:
-            return replace(found, merged=_times(merged, found.alpha))
+            return replace(found, merged=times(merged, found.alpha))
         if output is not None:
-            told = {key: value for key, value in found.as_json().items() if key in ("trials", "minimize")}
+            told = {key: value for key, value in found.as_json().items() if key in ("trials", "baselines", "minimize")}
             told |= {"command": score.text} if isinstance(score, Command) else {}
             adapter.write(output, found.alpha, force, {"sweep": told})
         where = None if output is None else os.fspath(output)
@@ -146,7 +104,7 @@ def _checked(alphas: Sequence[float]) -> list[float]:
 def _evaluation(merged: Any, adapter: ScalableAdapter | None, score: Evaluate) -> Callable[[float], Any]:
     """α → what the user's evaluation returns."""
     if adapter is None:
-        return lambda alpha: score(_times(merged, alpha))
+        return lambda alpha: score(times(merged, alpha))
     scalable = adapter
 
     def on_disk(alpha: float) -> Any:
@@ -160,7 +118,10 @@ def _evaluation(merged: Any, adapter: ScalableAdapter | None, score: Evaluate) -
 
 
 def _tried(
-    evaluated: Callable[[float], Any], alphas: list[float] | None, minimize: bool, tell: Callable[[Trial], None]
+    evaluated: Callable[[float], Any],
+    alphas: list[float] | None,
+    minimize: bool,
+    tell: Callable[[Trial | Baseline], None],
 ) -> list[Trial]:
     trials: list[Trial] = []
 
@@ -179,16 +140,3 @@ def _tried(
         best = Sweep(tuple(trials), minimize).alpha
         try_each((best / FINE, best * FINE))
     return trials
-
-
-def _times(merged: Any, alpha: float) -> Any:
-    """Updates times a number; factors keep their arrays."""
-    if isinstance(merged, Mapping):
-        return {name: _times(update, alpha) for name, update in merged.items()}
-    if isinstance(merged, LowRankUpdate):
-        return replace(merged, scale=merged.scale * alpha)
-    if isinstance(merged, DenseUpdate):
-        return replace(merged, matrix=merged.matrix * alpha)
-    raise ParameterError(
-        f"merged: expected the path of an adapter, or what merge or merge_adapters returns, got {type(merged).__name__}"
-    )

@@ -47,12 +47,11 @@ def test_the_best_is_reported_written_verified_and_drawn(run: Run, two: list[str
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["trial", "score", "α", "method", "settings"]
-    assert len(lines) == 1 + 6 + 3
-    scores = [float(line.split()[1]) for line in lines[1:7]]
+    scores = [float(line.split()[1]) for line in lines[1:10]]  # the base model and two adapters among them
     assert scores == sorted(scores, reverse=True)
-    assert lines[7].startswith("best of 6 trials: ")
-    assert lines[8:] == ["wrote best", "drew tried.svg"]
-    assert [line.startswith("note: trial ") for line in result.stderr.splitlines()] == [True] * 6
+    assert lines[10].startswith("best of 6 trials: ")
+    assert lines[-2:] == ["wrote best", "drew tried.svg"]
+    assert [line.startswith("note: trial ") for line in result.stderr.splitlines()] == [True, *[False] * 3, *[True] * 5]
     assert Path("tried.svg").read_text().startswith("<?xml")
     record = json.loads(Path("best/coremerge.json").read_text())
     assert (record["rank"], record["search"]["trials"], record["search"]["study"]) == (3, 6, "coremerge-search.db")
@@ -71,7 +70,7 @@ def test_json_and_going_on(run: Run, two: list[str]) -> None:
     a, b = (json.loads(result.stdout)["trials"] for result in (first, second))
     assert b[:2] == a
     assert len(b) == 3
-    assert len(Path("asked.txt").read_text().splitlines()) == 3
+    assert len(Path("asked.txt").read_text().splitlines()) == 3 + 3  # the base model and the adapters once
 
 
 def test_what_is_searched_can_be_said(run: Run, two: list[str]) -> None:
@@ -142,10 +141,38 @@ def test_ctrl_c_loses_nothing_that_was_scored(two: list[str], tmp_path: Path) ->
     done = subprocess.run([*words, "4"], check=True, env=environment, capture_output=True)
     states = [trial["state"] for trial in json.loads(done.stdout)["trials"]]
     assert states == ["complete", "complete", "failed", "complete", "complete"]
-    assert len(Path("asked.txt").read_text().splitlines()) == 4
+    assert len(Path("asked.txt").read_text().splitlines()) == 4 + 3  # the base model and the adapters once
 
 
 def test_help_names_the_extra_and_what_is_searched(run: Run) -> None:
     told = " ".join(run("search", "--help").stdout.split())
     assert re.search(r"Optuna \(extra: search\)", told)
     assert "{fraction}" in told
+
+
+def test_a_merge_that_no_adapter_needs_is_called_so(run: Run, two: list[str]) -> None:
+    target = (
+        Path("score.py")
+        .read_text()
+        .replace(
+            "(change.mean() - 0.1) ** 2",
+            "((change - np.load('a.npy')) ** 2).sum()",
+        )
+    )
+    Path("score.py").write_text(target.replace("print(", "sys.argv[1] == 'a' and np.save('a.npy', change)\nprint(", 1))
+    subprocess.run([sys.executable, "score.py", "a"], check=True, capture_output=True)
+    words = ["search", *two, "--score", COMMAND, "-m", "tsv", "--trials", "2"]
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["–", "0", "–", "a", "alone"]
+    (said,) = (line for line in lines if "no merge" in line)
+    assert "a alone: 0 against -" in said
+    assert "--weights search" in next(line for line in lines if "may help" in line)
+    assert "alone" not in run(*words, "--no-baselines").stdout
+
+
+def test_an_end_of_the_range_is_said(run: Run, two: list[str]) -> None:
+    result = run("search", *two, "--score", COMMAND, "-m", "tsv", "--trials", "1", "--alphas", "1:3")
+    assert "α = 1 is at an end" in result.stdout
+    assert "--alphas LOW:HIGH" in result.stdout

@@ -37,9 +37,11 @@ COMMAND = f"{sys.executable} score.py {{adapter}}"
 def test_the_best_is_reported_and_written(run: Run, merged: str) -> None:
     result = run("sweep", merged, "--score", COMMAND, "--alphas", "0.1,0.3,0.45,1", "-o", "best")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[-2:] == ["best: α = 0.45, score -0.0025", "wrote best"]
-    assert "* " in next(line for line in result.stdout.splitlines() if "0.45" in line)
-    assert [line.startswith("note: α = ") for line in result.stderr.splitlines()] == [True] * 4
+    lines = result.stdout.splitlines()
+    assert "best: α = 0.45, score -0.0025" in lines
+    assert lines[-1] == "wrote best"
+    assert "best" in next(line for line in lines if line.split()[0] == "0.45")
+    assert [line.startswith("note: α = ") for line in result.stderr.splitlines()] == [True] * 4 + [False] * 3
     assert json.loads(Path("best/adapter_config.json").read_text())["lora_alpha"] == 0.45 * _rank()
     verified = run("verify", "best")
     assert verified.exit_code == 0, verified.output
@@ -82,3 +84,48 @@ def test_a_score_is_needed(run: Run, merged: str) -> None:
     result = run("sweep", merged)
     assert result.exit_code == 2
     assert "--score" in result.stderr
+
+
+def lines_of(run: Run, *words: str) -> list[str]:
+    result = run("sweep", "merged", "--score", COMMAND, "--alphas", "1", *words)
+    assert result.exit_code == 0, result.stderr
+    return list(result.stdout.splitlines())
+
+
+def test_an_adapter_alone_that_no_alpha_beats_is_named_with_what_to_try(run: Run, merged: str) -> None:
+    config = json.loads(Path("a/adapter_config.json").read_text())  # of scaling 2: score -2.56
+    assert config["lora_alpha"] / config["r"] == 2
+    lines = lines_of(run)
+    cells = [line.split() for line in lines[1:5]]
+    assert [row[0] for row in cells] == ["0", "1", "–", "–"]
+    assert [float(row[1]) for row in cells] == pytest.approx([-0.16, -0.36, -2.56, -2.56])
+    assert [row[2:] for row in cells] == [["base", "model"], ["<-", "best", "α"], ["a", "alone"], ["b", "alone"]]
+    assert "no merge tried scores higher than base model: -0.16 against -0.36" in lines
+    assert lines[-1].split()[:4] == ["coremerge", "search", "a", "b"]
+    assert "{adapter}" in lines[-1]
+
+
+def test_what_no_adapter_reaches_is_said(run: Run, merged: str) -> None:
+    result = run("sweep", merged, "--score", COMMAND, "--alphas", "0.4,1")
+    (said,) = (line for line in result.stdout.splitlines() if line.startswith("the best merge scores higher"))
+    assert all(text in said for text in ("base model (-0.16)", "a alone (-2.56)", "b alone (-2.56)"))
+    assert "coremerge search" not in result.stdout
+
+
+def test_baselines_can_be_left_out_or_named(run: Run, merged: str) -> None:
+    assert len(lines_of(run, "--no-baselines")) == 3
+    rows = [line.split() for line in lines_of(run, "--alone", "c")]
+    assert [row[2:] for row in rows if row[0] == "–"] == [["c", "alone"]]
+
+
+def test_an_adapter_that_is_gone_or_was_changed_is_a_note(run: Run, merged: str) -> None:
+    Path("a").rename("moved")
+    config = json.loads(Path("b/adapter_config.json").read_text())
+    Path("b/adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 3}))
+    result = run("sweep", merged, "--score", COMMAND, "--alphas", "1")
+    assert result.exit_code == 0
+    notes = [line for line in result.stderr.splitlines() if "cannot be scored" in line]
+    assert [note.split()[1] for note in notes] == ["a", "b"]
+    assert "nothing is there" in notes[0]
+    assert "changed since" in notes[1]
+    assert [line for line in result.stdout.splitlines() if line.endswith(" alone")] == []

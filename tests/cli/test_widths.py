@@ -66,6 +66,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "conformance": ("conformance", "answer.py:merge", "--only", "ta/core", "--all"),
     "conformance --list": ("conformance", "--list", "--only", "ta/core"),
     "sweep": ("sweep", "out", "--score", "echo 1 # {adapter}", "--alphas", "1,2"),
+    "search": ("search", *INPUTS, "--score", "echo 1 # {adapter}", "--trials", "3", "--method", "dare+ties"),
     "demo": ("demo", "--method", "ta", "-o", "demo-out"),
     "doctor": ("doctor",),
     "merge --methods": ("merge", "--methods"),
@@ -179,6 +180,18 @@ def test_parameters_that_compare_found_are_whole(spoken: tuple[int | None, dict[
     for word in ("ties.density=0.5", "ties.elect=count"):
         assert word in text.partition("to make it again")[0]
         assert f"--set {word}" in text.partition("to make it again")[2]
+
+
+def test_settings_that_search_tried_are_whole(spoken: tuple[int | None, dict[str, str]]) -> None:
+    pytest.importorskip("optuna")
+    table, _, closing = spoken[1]["search"].partition("trial  score")[2].partition("best of 3 trials")
+    rows = [line for line in table.split("\n") if line[:1].isdigit()]
+    assert len(rows) == 3
+    settings = table.split()
+    for name in ("dare.drop=", "ties.density="):
+        assert sum(bool(re.fullmatch(rf"{name}[\d.e-]+", word)) for word in settings) == 3, table
+    assert all(f"{name} alone" in table for name in INPUTS)
+    assert "no merge tried scores higher than" in " ".join(closing.split())
 
 
 def test_words_are_not_broken(spoken: tuple[int | None, dict[str, str]]) -> None:

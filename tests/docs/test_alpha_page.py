@@ -3,6 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref.adapters import load, merge_folders
+from coremerge_ref.demo.data import VALIDATION, Data
+from coremerge_ref.demo.evaluate import accuracies, adapted, mean
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = " ".join((DOCS / "tutorials" / "alpha.md").read_text(encoding="utf-8").split())
 STUDY = (DOCS / "accuracy.md").read_text(encoding="utf-8")
@@ -28,3 +35,21 @@ def test_of_vera_no_method_in_core_space_was_above_the_sum() -> None:
     tucker = {method: cells(table, method)[4] for method in methods if cells(table, method)[4] != "–"}
     assert {method for method, figure in tucker.items() if float(figure) > best["ta"]} == {"ties"}
     assert f"{tucker['ties']} % against {best['ta']} %" in PAGE
+
+
+def test_the_table_is_what_a_sweep_of_the_demo_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent / "coremerge_ref" / "demo" / "data")
+    tasks = ["digits", "capitals", "arrows"]
+    merge_folders([f"adapters/{task}" for task in tasks], tmp_path / "merged")
+    data = Data()
+
+    def accuracy(path: Path) -> float:
+        changes = {layer: update.to_dense() for layer, update in load(path).items()}
+        return mean(accuracies(data, adapted(data.base, changes), VALIDATION, tasks))
+
+    found = cm.sweep(tmp_path / "merged", accuracy)
+    shown = (
+        (DOCS / "tutorials" / "alpha.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("best: ")[0]
+    )
+    assert [line.split() for line in str(found).splitlines()] == [line.split() for line in shown.splitlines()]
+    assert found.verdict.partition("adapters/capitals")[0] in PAGE

@@ -83,7 +83,8 @@ def test_minimize(two: list[str]) -> None:
     found = cm.search(two, lambda path: -score(path), methods=["ties", "iso"], trials=8, minimize=True)
     assert found.best.score == min(trial.score for trial in found.trials)
     assert [t.score for t in found.ranked] == sorted(t.score for t in found.trials)
-    assert str(found.best.number) in str(found).splitlines()[1].split()[0]
+    rows = [line.split()[0] for line in str(found).splitlines()[1:]]
+    assert [n for n in rows if n != "–"] == [str(t.number) for t in found.ranked]
 
 
 def test_updates_in_memory(two: list[str]) -> None:
@@ -97,9 +98,51 @@ def test_updates_in_memory(two: list[str]) -> None:
 
     found = cm.search(layers, near, methods=["ta", "tsv"], weights="search", trials=10)
     assert near(found.merged) == found.best.score == max(trial.score for trial in found.trials)
+    size = float(np.sum(goal["head"] ** 2))
+    assert found.baselines[0].score == pytest.approx(-size)
+    assert [b.score for b in found.baselines[1:]] == [near({"head": u}) for u in layers["head"]]
     assert cm.search(layers["head"], lambda merged: merged.rank, methods=["ta"], trials=1).best.score == min(
         goal["head"].shape
     )
+
+
+def test_the_base_model_and_each_adapter_alone_are_scored_once_a_study(two: list[str], tmp_path: Path) -> None:
+    first = cm.search(two, command(), methods=["ta"], trials=1, study="study.db", output="best")
+    count = len(asked(tmp_path))
+    target = dict(np.load("target.npz"))
+    each = [{name: 0 * one for name, one in target.items()}, *(dense(Path(name)) for name in two)]
+    assert [b.name for b in first.baselines] == ["base model", *two]
+    for baseline, change in zip(first.baselines, each, strict=True):
+        expected = -distance(change, target)
+        assert ratio(np.array(baseline.score), np.array(expected), scale=abs(expected), eps=2.0**-52) <= THRESHOLD
+    second = cm.search(two, command(), methods=["ta"], trials=3, study="study.db", output="best", force=True)
+    assert len(asked(tmp_path)) == count + 2
+    assert second.baselines == first.baselines
+    record = json.loads(Path("best/coremerge.json").read_text())
+    assert [b["name"] for b in record["search"]["baselines"]] == ["base model", *two]
+    assert cm.search(two, command(), methods=["ta"], trials=3, study="study.db", baselines=False).baselines == ()
+
+
+def test_a_baseline_that_failed_is_tried_again(two: list[str]) -> None:
+    calls: list[Any] = []
+
+    def evaluate(path: Path) -> float:
+        calls.append(path)
+        return float("nan") if len(calls) == 3 else score(path)
+
+    first = cm.search(two, evaluate, methods=["ta"], trials=1, study="study.db")
+    assert [b.score is None for b in first.baselines] == [False, True, False]
+    second = cm.search(two, evaluate, methods=["ta"], trials=1, study="study.db")
+    assert len(calls) == 5
+    assert all(b.score is not None for b in second.baselines)
+
+
+def test_a_search_that_beats_nothing_says_so(two: list[str]) -> None:
+    write_script(Path(), dense(Path("b")))
+    found = cm.search(two, command(), methods=["tsv"], trials=2)
+    assert found.beaten_by[0].name == "b"
+    assert "b alone" in found.verdict
+    assert str(found).splitlines()[1].split()[3:] == ["b", "alone"]
 
 
 class Interrupt:
@@ -119,15 +162,15 @@ class Interrupt:
 def test_an_interrupted_search_goes_on_where_it_was(two: list[str]) -> None:
     evaluate = Interrupt(5)
     with pytest.raises(KeyboardInterrupt):
-        cm.search(two, evaluate, trials=9, study="study.db")
-    found = cm.search(two, evaluate, trials=9, study="study.db", output="best")
+        cm.search(two, evaluate, trials=9, study="study.db", baselines=False)
+    found = cm.search(two, evaluate, trials=9, study="study.db", output="best", baselines=False)
     done = [trial for trial in found.trials if trial.state == COMPLETE]
     assert len(done) == 9
     assert [trial.state for trial in found.trials] == [COMPLETE] * 4 + [FAILED] + [COMPLETE] * 5
     assert len(evaluate.seen) == 10  # nothing twice but what was interrupted, and that first
     assert evaluate.seen[4] == evaluate.seen[5]
     assert score("best") == found.best.score == max(trial.score for trial in done)
-    again = cm.search(two, evaluate, trials=9, study="study.db", output="best", force=True)
+    again = cm.search(two, evaluate, trials=9, study="study.db", output="best", force=True, baselines=False)
     assert len(evaluate.seen) == 10
     assert again.best == found.best
 
@@ -140,15 +183,16 @@ def test_a_killed_search_loses_one_evaluation(two: list[str], tmp_path: Path) ->
         "    count.append(path)\n"
         "    if len(count) == 4:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return float(len(count))\n"
-        "cm.search(['a', 'b'], evaluate, methods=['ties', 'iso'], trials=6, study='study.db')\n"
+        "cm.search(['a', 'b'], evaluate, methods=['ties', 'iso'], trials=6, study='study.db', baselines=False)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(cm.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     asked_again: list[Any] = []
     found = cm.search(
-        two, lambda path: asked_again.append(path) or 0.5, methods=["ties", "iso"], trials=6, study="study.db"
-    )
+        two, lambda path: asked_again.append(path) or 0.5, methods=["ties", "iso"], trials=6, study="study.db",
+        baselines=False,
+    )  # fmt: skip
     assert [t.score for t in found.trials if t.state == COMPLETE] == [1.0, 2.0, 3.0, 0.5, 0.5, 0.5]
     assert len(asked_again) == 3
     (lost,) = [t for t in found.trials if t.state == FAILED]
@@ -157,7 +201,9 @@ def test_a_killed_search_loses_one_evaluation(two: list[str], tmp_path: Path) ->
 
 
 def test_bad_merges_are_given_up_on_a_part_of_the_data(two: list[str], tmp_path: Path) -> None:
-    found = cm.search(two, command(fraction=True), methods=["ta"], trials=20, fractions=[1 / 3, 2 / 3, 1.0])
+    found = cm.search(
+        two, command(fraction=True), methods=["ta"], trials=20, fractions=[1 / 3, 2 / 3, 1.0], baselines=False
+    )
     pruned = [trial for trial in found.trials if trial.state == PRUNED]
     whole = [trial for trial in found.trials if trial.state == COMPLETE]
     assert pruned
@@ -180,7 +226,7 @@ def test_bad_merges_are_given_up_on_a_part_of_the_data(two: list[str], tmp_path:
 
 def test_a_command_with_a_fraction_is_asked_on_parts_by_default(two: list[str], tmp_path: Path) -> None:
     cm.search(two, command(fraction=True), methods=["ta"], trials=1)
-    assert [share for _, share, _ in asked(tmp_path)] == [0.25, 0.5, 1.0]
+    assert [share for _, share, _ in asked(tmp_path)] == [0.25, 0.5, 1.0, *[1.0] * 3]  # baselines on everything
     found = cm.search(two, lambda path, fraction: fraction, methods=["ta"], trials=1, fractions=[0.5, 1.0])
     assert found.best.score == 1.0
 
@@ -192,13 +238,13 @@ def test_failures_are_left_out_unless_nothing_works(two: list[str]) -> None:
         calls.clear()
         return lambda path: float("nan") if calls.append(path) or when(len(calls)) else float(len(calls))
 
-    found = cm.search(two, fails(lambda n: n in (2, 3)), methods=["ta"], trials=6)
+    found = cm.search(two, fails(lambda n: n in (2, 3)), methods=["ta"], trials=6, baselines=False)
     assert [trial.state for trial in found.trials] == [COMPLETE, FAILED, FAILED, COMPLETE, COMPLETE, COMPLETE]
     assert "finite number" in found.trials[1].error
     with pytest.raises(ScoreError, match=r"α = .*, ta: expected a finite number"):
-        cm.search(two, fails(lambda n: n == 1), methods=["ta"], trials=6)
+        cm.search(two, fails(lambda n: n == 1), methods=["ta"], trials=6, baselines=False)
     with pytest.raises(ScoreError):
-        cm.search(two, fails(lambda n: n > 1), methods=["ta"], trials=9)
+        cm.search(two, fails(lambda n: n > 1), methods=["ta"], trials=9, baselines=False)
     assert len(calls) == 4
     with pytest.raises(ScoreError, match="exit code 7"):
         cm.search(two, "test {adapter} && exit 7", methods=["ta"], trials=3)
@@ -209,8 +255,8 @@ def test_failures_are_left_out_unless_nothing_works(two: list[str]) -> None:
 def test_an_error_of_the_users_function_comes_through_and_costs_nothing(two: list[str]) -> None:
     evaluate = Interrupt(3, ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
-        cm.search(two, evaluate, trials=4, study="study.db")
-    found = cm.search(two, evaluate, trials=4, study="study.db")
+        cm.search(two, evaluate, trials=4, study="study.db", baselines=False)
+    found = cm.search(two, evaluate, trials=4, study="study.db", baselines=False)
     assert [trial.state for trial in found.trials].count(COMPLETE) == 4
     assert len(evaluate.seen) == 5
 

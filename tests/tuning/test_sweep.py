@@ -73,7 +73,7 @@ def test_by_default_a_geometric_range_and_the_best_ones_neighbours(merged: Path)
 
 def test_every_trial_is_another_adapter_and_none_is_left(merged: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())
-    cm.sweep(merged, command(), [0.5, 1.0])
+    cm.sweep(merged, command(), [0.5, 1.0], baselines=False)
     places = [place for place, _, _ in asked(tmp_path)]
     assert len(set(places)) == 2
     assert not any(Path(place).exists() for place in places)
@@ -109,8 +109,69 @@ def test_a_function_of_a_path(merged: Path) -> None:
     target = dict(np.load("target.npz"))
     found = cm.sweep(merged, lambda path: -distance(dense(path), target), [0.2, 0.4, 0.8])
     assert found.alpha == 0.4
-    assert "* " in str(found)
-    assert str(found).count("\n") == 3
+    assert next(line for line in str(found).splitlines() if "best" in line).split()[0] == "0.4"
+
+
+def test_the_base_model_and_each_adapter_alone_are_scored_as_they_are(merged: Path, tmp_path: Path) -> None:
+    found = cm.sweep(merged, command(), [0.4], output="best")
+    target = dict(np.load("target.npz"))
+    nothing, *each = found.baselines
+    assert [b.name for b in found.baselines] == ["base model", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert same(nothing.score, -sum(float(np.sum(one**2)) for one in target.values()))
+    for baseline, name in zip(each, "ab", strict=True):
+        assert same(baseline.score, -distance(dense(tmp_path / name), target))
+    assert not any(Path(place).exists() for place, _, _ in asked(tmp_path))
+    assert found.beaten_by == ()
+    record = json.loads((tmp_path / "best" / "coremerge.json").read_text())
+    assert [b["score"] for b in record["sweep"]["baselines"]] == [b.score for b in found.baselines]
+
+
+def test_what_no_alpha_beats_is_named_best_first(merged: Path, tmp_path: Path) -> None:
+    sizes = {path: i for i, path in enumerate(("a", "b"), start=2)}
+
+    def score(path: Path) -> float:
+        change = dense(path)
+        alike = [n for name, n in sizes.items() if np.array_equal(change["head"], dense(tmp_path / name)["head"])]
+        return float(sum(alike)) or (1.0 if np.linalg.norm(change["head"]) > 1e-9 else 0.5)
+
+    found = cm.sweep(merged, score, [1.0])
+    assert [b.score for b in found.beaten_by] == [3.0, 2.0]
+    assert [Path(b.name).name for b in found.beaten_by] == ["b", "a"]
+    assert "no merge tried scores higher than" in found.verdict
+    lower = cm.sweep(merged, lambda path: -score(path), [1.0], minimize=True)
+    assert [b.score for b in lower.beaten_by] == [-3.0, -2.0]
+    assert "lower" in lower.verdict
+    level = cm.sweep(merged, lambda path: 1.0, [1.0])
+    assert len(level.beaten_by) == 3  # no better is not better
+    assert cm.sweep(merged, score, [1.0], baselines=False).verdict == ""
+
+
+def test_baselines_that_cannot_be_scored_cost_nothing_else(merged: Path) -> None:
+    def score(path: Path) -> float:
+        return 1 / int(np.linalg.norm(dense(path)["head"]) > 1e-9)
+
+    found = cm.sweep(merged, score, [0.5, 1.0], baselines=["gone", "a"])
+    assert [bool(b.error) for b in found.baselines] == [True, True, False]
+    assert "ZeroDivisionError" in found.baselines[0].error
+    assert "gone" in found.baselines[1].error
+    assert len(found.trials) == 2
+
+
+def test_baselines_of_updates(merged: Path) -> None:
+    rng = np.random.default_rng(0)
+    updates = [cm.LowRankUpdate(rng.normal(size=(6, 2)), rng.normal(size=(2, 5))) for _ in range(2)]
+
+    def size(held: Any) -> float:
+        layers = held.values() if isinstance(held, dict) else [held]
+        return float(sum(np.linalg.norm(np.asarray(u.to_dense())) for u in layers))
+
+    norms = [float(np.linalg.norm(np.asarray(u.to_dense()))) for u in updates]
+    found = cm.sweep(cm.merge(updates, "tsv"), size, [1.0], baselines=updates)
+    assert [b.score for b in found.baselines] == [0.0, *norms]
+    layers = {"q": updates, "k": [updates[0], None]}
+    found = cm.sweep(cm.merge_adapters(layers, "tsv"), size, [1.0], baselines=layers)
+    assert [b.score for b in found.baselines] == [0.0, 2 * norms[0], norms[1]]
+    assert [b.name for b in cm.sweep(cm.merge(updates), size, [1.0]).baselines] == ["base model"]
 
 
 def test_of_equal_scores_the_smallest_alpha(merged: Path) -> None:
@@ -141,6 +202,8 @@ def test_what_fails_names_alpha_and_writes_nothing(merged: Path, tmp_path: Path)
         ({"merged": "gone"}, AdapterError, "nothing is there"),
         ({"merged": 3}, ParameterError, "merged"),
         ({"timeout": 3.0}, ParameterError, "timeout"),
+        ({"baselines": "a"}, ParameterError, "baselines"),
+        ({"baselines": 3}, ParameterError, "baselines"),
     ],
 )
 def test_what_is_refused_before_anything_is_evaluated(
