@@ -4,68 +4,71 @@ Goes on where it was stopped. --quick is a small form of the same, of a few step
 """
 
 import argparse
-import os
 import warnings
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.accuracy import basis, report, store, study, tasks, train
+from benchmarks.accuracy import basis, results, store, tasks
+from benchmarks.accuracy.study import Study
 
 QUICK_TASKS = ["scipy", "symbol"]
 QUICK_SIZES = {"train": 64, "val": 32, "test": 32}
-QUICK_SETTINGS = ["ta", "ties", "dare+ties", "tsv:absolute"]
+QUICK_SETTINGS = ["ta", "ties", "tsv:absolute", "tsv:relative", "tsv+iso:absolute", "tsv+iso:relative"]
+MAIN = ("singles", "spaces")
+EXTRA = ("checks", "alpha", "tasks", "rank")
+ORDER = (
+    *(("r16", seed, MAIN) for seed in (0, 1, 2)),
+    ("mixed", 0, MAIN), ("vera", 0, MAIN),
+    *(("r16", seed, ("alpha",)) for seed in (0, 1, 2)),
+    ("r16", 3, MAIN), ("r16", 4, MAIN),
+    *((recipe, seed, MAIN) for seed in (1, 2) for recipe in ("mixed", "vera")),
+    ("r16", 0, ("checks", "basis")),
+    *(("r16", seed, (part,)) for part in ("tasks", "rank") for seed in (0, 1, 2)),
+)  # fmt: skip
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two tasks, one seed, a few steps: seconds, for tests")
-    parser.add_argument("--cache", type=Path, help="where data, adapters and measurements are kept")
-    parser.add_argument("--out", type=Path, help="where figures and a CSV file go (nowhere by default)")
-    parser.add_argument("--page", type=Path, help="a Markdown page whose marked part the tables replace")
-    parser.add_argument("--report", action="store_true", help="only report what is measured already")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--recipes", nargs="+", choices=list(train.RECIPES), default=list(train.RECIPES))
+    parser.add_argument("--cache", type=Path, help="where texts and adapters are kept")
+    parser.add_argument("--results", type=Path, default=results.FOLDER, help="where the raw results are, and go")
+    parser.add_argument("--only", nargs="+", metavar="RECIPE", help="of r16, mixed and vera")
     parser.add_argument("--rotations", type=int, default=100, help="random bases in the study of the basis")
-    parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1))
     return parser.parse_args()
 
 
 def main() -> None:
-    """Everything, in the order in which it is needed."""
+    """Everything, what decides most first."""
     given = arguments()
     warnings.filterwarnings("ignore", category=FutureWarning)
-    torch.set_num_threads(given.threads)
-    threadpool_limits(given.threads)
+    torch.set_num_threads(1)
+    threadpool_limits(1)
     if given.quick:
-        quick(given.cache or store.DEFAULT.with_name("accuracy-quick"), given.out)
+        quick(given.cache or store.DEFAULT.with_name("accuracy-quick"), given.results)
         return
-    cache = given.cache or store.DEFAULT
-    if not given.report:
-        measure(given, cache)
-    report.write(cache, given.out, given.page, given.recipes)
+    for recipe, seed, parts in ORDER:
+        if not given.only or recipe in given.only:
+            measured = results.of(given.results, recipe)
+            run(Study(given.cache or store.DEFAULT, measured, recipe, seed, list(tasks.TASKS)), parts, given.rotations)
 
 
-def measure(given: argparse.Namespace, cache: Path) -> None:
-    """All recipes and seeds."""
-    names = list(tasks.TASKS)
-    for recipe in given.recipes:
-        for seed in given.seeds:
-            train.train_all(cache, train.RECIPES[recipe], names, seed)
-            study.run(cache, recipe, seed, names)
-    if "r16" in given.recipes:
-        basis.run(cache, "r16", given.seeds[0], names, given.rotations)
+def run(study: Study, parts: tuple[str, ...], rotations: int) -> None:
+    """The parts of the study on the adapters of one recipe and seed."""
+    for part in parts:
+        if part == "basis":
+            basis.run(study, rotations)
+        else:
+            getattr(study, part)()
 
 
-def quick(cache: Path, out: Path | None) -> None:
+def quick(cache: Path, folder: Path) -> None:
     """The small form: the same steps on little data, so that a change that breaks one shows."""
-    recipe = train.RECIPES["r16"].shortened(steps=4)
-    train.train_all(cache, recipe, QUICK_TASKS, 0, QUICK_SIZES)
-    study.run(cache, "r16", 0, QUICK_TASKS, QUICK_SETTINGS)
-    basis.run(cache, "r16", 0, QUICK_TASKS, 2)
-    report.write(cache, out)
+    study = Study(cache, results.of(folder, "r16"), "r16", 0, QUICK_TASKS, QUICK_SIZES, steps=4)
+    study.spaces(QUICK_SETTINGS)
+    run(study, (*EXTRA, "basis"), 2)
 
 
 if __name__ == "__main__":

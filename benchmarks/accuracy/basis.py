@@ -5,17 +5,17 @@ moves is the basis alone.
 """
 
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import coremerge_ref as cm
-from benchmarks.accuracy import merged, methods, store, study
+from benchmarks.accuracy import merged, methods
+from benchmarks.accuracy.evaluate import Judge
+from benchmarks.accuracy.study import Study, chosen
 from coremerge_ref.core.frames import Frames
 
-TESTED = 100  # test examples a task, the same for every basis
+TESTED = 200  # test examples a task, the same for every basis
 Inside = dict[str, tuple[Frames, np.ndarray]]  # layer → frames and core matrices (T, p, q)
 
 
@@ -47,38 +47,29 @@ def rotated(inside: Inside, pipeline: cm.Pipeline, seed: int | None) -> merged.U
     return {name: torch.from_numpy(U @ found[name].to_dense() @ Vh).float() for name, (U, Vh) in back.items()}
 
 
-def run(cache: Path, recipe: str, seed: int, names: list[str], count: int = 100) -> dict[str, Any]:
-    """Test accuracy of each method in `count` random bases, in a file that a later run goes on with."""
-    out = cache / "results" / f"{recipe}-seed{seed}-basis.json"
-    result: dict[str, Any] = store.once(out, dict)
-    searched = store.once(study.path(cache, recipe, seed), dict)["records"]
-    if all(len(result.get(method, {}).get("rotations", [])) >= count for method in methods.ELEMENTWISE):
-        return result
-    layers, judge, facts = study.prepare(cache, recipe, seed, names, TESTED)
-    inside = cores(layers)
-    unit = merged.norm(merged.merge(layers, "ta", "core"))
-    for setting in methods.settings():
-        if setting.method not in methods.ELEMENTWISE:
+def run(study: Study, count: int = 100) -> None:
+    """Test accuracy of each method in `count` random bases, the paper's and Tucker's."""
+    judge = unit = None
+    for setting, row in study.settled(methods.ELEMENTWISE):
+        done = {r["which"] for r in study.known("basis") if r["method"] == setting.method}
+        wanted = [which for which in ("paper", "tucker", *map(str, range(count))) if which not in done]
+        if not wanted:
             continue
-        rows = {row["space"]: row for row in searched if row["method"] == setting.method}
-        values, size = rows["core"]["values"], rows["core"]["size"]
-        kept = result.setdefault(setting.method, {"values": values, "size": size, "rotations": []})
-        pipeline = setting.pipeline(values, seed)
-
-        def measured(update: merged.Update, size: float = size) -> dict[str, float]:
-            return judge.normalized(update, size * unit / merged.norm(update), "test")
-
-        kept["paper"] = measured(rotated(inside, pipeline, None))
-        kept["tucker"] = measured(merged.merge(layers, pipeline, merged.SPACES["core-tucker"]))
+        if judge is None:
+            judge = Judge.of(study.features, study.layers, TESTED)
+            inside, unit = cores(study.layers), study.unit
+            if not study.known("basis"):
+                study.add("basis", {"method": "single", "test": judge.single["test"]})
         start = time.perf_counter()
-        while len(kept["rotations"]) < count:
-            kept["rotations"].append(measured(rotated(inside, pipeline, len(kept["rotations"]))))
-            if len(kept["rotations"]) % 10 == 0:
-                store.write(out, result | facts)
-                took = time.perf_counter() - start
-                print(
-                    f"{recipe} seed {seed} {setting.method}: {len(kept['rotations'])} rotations ({took:.0f} s)",
-                    flush=True,
-                )
-    store.write(out, result | facts)
-    return result
+        values, size = chosen(row), float(row["size"])
+        pipeline = setting.pipeline(values, study.seed)
+        for which in wanted:
+            if which == "tucker":
+                update = merged.merge(study.layers, pipeline, merged.SPACES["core-tucker"])
+            else:
+                update = rotated(inside, pipeline, None if which == "paper" else int(which))
+            alpha = size * unit / merged.norm(update)
+            test = judge.accuracies(update, alpha, "test")
+            record = {"method": setting.method, "space": "core", "setting": values, "alpha": alpha, "size": size}
+            study.add("basis", record | {"test": test}, which)
+        study.say(f"{setting.key}: {len(wanted)} bases", start)

@@ -24,25 +24,26 @@ SETTINGS = (
     Setting("ta"), Setting("ties"), Setting("tsv", RELATIVE), Setting("tsv", ABSOLUTE), Setting("iso", RELATIVE),
     Setting("iso", ABSOLUTE), Setting("tsv+iso", RELATIVE), Setting("tsv+iso", ABSOLUTE),
 )  # fmt: skip
+SINGLE = 1e-5  # of σ_1: relative settings are computed in float32
 COLUMNS = ("method", "space", "alignment", "rank", "stable rank")
 
 
 def measured(layers: merged.Layers, setting: Setting, space: str) -> dict[str, Any]:
     """One row: means over the layers, alignment also over the tasks."""
-    pipeline = setting.pipeline({"density": 0.2}, 0)
-    found = cm.merge_adapters(layers, pipeline, merged.SPACES[space], out_dtype="float64")
+    if setting.mode == RELATIVE:
+        found = {name: cm.DenseUpdate(W.double().numpy()) for name, W in setting.merge(layers, space, {}, 0).items()}
+    else:
+        found = cm.merge_adapters(layers, setting.pipeline({"density": 0.2}, 0), merged.SPACES[space])
     aligned = [
         float(diagnostics.alignment(u, found[name]))
         for name, updates in layers.items()
         for u in updates
         if u is not None
     ]
-    ranks = [[float(rank(update)) for update in found.values()] for rank in _RANKS]
-    figures = dict(zip(COLUMNS[2:], (mean(aligned), *map(mean, ranks)), strict=True))
+    rank = mean(float(diagnostics.numerical_rank(update, rtol=SINGLE)) for update in found.values())
+    stable = mean(float(diagnostics.stable_rank(update)) for update in found.values())
+    figures = dict(zip(COLUMNS[2:], (mean(aligned), rank, stable), strict=True))
     return {"method": setting.key, "space": space, **figures}
-
-
-_RANKS = (diagnostics.numerical_rank, diagnostics.stable_rank)
 
 
 def shared(layers: merged.Layers, side: str) -> float:

@@ -52,27 +52,27 @@ def distance(one: Update, other: Update) -> float:
 
 @dataclass
 class Merger:
-    """A base model to which α ΔW is added, and taken off again exactly."""
+    """The base model's last layer, in bfloat16, to which α ΔW is added, and taken off again exactly."""
 
     network: nn.Module
-    weights: dict[str, Tensor]
+    weights: dict[str, tuple[nn.Parameter, Tensor]]  # layer → the parameter, and what it is in the base model
 
     @classmethod
     def fresh(cls) -> "Merger":
         """Around a fresh base model."""
-        network = model.base()
-        found = dict(network.named_modules())
-        names = [name for name in found if any(name.endswith("." + target) for target in train.TARGETS)]
-        return cls(network, {name: found[name].weight.detach().clone() for name in names})
+        network = model.top()
+        modules = {n: m for n, m in network.named_modules() if any(n.endswith("." + t) for t in train.TARGETS)}
+        weights = {name: module.weight.detach().clone() for name, module in modules.items()}
+        network.bfloat16()
+        return cls(network, {name: (modules[name].weight, W) for name, W in weights.items()})
 
     @torch.no_grad()
-    def apply(self, update: Update, alpha: float) -> nn.Module:
+    def apply(self, update: Update | None, alpha: float) -> nn.Module:
         """The network with weights W0 + α ΔW."""
-        found = dict(self.network.named_modules())
-        if set(update) != set(self.weights):
+        if update is not None and set(update) != set(self.weights):
             raise ValueError(
                 f"layers: expected {len(self.weights)} of the model, got {len(update)}: {sorted(update)[:3]}"
             )
-        for name, W in self.weights.items():
-            found[name].weight.copy_(W + alpha * update[name])
+        for name, (parameter, W) in self.weights.items():
+            parameter.copy_(W if update is None else W + alpha * update[name])
         return self.network

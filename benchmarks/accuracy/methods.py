@@ -1,7 +1,8 @@
-"""Which merges are compared, with the settings that are searched; both ways to give a size.
+"""Which merges are compared in which spaces, with the settings that are searched.
 
-mode "relative": sizes that follow the space's own, null vectors taking part, as the paper's code has it. mode
-"absolute": the same numbers in every space, over the numerical support. Methods without such a size have mode "".
+mode "relative": as the paper's code has it, with sizes that follow the space's own, null vectors taking part
+(relative.py). mode "absolute": the same numbers in every space, without null vectors; a theorem makes them one matrix
+in every lossless space, so they are measured in core space. Methods without such a size have mode "".
 """
 
 from collections.abc import Iterator
@@ -9,19 +10,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import coremerge_ref as cm
+from benchmarks.accuracy import merged, relative
 
 RELATIVE, ABSOLUTE = "relative", "absolute"
-ELEMENTWISE = ("ties", "dare+ties")  # what depends on the basis: these are merged in the Tucker basis too
-DENSITIES, DROPS = (0.1, 0.3, 0.8), (0.1, 0.6)
-FRACTIONS, RANKS = (0.04, 0.12), (4, 16)
+PAPERS = ("full", "knots", "core")
+ISOMETRIC = ("full", "knots-scaled", "core")
+ELEMENTWISE = ("ties", "dare+ties")
+DENSITIES, DROP, FRACTION, RANK = (0.1, 0.3, 0.8), 0.3, 0.12, 16
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A method in one mode. searched: parameter → values; inherits: the setting whose best values it takes."""
+    """A method in one mode. searched: parameter → values; inherits: the method whose best values it takes."""
 
     method: str
     mode: str = ""
+    spaces: tuple[str, ...] = ("core",)
     searched: dict[str, tuple[float, ...]] = field(default_factory=dict)
     inherits: str = ""
 
@@ -30,52 +34,57 @@ class Setting:
         """method, or method:mode."""
         return self.method + (f":{self.mode}" if self.mode else "")
 
+    @property
+    def stages(self) -> list[str]:
+        """The names in the method."""
+        return self.method.split("+")
+
     def shortened(self) -> "Setting":
         """With the first of the searched values alone."""
         return replace(self, searched={name: values[:1] for name, values in self.searched.items()})
 
-    def pipeline(self, values: dict[str, Any], seed: int) -> cm.Pipeline:
-        """The stages with the searched values put in."""
-        return cm.Pipeline([self._stage(name, values, seed) for name in self.method.split("+")])
+    def pipeline(self, values: dict[str, Any], seed: int, iso: bool = True) -> cm.Pipeline:
+        """The library's stages with the searched values put in; without iso where that is asked."""
+        return cm.Pipeline([stage(name, values, seed) for name in self.stages if iso or name != "iso"])
 
-    def _stage(self, name: str, values: dict[str, Any], seed: int) -> Any:
-        relative = self.mode == RELATIVE
-        match name:
-            case "ties":
-                return cm.Ties(density=values["density"])
-            case "dare":
-                return cm.Dare(drop=values["drop"], seed=seed)
-            case "tsv":
-                return cm.Tsv(k=None if relative else max(RANKS))
-            case "cart":
-                return cm.Cart(fraction=values["cut"]) if relative else cm.Cart(k=int(values["cut"]))
-            case "iso":
-                return cm.Iso(support="size" if relative else "rank")
-            case "drm":
-                return cm.Drm(drop=values["drop"])
-            case _:
-                return {"ta": cm.Ta, "iso_cts": cm.IsoCts}[name]()
+    def merge(self, layers: merged.Layers, space: str, values: dict[str, Any], seed: int) -> merged.Update:
+        """ΔW of every layer for α = 1."""
+        if self.mode == RELATIVE:
+            library = self.pipeline(values, seed, iso=False) if "ties" in self.stages else None
+            return relative.merge(layers, self.stages, space, library, FRACTION)
+        return merged.merge(layers, self.pipeline(values, seed), merged.SPACES[space])
 
 
-def settings() -> Iterator[Setting]:
-    """Every setting, those that others inherit from first."""
+def stage(name: str, values: dict[str, Any], seed: int) -> Any:
+    """One of the library's stages at the study's settings; what is not named here is at its default."""
+    given = {
+        "ties": lambda: cm.Ties(density=values["density"]),
+        "dare": lambda: cm.Dare(drop=DROP, seed=seed),
+        "tsv": lambda: cm.Tsv(k=RANK),
+        "cart": lambda: cm.Cart(k=RANK),
+        "della": lambda: cm.Della(seed=seed),
+    }
+    return given[name]() if name in given else name
+
+
+def settings(recipe: str = "r16") -> Iterator[Setting]:
+    """Those of a recipe, those that others inherit from first; new methods and CART for LoRA 16 alone."""
+    more = recipe == "r16"
     yield Setting("ta")
-    yield Setting("ties", "", {"density": DENSITIES})
-    yield Setting("dare+ties", "", {"drop": DROPS}, "ties")
-    for mode in (RELATIVE, ABSOLUTE):
-        yield from (Setting(method, mode) for method in ("tsv", "iso", "tsv+iso"))
-    yield Setting("ties+iso", RELATIVE, {}, "ties")
-    yield Setting("dare+ties+iso", RELATIVE, {}, "dare+ties")
-    for mode, cuts in ((RELATIVE, FRACTIONS), (ABSOLUTE, RANKS)):
-        yield Setting("cart", mode, {"cut": cuts})
-        yield Setting("cart+iso", mode, {}, f"cart:{mode}")
-    yield Setting("iso_cts", RELATIVE)
-    yield Setting("drm", "", {"drop": DROPS})
-
-
-def spaces_of(setting: Setting) -> list[str]:
-    """The paper's three; the original KnOTS, which is isometric, for it in absolute settings, or beside it."""
-    if setting.mode == ABSOLUTE:
-        return ["full", "knots-scaled", "core"]
-    more = ["knots-scaled"] * (setting.mode != RELATIVE) + ["core-tucker"] * (setting.method in ELEMENTWISE)
-    return ["full", "knots", "core", *more]
+    yield Setting("ties", "", ("full", "knots", "knots-scaled", "core", "core-tucker"), {"density": DENSITIES})
+    yield Setting("dare+ties", "", ("full", "knots", "knots-scaled", "core"), {}, "ties")
+    for method in ("tsv", "iso", "tsv+iso"):
+        yield Setting(method, ABSOLUTE)
+        yield Setting(method, RELATIVE, PAPERS)
+    yield Setting("ties+iso", RELATIVE, PAPERS, {}, "ties")
+    if more:
+        yield Setting("dare+ties+iso", RELATIVE, PAPERS, {}, "ties")
+    for method in ("cart", "cart+iso"):
+        yield Setting(method, ABSOLUTE)
+        if more:
+            yield Setting(method, RELATIVE, PAPERS)
+    yield Setting("iso_cts", ABSOLUTE)
+    yield Setting("karcher", ABSOLUTE)
+    if more:
+        for method in ("drm", "breadcrumbs", "della", "sce", "pcb"):
+            yield Setting(method, "", ("full", "core"))

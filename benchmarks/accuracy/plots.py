@@ -1,6 +1,7 @@
-"""The figures of the accuracy page: what was measured beside the paper's numbers."""
+"""The figures of the accuracy page."""
 
 from pathlib import Path
+from statistics import mean, stdev
 
 import matplotlib
 
@@ -8,12 +9,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.accuracy.methods import ABSOLUTE, RELATIVE
-from benchmarks.accuracy.summary import Row
-from benchmarks.accuracy.tables import grid
+from benchmarks.accuracy import methods, summary, tables
+from benchmarks.accuracy.methods import ABSOLUTE
+from benchmarks.accuracy.summary import Summary
 
 STYLE = {"full": ("o", "#4477aa", "full"), "knots": ("s", "#ccbb44", "KnOTS"), "core": ("D", "#aa3377", "core")}
 SETTINGS = {"svg.hashsalt": "coremerge", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+Point = tuple[float, float] | None
 
 
 def save(figure: plt.Figure, path: Path) -> None:
@@ -22,7 +24,7 @@ def save(figure: plt.Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def dots(axis: Axes, labels: list[str], values: dict[str, list[tuple[float, float] | None]], title: str) -> None:
+def dots(axis: Axes, labels: list[str], values: dict[str, list[Point]], title: str) -> None:
     """One line a method, one mark a space, at (mean, spread)."""
     for offset, (space, (mark, colour, name)) in zip((0.18, 0.0, -0.18), STYLE.items(), strict=True):
         points = [(value, len(labels) - 1 - i + offset) for i, value in enumerate(values[space]) if value is not None]
@@ -35,63 +37,70 @@ def dots(axis: Axes, labels: list[str], values: dict[str, list[tuple[float, floa
     axis.set_title(title)
 
 
-def beside_paper(found: list[Row], path: Path, title: str) -> None:
+def point(by_seed: dict[int, float] | None) -> Point:
+    """Mean and standard deviation over seeds."""
+    if not by_seed:
+        return None
+    values = list(by_seed.values())
+    return mean(values), stdev(values) if len(values) > 1 else 0.0
+
+
+def beside_paper(found: Summary, path: Path, title: str) -> None:
     """Left the paper's averages, right ours, for the methods that both have."""
-    theirs = {row.method for row in found if row.paper is not None}
-    cells = {key: rows for key, rows in grid(found).items() if key[1] != ABSOLUTE and key[0] in theirs}
-    labels = [method for method, _ in cells]
-
-    def pick(paper: bool) -> dict[str, list[tuple[float, float] | None]]:
-        chosen: dict[str, list[tuple[float, float] | None]] = {}
-        for space in STYLE:
-            rows = [by_space.get(space) for by_space in cells.values()]
-            if paper:
-                chosen[space] = [None if row is None or row.paper is None else (row.paper, 0.0) for row in rows]
-            else:
-                chosen[space] = [None if row is None else (row.mean, row.spread) for row in rows]
-        return chosen
-
+    theirs = summary.paper(found.recipe)
+    settings = [s for s in methods.settings(found.recipe) if s.mode != ABSOLUTE and (s.method, "core") in theirs]
+    labels = [setting.method for setting in settings]
+    paper: dict[str, list[Point]] = {}
+    ours: dict[str, list[Point]] = {}
+    for space in STYLE:
+        paper[space] = [(theirs[s.method, space], 0.0) for s in settings]
+        where = [(s, "core" if s.method == "ta" else space) for s in settings]
+        ours[space] = [point(found.spaces.get((s.method, s.mode, place))) for s, place in where]
     with plt.rc_context(SETTINGS):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 0.42 * len(labels) + 1.4), sharey=True)
-        dots(left, labels, pick(True), "paper: ViT-B/32, eight image tasks")
-        dots(right, labels, pick(False), title)
+        dots(left, labels, paper, "paper: ViT-B/32, eight image tasks")
+        dots(right, labels, ours, title)
         right.legend(loc="best", fontsize=8)
         save(figure, path)
 
 
-def both_modes(found: list[Row], path: Path) -> None:
-    """Left sizes relative to the space, right the same sizes in every space."""
-    cells = grid(found)
-    labels = [m for m, mode in cells if mode == RELATIVE and (m, ABSOLUTE) in cells]
+def lines(found: Summary, path: Path) -> None:
+    """Accuracy against the number of tasks, and against the components kept."""
     with plt.rc_context(SETTINGS):
-        figure, axes = plt.subplots(1, 2, figsize=(9, 0.42 * len(labels) + 1.4), sharey=True, sharex=True)
-        titles = {RELATIVE: "sizes relative to the space", ABSOLUTE: "absolute sizes"}
-        for axis, (mode, title) in zip(axes, titles.items(), strict=True):
-            values: dict[str, list[tuple[float, float] | None]] = {}
-            for space in STYLE:
-                # under absolute settings the isometric form of KnOTS is what the theorem speaks of
-                taken = "knots-scaled" if (space, mode) == ("knots", ABSOLUTE) else space
-                rows = [cells[method, mode].get(taken) for method in labels]
-                values[space] = [None if row is None else (row.mean, row.spread) for row in rows]
-            dots(axis, labels, values, title)
-        axes[0].legend(loc="best", fontsize=8)
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+        for axis, part, last, label in (
+            (axes[0], "tasks", 8, "tasks merged"),
+            (axes[1], "rank", 128, "components kept of each layer's merge"),
+        ):
+            cells = found.by_seed(part, ("method", "mode", "space", "which"))
+            for method, mode, space in dict.fromkeys(key[:3] for key in cells):
+                points = {
+                    int(which): list(by.values()) for (*key, which), by in cells.items() if key == [method, mode, space]
+                }
+                points[last] = list(found.spaces[method, mode, space].values())
+                name = method + (f", {mode}, {space}" if space == "full" else "")
+                spreads = [stdev(values) if len(values) > 1 else 0.0 for values in points.values()]
+                axis.errorbar(list(points), [mean(v) for v in points.values()], spreads, marker="o", ms=4, label=name)
+            axis.set_xlabel(label)
+            axis.grid(alpha=0.3)
+        axes[0].set_ylabel("normalized accuracy, %")
+        axes[1].set_xscale("log", base=2)
+        axes[1].legend(fontsize=8)
         save(figure, path)
 
 
-def basis(found: dict, path: Path) -> None:
+def basis(found: Summary, path: Path) -> None:
     """Accuracy in random bases of the core space, with the paper's and the Tucker basis marked."""
+    by_method = tables.bases(found)
     with plt.rc_context(SETTINGS):
-        methods = [method for method in ("ties", "dare+ties") if found.get(method, {}).get("rotations")]
-        figure, grid_ = plt.subplots(len(methods), 1, figsize=(7, 2 * len(methods)), sharex=True, squeeze=False)
-        axes = grid_[:, 0]
-        for axis, method in zip(axes, methods, strict=True):
-            values = [entry["avg"] for entry in found[method]["rotations"]]
-            axis.hist(values, bins=20, color="#bbbbbb", label="random rotations")
+        figure, grid = plt.subplots(len(by_method), 1, figsize=(7, 2 * len(by_method)), sharex=True, squeeze=False)
+        for axis, (method, by) in zip(grid[:, 0], by_method.items(), strict=True):
+            axis.hist([v for k, v in by.items() if k.isdecimal()], bins=20, color="#bbbbbb", label="random rotations")
             for name, colour, line in (("paper", "#aa3377", "-"), ("tucker", "#228833", "--")):
-                axis.axvline(found[method][name]["avg"], color=colour, ls=line, lw=2, label=f"{name} basis")
+                axis.axvline(by[name], color=colour, ls=line, lw=2, label=f"{name} basis")
             axis.set_title(method)
             axis.set_ylabel("bases")
-        axes[-1].set_xlabel("normalized accuracy, %")
-        axes[0].legend(fontsize=8)
+        grid[-1, 0].set_xlabel("normalized accuracy, %")
+        grid[0, 0].legend(fontsize=8)
         figure.tight_layout()
         save(figure, path)

@@ -1,55 +1,36 @@
-"""Tables and figures of what the cache folder holds."""
+"""Writes docs/accuracy.md from its text, page.md, and the raw results: python -m benchmarks.accuracy.report."""
 
-import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.accuracy import plots, summary, tables, train
+from benchmarks.accuracy import advice, figures, plots, results
+from benchmarks.accuracy.summary import Summary
 
-TITLES = {"r16": "LoRA of rank 16", "mixed": "LoRA of ranks 4, 8, 16 and 64", "vera": "VeRA"}
-BEGIN, END = "<!-- tables: written by benchmarks.accuracy -->", "<!-- end of tables -->"
-
-
-def write(
-    cache: Path, out: Path | None = None, page: Path | None = None, recipes: Sequence[str] = tuple(train.RECIPES)
-) -> None:
-    """Prints the tables; puts figures and a CSV file in `out`, and the tables between the marks of `page`."""
-    parts: list[str] = []
-    everything = []
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    for recipe in recipes:
-        found = summary.rows(cache, recipe)
-        if not found:
-            continue
-        everything += found
-        seeds = sorted({len(row.avg) for row in found})
-        parts += [f"### {TITLES[recipe]}, {' or '.join(map(str, seeds))} seed{'s' * (seeds[-1] > 1)}"]
-        parts += [tables.singles(cache, recipe), tables.beside_paper(found), tables.both_modes(found)]
-        if out is not None:
-            plots.beside_paper(found, out / f"accuracy_{recipe}.svg", f"here: MiniLM-L6, eight text tasks ({recipe})")
-            if tables.both_modes(found):
-                plots.both_modes(found, out / f"accuracy_{recipe}_sizes.svg")
-    for path in sorted((cache / "results").glob("*-basis.json")):
-        rotations = json.loads(path.read_text(encoding="utf-8"))
-        if not rotations:
-            continue
-        parts += [f"### Random bases, {path.stem.removesuffix('-basis').replace('-', ', ')}", tables.basis(rotations)]
-        if out is not None:
-            plots.basis(rotations, out / "accuracy_basis.svg")
-    text = "\n\n".join(filter(None, parts))
-    print(text)
-    if out is not None:
-        summary.write_csv(out / "accuracy.csv", everything)
-    if page is not None:
-        put_into(page, text)
+ROOT = Path(__file__).parents[2]
+TEXT, PAGE, IMAGES = Path(__file__).parent / "page.md", ROOT / "docs" / "accuracy.md", ROOT / "docs" / "img"
+QUOTING = tuple(ROOT / "docs" / name for name in ("which.md", "faq.md", "tutorials/search.md"))
 
 
-def put_into(page: Path, text: str) -> None:
-    """Replaces what stands between the marks of the page."""
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    before = page.read_text(encoding="utf-8")
-    if not marked.search(before):
-        raise ValueError(f"{page}: expected the marks {BEGIN!r} and {END!r}")
-    page.write_text(marked.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", before), encoding="utf-8")
+def page(folder: Path = results.FOLDER) -> str:
+    """The page: {name} is replaced by the figure of that name; KeyError where there is none."""
+    return TEXT.read_text(encoding="utf-8").format_map(figures.figures(folder))
+
+
+def marked(folder: Path = results.FOLDER) -> dict[Path, str]:
+    """The pages that quote the study between marks, as they should be."""
+    found = dict(advice.advice(*(Summary.of(recipe, folder) for recipe in figures.RECIPES)))
+    return {path: advice.put_into(path.read_text(encoding="utf-8"), found) for path in QUOTING}
+
+
+def main() -> None:
+    """The page and its figures."""
+    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in marked().items():
+        path.write_text(text, encoding="utf-8")
+    r16 = Summary.of("r16")
+    plots.beside_paper(r16, IMAGES / "accuracy_r16.svg", "here: MiniLM-L6, eight text tasks")
+    plots.lines(r16, IMAGES / "accuracy_lines.svg")
+    plots.basis(r16, IMAGES / "accuracy_basis.svg")
+
+
+if __name__ == "__main__":
+    main()

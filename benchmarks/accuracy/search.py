@@ -1,7 +1,7 @@
-"""The paper's protocol: settings and α searched on the validation split, one after another, the best tested.
+"""The paper's protocol: settings and α searched on the validation split, the best tested.
 
-α runs over steps of 2 (then √2) of the update's size relative to that of the plain sum, upwards and downwards for as
-long as validation accuracy grows. Two spaces whose merged updates are the same matrix up to a factor share one search.
+α runs over steps of √2 of the update's size relative to that of the plain sum, upwards and downwards for as long as
+validation accuracy grows. Two spaces whose merged updates are one matrix up to a factor share one search.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,7 @@ from benchmarks.accuracy import merged
 from benchmarks.accuracy.evaluate import Judge
 from benchmarks.accuracy.methods import Setting
 
-START = -1.5  # 2^(−3/2) of the sum: near a third
-COARSE, FINE = 1.0, 0.5
+START, STRIDE = -1.5, 0.5  # 2^(−3/2) of the sum's size: near a third
 SAME = 1e-6  # relative distance within which two updates (float32) are one
 
 
@@ -37,15 +36,17 @@ class Found:
         """Validation accuracy there."""
         return self.scores[self.best]
 
-    def climb(self, judge: Judge, start: float, stride: float) -> None:
+    def climb(self, judge: Judge, start: float) -> None:
         """Searches α from `start`."""
-        climb(lambda step: judge.normalized(self.update, 2.0**step, "val")["avg"], self.scores, start, stride)
+
+        def score(step: float) -> float:
+            return judge.normalized(judge.accuracies(self.update, 2.0**step, "val"), "val")
+
+        climb(score, self.scores, start, STRIDE)
 
     def finish(self, judge: Judge) -> None:
-        """Searches more finely, then tests, once."""
-        if not self.test:
-            self.climb(judge, self.best, FINE)
-            self.test = judge.normalized(self.update, 2.0**self.best, "test")
+        """Tests, once."""
+        self.test = self.test or judge.accuracies(self.update, 2.0**self.best, "test")
 
 
 def climb(score: Callable[[float], float], scores: dict[float, float], start: float, stride: float) -> None:
@@ -66,20 +67,19 @@ def climb(score: Callable[[float], float], scores: dict[float, float], start: fl
 
 
 def run(
-    setting: Setting, layers: merged.Layers, judge: Judge, seed: int, spaces: dict[str, Any], inherited: dict[str, Any]
+    setting: Setting, layers: merged.Layers, judge: Judge, seed: int, unit: float, inherited: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One record a space: values chosen, α, validation and test accuracy, and the space whose search it shares.
 
-    inherited: space → values found before for another setting.
+    unit: ‖Σ ΔW_t‖; inherited: space → values found before for another setting.
     """
-    unit = merged.norm(merged.merge(layers, "ta", "core"))
     shared: dict[str, list[Found]] = {}
     records = []
-    for space, frames in spaces.items():
+    for space in setting.spaces:
         tried: list[tuple[Found, dict[str, Any], float]] = []
         for values in product(*setting.searched.values()):
             chosen = inherited.get(space, {}) | dict(zip(setting.searched, values, strict=True))
-            update = merged.merge(layers, setting.pipeline(chosen, seed), frames)
+            update = setting.merge(layers, space, chosen, seed)
             factor = unit / merged.norm(update)
             update = {name: W * factor for name, W in update.items()}
             known = shared.setdefault(repr(chosen), [])
@@ -87,12 +87,13 @@ def run(
             if found is None:
                 found = Found(update, space)
                 known.append(found)
-                found.climb(judge, max(tried, key=lambda t: t[0].val)[0].best if tried else START, COARSE)
+                found.climb(judge, max(tried, key=lambda t: t[0].val)[0].best if tried else START)
             tried.append((found, chosen, factor))
         best, chosen, factor = max(tried, key=lambda t: t[0].val)
         best.finish(judge)
-        record = {"method": setting.method, "mode": setting.mode, "space": space, "same_as": best.space}
         size = 2.0**best.best
-        record |= {"values": chosen, "alpha": size * factor, "size": size, "searched": len(best.scores)}
-        records.append(record | {"val": best.val, "test": best.test})
+        records.append(
+            {"method": setting.method, "mode": setting.mode, "space": space, "same_as": best.space}
+            | {"setting": chosen, "alpha": size * factor, "size": size, "val": best.val, "test": best.test}
+        )
     return records

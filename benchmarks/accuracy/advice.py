@@ -1,0 +1,81 @@
+"""What docs/which.md and docs/faq.md say of the study: {name: text}, put between marks that name it."""
+
+import re
+from collections.abc import Iterator
+from statistics import mean, stdev
+
+from benchmarks.accuracy import tables
+from benchmarks.accuracy.methods import ELEMENTWISE, RELATIVE
+from benchmarks.accuracy.summary import BySeed, Interval, Summary, spread
+
+MARKED = re.compile(r"(<!-- study (\w+) -->\n?)(.*?)(\n?<!-- /study -->)", re.DOTALL)
+RULES = {"norm": "norm-matched α", "one": "α = 1"}
+
+
+def in_core(found: Summary) -> dict[tuple[str, str], BySeed]:
+    """Methods and modes as this package has them, in core space."""
+    return {(m, mode): by for (m, mode, space), by in found.spaces.items() if space == "core" and mode != RELATIVE}
+
+
+def method_table(r16: Summary, mixed: Summary, vera: Summary) -> str:
+    """Normalized accuracy in core space, best first; α searched, and by rules that need no data."""
+    cells = r16.by_seed("alpha", ("method", "mode", "which"))
+    others = in_core(mixed), in_core(vera)
+    lines = []
+    for (method, mode), by in sorted(in_core(r16).items(), key=lambda item: -mean(item[1].values())):
+        rules = [cells.get((method, mode, rule)) for rule in RULES]
+        more = [*rules, *(other.get((method, mode)) for other in others)]
+        lines.append([f"`{method}`", spread(by.values()), *(spread(x.values()) if x else tables.DASH for x in more)])
+    return tables.markdown(["method", "rank 16, α searched", *RULES.values(), "mixed ranks", "VeRA"], lines)
+
+
+def space_table(r16: Summary) -> str:
+    """TIES and DARE with TIES by space."""
+    titles = {space: title for space, title in tables.TITLES.items() if space != "knots"}
+    lines = [
+        [f"`{method}`", *(spread(by.values()) if by else tables.DASH for by in row)]
+        for method in ELEMENTWISE
+        for row in ([r16.spaces.get((method, "", space)) for space in titles],)
+    ]
+    return tables.markdown(["method", *titles.values()], lines)
+
+
+def advice(r16: Summary, mixed: Summary, vera: Summary) -> Iterator[tuple[str, str]]:
+    """Tables, and numbers inside sentences."""
+    yield "methods", method_table(r16, mixed, vera)
+    yield "spaces", space_table(r16)
+    means = [mean(by.values()) for by in in_core(r16).values()]
+    yield "range", f"{min(means):.0f} to {max(means):.0f} %"
+    spreads = [stdev(by.values()) for by in r16.spaces.values()]
+    yield "spreads", f"{min(spreads):.1f} to {max(spreads):.1f}"
+    yield (
+        "seeds",
+        f"{len(r16.single)} seeds; mixed ranks (4, 8, 16, 64) and VeRA: {len(mixed.single)} and {len(vera.single)}",
+    )
+    for recipe, found in (("r16", r16), ("mixed", mixed), ("vera", vera)):
+        over = {cell: found.difference((*cell, "core"), ("ta", "", "core")) for cell in in_core(found)}
+        for word, sign in (("above", 1), ("below", -1)):
+            names = [f"`{m}` ({d})" for (m, _), d in over.items() if d.sign == sign]
+            yield f"{recipe}_{word}", ", ".join(names) or "none"
+    yield from alphas(r16)
+
+
+def alphas(found: Summary) -> Iterator[tuple[str, str]]:
+    """What the rules cost, method by method."""
+    cells = found.by_seed("alpha", ("method", "mode", "which"))
+    for rule in RULES:
+        lost = {
+            method: Interval.of([by[seed] - found.spaces[method, mode, "core"][seed] for seed in by])
+            for (method, mode, name), by in cells.items()
+            if name == rule
+        }
+        yield f"{rule}_cost", f"{min(-d.mean for d in lost.values()):.1f} to {max(-d.mean for d in lost.values()):.1f}"
+    sizes = [float(row["size"]) for row in found.part("spaces") if row["space"] == "core" and row["mode"] != RELATIVE]
+    yield "sizes", f"{min(sizes):.2f} to {max(sizes):.2f}"
+    values = [float(row["alpha"]) for row in found.part("spaces") if row["space"] == "core" and row["mode"] != RELATIVE]
+    yield "alphas", f"{min(values):.2f} to {max(values):.2f}"
+
+
+def put_into(page: str, found: dict[str, str]) -> str:
+    """The page with what stands between its marks; KeyError for a name that is not there."""
+    return MARKED.sub(lambda match: match[1] + found[match[2]] + match[4], page)
