@@ -6,6 +6,7 @@ Theory (1990), IV and V; Higham, Functions of Matrices (2008), 8. A method's `pr
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from coremerge_ref.core import linalg
 
 Vector = np.ndarray
+FEW = 64  # entries up to which a list is faster than an array
 LIMIT = 0.25  # relative change up to which first-order bounds are any (Stewart and Sun, V.2.1)
 
 
@@ -106,7 +108,7 @@ class Errors:
     the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
     relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
-    lost: how often no bound held. svds: those that were computed, shared by all levels.
+    lost: how often no bound held. shared: what was computed once for all levels.
     """
 
     level: Level
@@ -116,7 +118,7 @@ class Errors:
     rank: Vector
     tasks: tuple[int, ...]
     gauge_free: bool
-    svds: dict[Any, Any]
+    shared: dict[Any, Any]
     unit: float  # eps of the arithmetic, whatever the level: cuts refer to it
     entering: Vector = field(default_factory=lambda: np.zeros(0))
     closed: bool = False
@@ -152,11 +154,16 @@ class Errors:
         self.doubts.append((text, getattr(stage, "remedy", "") if remedy is None else remedy))
 
     def check(
-        self, stage: Any, change: float, sentence: str, task: int | None = None, remedy: str | None = None
+        self,
+        stage: Any,
+        change: float,
+        sentence: str,
+        task: int | None = None,
+        remedy: Callable[[], str] | None = None,
     ) -> None:
         """For a relative change that must stay small: from 1 on a doubt; from LIMIT on there is no bound."""
         if not change < 1:
-            self.doubt(stage, sentence, task, remedy)
+            self.doubt(stage, sentence, task, remedy and remedy())
         elif change > LIMIT:
             self.lost += 1
 
@@ -168,11 +175,14 @@ class Errors:
 
     def svd(self, X: Vector) -> tuple[Vector, Vector, Vector]:
         """Thin SVD of X, computed once for all levels."""
-        key = (X.shape, X.tobytes())
-        if key not in self.svds:
-            self.svds[key] = np.linalg.svd(X, full_matrices=False)
-        P, S, Qh = self.svds[key]
+        P, S, Qh = self.once((X.shape, X.tobytes()), lambda: np.linalg.svd(X, full_matrices=False))
         return P, S, Qh
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once for all levels."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]
 
     def decomposed(self, M: Vector, delta: Any) -> Vector:
         """`delta` (…) of matrices M (…, p, q), and what their SVD adds, exact for another matrix: the arithmetic's own.
@@ -195,9 +205,24 @@ class Errors:
         return self
 
 
+def decompose(given: Iterable[tuple[Errors, Vector]]) -> None:
+    """The SVDs that `Errors.svd` will be asked for, those of matrices of equal shape in one call."""
+    shapes: dict[Any, dict[Any, tuple[Errors, Vector]]] = {}
+    for errors, X in given:
+        key = (X.shape, X.tobytes())
+        if key not in errors.shared:
+            shapes.setdefault(X.shape, {})[id(errors.shared), key] = errors, X
+    for pairs in shapes.values():
+        parts = np.linalg.svd(np.stack([X for _, X in pairs.values()]), full_matrices=False)
+        for (_, key), (errors, _), *one in zip(pairs, pairs.values(), *parts, strict=True):
+            errors.shared[key] = tuple(one)
+
+
 def norm(X: Any) -> float:
     """Norm of all entries of X, without overflow or underflow."""
     flat = np.ravel(X)
+    if flat.size <= FEW:
+        return math.hypot(*flat.tolist())
     with np.errstate(over="ignore", under="ignore"):
         size = math.sqrt(float(flat @ flat)) if flat.dtype == np.float64 else 0.0
     if 1e-140 < size < 1e140:
@@ -212,7 +237,6 @@ def coupling(a: Any, b: Any) -> Vector:
     The vectors i and j of M + E mix by (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²); Cauchy-Schwarz gives the bound, at most
     1 / |a − b| and at least 1 / max(a, b). Infinite where a = b.
     """
-    a, b = np.broadcast_arrays(np.asarray(a, dtype=float), np.asarray(b, dtype=float))
     large, small = np.maximum(a, b), np.minimum(a, b)
     ratio = small / np.where(large > 0, large, 1.0)
     with np.errstate(divide="ignore", over="ignore"):

@@ -1,5 +1,6 @@
 """What the spectral methods' `carry` share: cuts in spectra, values that may be zero, polar factors."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,21 @@ from coremerge_ref.core.perturbation import Errors, another_rank, beyond, near, 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 
 
-def leading_turns(
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """Leading triplets P (p, s), S (s), Q (q, s) of a matrix, see linalg.leading.
+
+    error: how far rounding may turn their span. turns (s): that of each one's vectors per unit of error in the matrix.
+    """
+
+    P: np.ndarray
+    S: np.ndarray
+    Q: np.ndarray
+    error: float
+    turns: np.ndarray
+
+
+def leading(
     stage: Any,
     errors: Errors,
     M: np.ndarray,
@@ -21,12 +36,12 @@ def leading_turns(
     what: str = "M_t",
     rank: int | None = None,
     floor: float = np.inf,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(the singular values kept, the k first above `level`; the turn of each one's vectors per unit of error delta).
+) -> Leading:
+    """The k first triplets of M (p, q), known up to delta, with singular values above `level`.
 
     Notes the spectrum, its gap, and a doubt where rounding may change what is kept.
     """
-    S = errors.svd(M)[1]
+    P, S, Qh = errors.svd(M)
     live = int(np.sum(S > level))
     kept = min(k, live)
     errors.spectrum(stage, f"singular values of {what}", S, kept, level, task)
@@ -35,7 +50,7 @@ def leading_turns(
         possible = (M != 0) | (errors.entry[task] > 0 if task is not None else True)
         at_zero(stage, errors, S, level, delta, rank, possible, task, what, floor)
     if kept == 0:
-        return S[:0], S[:0]
+        return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0])
     known = S[: min(len(S), rank)] if kept == k else S[:kept]  # what is cut as zero is no next singular value
     columns = turns(known, kept) if kept < max(errors.shape) else np.zeros(kept)
     gap = (S[kept - 1] - (known[kept] if kept < len(known) else 0.0)) / S[0]
@@ -46,9 +61,11 @@ def leading_turns(
         f"singular values {kept} and {kept + 1} of {what} differ by {gap:.1e} of the largest, so which directions are "
         "kept is not determined",
         task,
-        another_rank(S[:rank], kept) if hasattr(stage, "k") else None,
+        (lambda: another_rank(S[:rank], kept)) if hasattr(stage, "k") else None,
     )
-    return S[:kept], columns
+    apart = S[kept - 1] - (S[kept] if kept < live else 0.0)
+    error = level / float(apart) if apart > 0 else 1.0
+    return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns)
 
 
 def at_zero(
@@ -143,6 +160,11 @@ def spanned(errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, 
     The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
     vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972).
     """
-    S = errors.svd(np.concatenate(list(M if side == "left" else M.mT), axis=1))[1]
+    S = errors.svd(spanning(M, side))[1]
     R = min(int(np.sum(rank)), M.shape[1 if side == "left" else 2])
     return R, norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
+
+
+def spanning(M: np.ndarray, side: str) -> np.ndarray:
+    """[M_1 … M_T] of a stack (T, p, q), of which "left" are the column spaces; "right": [M_1ᵀ … M_Tᵀ]."""
+    return np.concatenate(list(M if side == "left" else M.mT), axis=1)

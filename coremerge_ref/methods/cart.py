@@ -1,6 +1,7 @@
 """CART: low-rank parts of the tasks' deviations from their mean (Choi et al., 2024)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,7 +88,7 @@ class Cart(Stage):
                     2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf,
                     f"singular values {k} and {k + 1} of M_t − M̄ differ by {gap:.1e} of the largest",
                     t,
-                    another_rank(S, k),
+                    partial(another_rank, S, k),
                 )
             crude = 2 * norm(S[:kept]) + own
             moved = own + norm(S[kept:k])  # what counts as zero

@@ -9,7 +9,7 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.perturbation import Errors, norm
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
+from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 
@@ -94,53 +94,47 @@ class IsoCts(Stage):
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
         total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
-        common: Any = linalg.leading(total, errors.svd(total), np.asarray(float(count)), np.asarray(level))
-        Sc, columns = leading_turns(self, errors, total, count, level, every, None, "Σ M_t", whole)
-        kept, sizes = len(Sc), np.asarray(linalg.norm(stack.M))
-        turn = min(every * float(columns.max(initial=0.0)), 2.0)
+        common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole)
+        Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
+        kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
-        levels = stack.rounding_level + float(common.error) * sizes
-        own: Any = stack.with_entries(residual, levels).leading(np.asarray(float(each)))
+        levels = stack.rounding_level + common.error * sizes
         left = max(0, whole - kept)  # no more is left beside U_c
         # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
-        taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P[:, :kept].T @ stack.M]
+        taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
         known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
-        sides: dict[str, list[np.ndarray]] = {side: [np.zeros(len(common.S))] for side in ("left", "right")}
-        for turned in sides.values():
-            turned[0][:kept] = every * columns
+        sides: dict[str, list[np.ndarray]] = {side: [every * columns] for side in ("left", "right")}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
-        values, pairing, least = [Sc], [every * _pairing(Sc)], [every / Sc[-1] if kept else 0.0]
+        own, pairing, least = [common], [every * _pairing(Sc)], [every / Sc[-1] if kept else 0.0]
         for t, M in enumerate(residual):
-            S, turns = leading_turns(
+            part = leading(
                 self, errors, M, each, float(levels[t]), float(known[t]), t, "the residual of M_t",
                 min(int(ranks[t]), left), float(delta[t]),
             )  # fmt: skip
+            S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
-            values.append(S)
+            own.append(part)
             pairing.append(known[t] * _pairing(S))
             least.append(known[t] / S[-1] if n else 0.0)
             rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
-                sides[side].append(np.zeros(own.S.shape[-1]))
-                sides[side][-1][:n] = np.minimum(known[t] * turns, most)
-        sigma = np.concatenate(values)
+                sides[side].append(np.minimum(known[t] * part.turns, most))
+        sigma = np.concatenate([part.S for part in own])
         most = 2 * (norm(total) + norm(stack.M)) + every
         if len(sigma) == 0:
             return errors.merged(most if errors.lost > lost else every, None, after.M)
         mean = float(sigma.mean())
         errors.check(self, max(least), "a direction is kept whose singular value is no larger than its error")
-        spread = kept**0.5 * every + float(np.sqrt([len(S) for S in values[1:]]) @ known)
+        spread = kept**0.5 * every + float(np.sqrt([len(part.S) for part in own[1:]]) @ known)
         bound, rank = mean * norm(pairing) + spread / len(sigma) ** 0.5, len(sigma)
-        there = np.concatenate([common.S, own.S.ravel()]) > 0
-        error = float(np.maximum(common.error, np.max(own.error)))
-        frames = {"left": [common.P, side_by_side(own.P)], "right": [common.Q, side_by_side(own.Q)]}
-        for side, X in frames.items():
-            turned_by = [np.minimum(x, 4.0) for x in sides[side]]  # no turn is wider
-            part, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), np.where(there, mean, 0.0), turned_by, error, side, spans[side]
+        error = max(part.error for part in own)
+        for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
+            turned = [np.minimum(x, 4.0) for x in sides[side]]  # no turn is wider
+            change, support = orthogonalizing(
+                self, errors, np.concatenate(X, axis=1), np.full(len(sigma), mean), turned, error, side, spans[side]
             )
-            bound, rank = bound + part, min(rank, support)
+            bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.perturbation import Errors, norm, safely
+from coremerge_ref.core.perturbation import Errors, decompose, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._subspaces import leading_turns, orthogonalizing, spanned
+from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
-from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
+from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 
 
 @register
@@ -65,6 +65,13 @@ class Tsv(Stage):
         error = xp.max(xp.where(w[..., 0, 0] != 0, parts.error, 0.0), axis=0)
         return item.merged(orthogonalized(U, middle, V, error), k=k, **info)
 
+    def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
+        """As carry says; what it decomposes of all layers at once."""
+        stacks = [stack.weighted().M for stack in before]
+        decompose((e, M) for e, stack in zip(errors, stacks, strict=True) for M in stack)
+        decompose((e, spanning(M, side)) for e, M in zip(errors, stacks, strict=True) for side in BOTH)
+        return super().propagate(errors, before, after)
+
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify.
 
@@ -74,28 +81,26 @@ class Tsv(Stage):
         lost = errors.lost
         if self.k is None:
             errors.uses_size(self)
-        stack = before.weighted()
+        stack, k = before.weighted(), int(after.info["k"])
         delta, total = errors.weighted(before)
-        parts: Any = stack.leading(np.asarray(float(after.info["k"])))
-        turned, kept = [], []
-        for t, M in enumerate(stack.M):
-            level, own = float(stack.rounding_level[t]), float(delta[t])
-            S, columns = leading_turns(self, errors, M, int(after.info["k"]), level, own, t)
-            kept.append(S)
-            turned.append(np.zeros(parts.S.shape[-1]))
-            turned[-1][: len(columns)] = safely(own, columns)
+        parts = [
+            leading(self, errors, M, k, float(level), float(own), t)
+            for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
+        ]
+        S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
+        turned = [safely(own, part.turns) for own, part in zip(delta, parts, strict=True)]
         bounds = [
             orthogonalizing(
-                self, errors, np.asarray(side_by_side(X)), parts.S.ravel(), turned, float(np.max(parts.error)), side,
+                self, errors, np.concatenate(X, axis=1), S, turned, error, side,
                 spanned(errors, stack.M, delta, errors.rank, side),
             )
-            for X, side in ((parts.P, "left"), (parts.Q, "right"))
+            for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right"))
         ]  # fmt: skip
         bound, most, rank = total + sum(b for b, _ in bounds), 2 * norm(stack.M) + total, min(r for _, r in bounds)
         lost = errors.lost > lost
         errors.merged(most if lost else min(bound, most), None, after.M, rank)
-        if stack.T > 1 and not lost and rank == sum(map(len, kept)):
-            least = np.asarray([S[-1] if len(S) else np.inf for S in kept])
-            turn = norm(delta / least) + sum(b for b, _ in bounds) / (float(parts.S.max()) or 1.0)
+        if stack.T > 1 and not lost and rank == len(S):
+            least = np.asarray([part.S[-1] if len(part.S) else np.inf for part in parts])
+            turn = norm(delta / least) + sum(b for b, _ in bounds) / float(S.max(initial=0.0) or 1.0)
             errors.polar = turn, total
         return errors

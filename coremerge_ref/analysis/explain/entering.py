@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.core import linalg
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, near, norm, safely
 
@@ -36,6 +37,7 @@ class Frame:
     size: int  # m or n
     names: tuple[str, str]  # of the stack of factors, of updates
     distinct: int  # columns of the factors that differ by more than a factor
+    units: tuple[np.ndarray, np.ndarray] | None = None  # coordinates (p, R) of columns of norm 1, their singular values
 
     def turned(self, errors: Errors, M: np.ndarray) -> tuple[np.ndarray, float]:
         """(bounds on the entries, bound on the norm) of the change of the rows of M (…, p, q) as errors turn the frame
@@ -114,30 +116,68 @@ class Frame:
         return self.names[self.of_updates]
 
 
-def entered(level: Level, M: np.ndarray, left: Frame, right: Frame, tasks: tuple[int, ...], **shared: Any) -> Errors:
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What errors of the factors of every M_t (T, p, q) = L_t R_tᵀ are in units of the level.
+
+    within: |L_t| |R_t|ᵀ. sides: for either side what errors of it do, |R_t| b_t and |L_t| a_t, or within where its
+    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): columns; there
+    (T): whether some term is not zero.
+    """
+
+    within: np.ndarray
+    sides: tuple[np.ndarray, np.ndarray]
+    whole: np.ndarray
+    ranks: np.ndarray
+    there: np.ndarray
+
+    def at(self, at: tuple[int, ...]) -> "Terms":
+        """Those of one layer of a batch (T, …)."""
+        place: Any = (slice(None), *at)
+        left, right = self.sides
+        return Terms(self.within[place], (left[place], right[place]), self.whole[place], self.ranks, self.there[place])
+
+
+Factors = tuple[list[np.ndarray], list[np.ndarray]]  # coordinates (…, p, r_t) and norms (…, r_t) of each task
+
+
+def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
+    """The terms of a batch of layers (T, …); rows, columns: whether the frame on that side is an identity."""
+    tasks = list(zip(left[0], right[0], left[1], right[1], strict=True))
+    within = np.stack([np.abs(L) @ np.abs(R).mT for L, R, _, _ in tasks])
+    of_left = within if rows else np.stack([(np.abs(R) @ b[..., None]).mT for _, R, b, _ in tasks])
+    of_right = within if columns else np.stack([np.abs(L) @ a[..., None] for L, _, _, a in tasks])
+    whole = []
+    for L, R, b, a in tasks:
+        one_side, other = linalg.norm(b[..., None]) * _spectral(R), _spectral(L) * linalg.norm(a[..., None])
+        whole.append(np.minimum(2 * np.sum(b * a, axis=-1), one_side + other))
+    there = np.stack([np.any((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
+    ranks = np.asarray([L.shape[-1] for L, _, _, _ in tasks])
+    return Terms(within, (of_left, of_right), np.stack(whole), ranks, there)
+
+
+def entered(level: Level, left: Frame, right: Frame, terms: Terms, tasks: tuple[int, ...], **rest: Any) -> Errors:
     """The errors of every M_t (T, p, q) = L_t R_tᵀ, coordinates of B_t and A_tᵀ, before frames turn.
 
     A column of B_t and a row of A_t are off by g = eps · growth of their norms, and so are their coordinates; where a
     frame is an identity nothing is computed, and rounded inputs are off entry by entry. With s = Σ_i ‖b_i‖ ‖a_i‖,
     ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
     """
-    g, formed, delta, entry = level.size, level.name == "compute", [], []
-    for L, R, b, a in zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True):
-        within = np.abs(L) @ np.abs(R).T
-        sides = ((left.identity, np.abs(R) @ b), (right.identity, (np.abs(L) @ a)[:, None]))
-        parts = sum(within * (0.0 if formed else g) if identity else g * off for identity, off in sides)
-        tiny = level.tiny * (1 + L.shape[1]) * bool(np.any((b > 0) & (a > 0)))
-        parts = np.broadcast_to(parts, within.shape) + formed * level.eps * (L.shape[1] / 2 + 1) * within + tiny
-        whole = g * min(2 * float(b @ a), norm(b) * _spectral(R) + _spectral(L) * norm(a)) + tiny * within.size**0.5
-        delta.append(min(whole, norm(parts)))
-        entry.append(np.minimum(parts, delta[-1]))
-    rank = np.asarray([min(L.shape[1], *M.shape[1:]) for L in left.coordinates])
-    computed = not (left.identity and right.identity)
-    shared["entering"] = np.asarray(delta)
+    g, formed = level.size, level.name == "compute"
+    parts = sum(X * (0.0 if formed and f.identity else g) for f, X in zip((left, right), terms.sides, strict=True))
+    tiny = level.tiny * (1 + terms.ranks) * terms.there  # (T)
+    own = formed * level.eps * (terms.ranks / 2 + 1)
+    parts = parts + own[:, None, None] * terms.within + tiny[:, None, None]
+    size = terms.within[0].size
+    delta = np.minimum(g * terms.whole + tiny * size**0.5, linalg.norm(parts))
+    entry = np.minimum(parts, delta[:, None, None])
+    rank = np.minimum(terms.ranks, min(terms.within.shape[1:]))
+    factors = None
     if not formed:
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
-        shared["factors"] = [(L, R, g * b, g * a) for L, R, b, a in pairs]
-    return Errors(level, (left.size, right.size), np.asarray(delta), np.asarray(entry), rank, tasks, computed, **shared)
+        factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
+    sizes, computed = (left.size, right.size), not (left.identity and right.identity)
+    return Errors(level, sizes, delta, entry, rank, tasks, computed, entering=delta, factors=factors, **rest)
 
 
 def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.ndarray) -> None:
@@ -148,7 +188,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     """
     if frame.identity:
         return
-    if frame.of_updates:
+    if frame.units is not None:
+        X, values = frame.units
+        error = errors.level.size * X.shape[1] ** 0.5
+    else:
         blocks, slack = [], []
         for t, X in enumerate(M):
             P, s, _ = errors.svd(X)
@@ -156,12 +199,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
             blocks.append(P[:, there])
             with np.errstate(over="ignore"):
                 slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
-        error = norm(slack)
-    else:
-        blocks = [C / np.where(x > 0, x, 1.0) for C, x in zip(frame.coordinates, frame.norms, strict=True)]
-        error = errors.level.size * sum(C.shape[1] for C in blocks) ** 0.5
-    X = np.concatenate(blocks, axis=1)
-    values = errors.svd(X)[1] if X.size else np.zeros(1)
+        error, X = norm(slack), np.concatenate(blocks, axis=1)
+        values = errors.svd(X)[1] if X.size else np.zeros(1)
     what, live = frame.name, frame.live
     cut = ZERO * errors.unit * values[0]
     errors.spectrum(space, f"{what}, columns of norm 1", values, live, cut)
@@ -185,11 +224,11 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         errors.lost += 1
 
 
-def _spectral(X: np.ndarray) -> float:
-    """‖X‖₂, a bit more: from XᵀX where X is tall, the largest eigenvalue of which is as good."""
-    if not X.size:
-        return 0.0
-    largest = float(np.max(np.abs(X)))
-    if X.shape[0] <= 2 * X.shape[1] or not 1e-100 < largest < 1e100:
-        return float(np.linalg.norm(X, 2))
-    return float(np.linalg.eigvalsh(X.T @ X)[-1]) ** 0.5 * (1 + 1e-9)
+def _spectral(X: np.ndarray) -> np.ndarray:
+    """‖X‖₂ (…) of X (…, p, r), a bit more: from the smaller Gram matrix, the largest eigenvalue of which is as good."""
+    if not X.shape[-1]:
+        return np.zeros(X.shape[:-2])
+    largest = np.max(np.abs(X), axis=(-2, -1), keepdims=True)
+    X = X / np.where(largest > 0, largest, 1.0)
+    G = X.mT @ X if X.shape[-2] > X.shape[-1] else X @ X.mT
+    return largest[..., 0, 0] * np.sqrt(np.maximum(np.linalg.eigvalsh(G)[..., -1], 0.0)) * (1 + 1e-9)

@@ -1,0 +1,94 @@
+"""The walk: errors of one size enter a space, every stage says what it makes of them, and they leave it again."""
+
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.analysis.explain.entering import entered, level_of, sized
+from coremerge_ref.analysis.explain.layers import Group, Layer
+from coremerge_ref.core import arrays
+from coremerge_ref.core.perturbation import Errors, Level, norm
+from coremerge_ref.core.pipeline import Pipeline
+from coremerge_ref.core.spaces import Space
+from coremerge_ref.core.stack import Merged
+from coremerge_ref.core.stages import MERGE
+
+
+def level_at(kind: str, group: Group, layer: Layer) -> Level:
+    """The size of the errors of a layer, "compute" or "input"."""
+    dtype = group.compute if kind == "compute" else group.dtype
+    ranks = sum(C.shape[1] for C in layer.left.coordinates)
+    terms = max(layer.left.size, layer.right.size, ranks)
+    tiny = float(np.finfo(group.compute).smallest_normal) * group.factor
+    return level_of(kind, dtype, arrays.eps(dtype), tiny, terms)
+
+
+def walk(
+    layers: list[Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Merged], pipeline: Pipeline
+) -> list[tuple[Errors, float]]:
+    """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
+    seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]
+    errors = [_start(*one, space) for one in zip(layers, levels, seen, strict=True)]
+    entering = [e.entering for e in errors]
+    for stage, before, after in pieces:
+        errors = stage.propagate(errors, before, after)
+        if stage.kind == MERGE:
+            for e, first, layer, item in zip(errors, entering, layers, after, strict=True):
+                e.entering = first
+                _multiply(e, layer, item.M)
+    bounds = []
+    for e, layer, item, sides in zip(errors, layers, ends, seen, strict=True):
+        bound = float(e.delta) + e.level.formed * norm(item.M)
+        for side, frame, M in (("left", layer.left, item.M), ("right", layer.right, item.M.T)):
+            if side in sides or (side == "left" and layer.sigma is not None):
+                bound += min(frame.turned(e, M)[1] + frame.leaving(e, M), 2 * norm(M))
+        bounds.append(bound)
+    return list(zip(errors, bounds, strict=True))
+
+
+def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
+    """The errors of the stack of a layer as its stages get it: turned frames change the entries of those that look."""
+    M = layer.M
+    e = entered(
+        level, layer.left, layer.right, layer.terms, layer.stack.tasks,
+        shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
+    )  # fmt: skip
+    e.closed = all(f.identity or side in seen for side, f in (("left", layer.left), ("right", layer.right)))
+    for side, X, frame in (("left", M, layer.left), ("right", M.mT, layer.right)):
+        sized(e, space, frame, X, layer.levels)
+        if side not in seen and (layer.sigma is None or side == "right"):
+            continue
+        change, most = frame.turned(e, X)
+        if side in seen and norm(M) and not most < norm(M):
+            i, gap = frame.closest()
+            e.doubt(
+                space,
+                f"singular values {i} and {i + 1} of {frame.name} differ by {gap:.1e} of the largest, so the basis "
+                "whose entries are looked at is not determined",
+                remedy="use a method that no basis decides, such as tsv or iso, or full space, or another basis",
+            )
+        e.entry = e.entry + (change if side == "left" else change.mT)
+        e.delta = e.delta + np.asarray([min(norm(x), most) for x in change])
+    if layer.sigma is not None:  # rows divided by σ_i: their errors grow by 1 / σ_i, and σ_i has its own
+        live = layer.sigma > 0
+        inverse = np.where(live, 1 / np.where(live, layer.sigma, 1.0), 0.0)[:, None]
+        own = layer.left.error(e) * inverse * np.abs(layer.stack.M)
+        e.entry = e.entry * inverse + own
+        e.delta = np.asarray(
+            [min(d * inverse.max() + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]
+        )
+        if not e.level.formed:
+            e.entry = np.minimum(e.entry, layer.left.divided(e, layer.stack.M, layer.right.norms))
+            e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
+        e.entry = np.minimum(e.entry, e.delta[:, None, None])
+    return e
+
+
+def _multiply(e: Errors, layer: Layer, M: np.ndarray) -> None:
+    """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, those of σ_i by the rows."""
+    if layer.sigma is None:
+        return
+    sigma, own = layer.sigma, np.zeros(M.shape)
+    own[: layer.left.live] = layer.left.own(e)[:, None] * np.abs(M[: layer.left.live])
+    e.polar, e.entry = None, e.entry * sigma[:, None] + own
+    e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
