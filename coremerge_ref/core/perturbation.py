@@ -243,12 +243,11 @@ def coupling(a: Any, b: Any) -> Vector:
         return np.asarray(np.sqrt(1 + ratio**2) / ((large - small) * (1 + ratio)))
 
 
-def mixed(S: Vector, error: float, M: Vector, own: Vector | None = None) -> Vector:
-    """Bounds on the entries of K M (…, p, q), where errors E turn the singular vectors of the values S (p) by K.
+def mixing(S: Vector, error: float, own: Vector | None = None) -> tuple[Vector, Vector]:
+    """Bounds on K (p, p), which errors E turn the singular vectors of the values S (p) by, and on ‖K_i‖ (p).
 
-    error: ‖E‖; own (p): ‖E v_i‖, less where small values come from small columns. An entry is at most
-    Σ_k |K_ik| |M_kj|, |K_ik| ≤ error · coupling and ≤ (σ_i own_i + σ_k own_k) / |σ_i² − σ_k²|, and at most ‖K_i‖ ‖M_j‖,
-    ‖K_i‖ ≤ error times the largest coupling of i. No turn is wider than 2.
+    error: ‖E‖; own (p): ‖E v_i‖, less where small values come from small columns. |K_ik| ≤ error · coupling and
+    ≤ (σ_i own_i + σ_k own_k) / |σ_i² − σ_k²|, ‖K_i‖ ≤ error times the largest coupling of i. No turn is wider than 2.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         C = coupling(S[:, None], S[None, :])
@@ -258,8 +257,13 @@ def mixed(S: Vector, error: float, M: Vector, own: Vector | None = None) -> Vect
             K = np.minimum(K, safely(((share * own)[:, None] + share * own) / np.hypot(share[:, None], share), C))
     for X in (K, widest):
         np.fill_diagonal(X, 0.0)
+    return K, widest.max(axis=1, initial=0.0)
+
+
+def mixed(K: Vector, widest: Vector, M: Vector) -> Vector:
+    """Bounds on the entries of K M (…, p, q), see mixing: Σ_k |K_ik| |M_kj| and ‖K_i‖ ‖M_j‖ at most."""
     columns = np.sqrt(np.sum(M * M, axis=-2, keepdims=True))
-    return np.asarray(np.minimum(K @ np.abs(M), widest.max(axis=1, initial=0.0)[:, None] * columns))
+    return np.asarray(np.minimum(K @ np.abs(M), widest[:, None] * columns))
 
 
 def turns(S: Vector, k: int) -> Vector:

@@ -8,7 +8,7 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.perturbation import Errors, mixed, near, norm, safely
+from coremerge_ref.core.perturbation import Errors, mixed, mixing, near, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
@@ -128,7 +128,8 @@ class Drm(Stage):
             )
         errors.margin(self, "relative gap at the rank cut", (S[k - 1] - cut) / first)
         N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
-        turned = mixed(S, error, N)[:, :k]
+        K = mixing(S, error)
+        turned = mixed(*K, N)[:, :k]
         if norm(turned) >= norm(N):
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
         columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
@@ -144,7 +145,7 @@ class Drm(Stage):
         errors.undecided = None  # in the frame of [M_1 … M_T], not in the space's
         leaving = np.minimum(safely(error / S[:k, None], np.abs(R)), 2 * np.abs(R)) if U.shape[0] > k else 0.0
         padded = np.concatenate([R, np.zeros((len(S) - k, R.shape[1]))])
-        away = norm(mixed(S, error, padded)) + norm(leaving)
+        away = norm(mixed(*K, padded)) + norm(leaving)
         crude = norm(after.M) + float(sum(abs(w) * norm(M) for w, M in zip(W[:, 0, 0], stack.M, strict=True))) + error
         bound = crude if unsized else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
         return errors.merged(bound, None, after.M, k)

@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, near, norm, safely
+from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, mixing, near, norm, safely
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
@@ -44,14 +44,18 @@ class Frame:
         within its span."""
         if self.S is None:
             return np.zeros(M.shape), 0.0
-        error, S = self.error(errors), self.S[: self.live]
+        S = self.S[: self.live]
+        K, widest, most = errors.once((id(self), errors.level.name), lambda: self._turn(errors, S))
         change = np.zeros(M.shape)
-        change[..., : self.live, :] = mixed(S, error, M[..., : self.live, :], self.own(errors))
-        # ‖K‖ ≤ √2 error · the largest coupling
+        change[..., : self.live, :] = mixed(K, widest, M[..., : self.live, :])
+        return change, min(norm(change), most * norm(M))
+
+    def _turn(self, errors: Errors, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        error = self.error(errors)
         with np.errstate(divide="ignore", invalid="ignore"):
             widest = float(np.max(coupling(S[1:], S[:-1]), initial=0.0))
-            most = float(safely(2**0.5 * error, widest)) * norm(M)
-        return change, min(norm(change), most)
+        # ‖K‖ ≤ √2 error · the largest coupling
+        return *mixing(S, error, self.own(errors)), float(safely(2**0.5 * error, widest))
 
     def error(self, errors: Errors) -> float:
         """Bound on the norm of the error of the stack, its SVD's own and that of each update's included."""
@@ -169,7 +173,7 @@ def entered(level: Level, left: Frame, right: Frame, terms: Terms, tasks: tuple[
     own = formed * level.eps * (terms.ranks / 2 + 1)
     parts = parts + own[:, None, None] * terms.within + tiny[:, None, None]
     size = terms.within[0].size
-    delta = np.minimum(g * terms.whole + tiny * size**0.5, linalg.norm(parts))
+    delta = np.minimum(g * terms.whole + tiny * size**0.5, np.asarray(linalg.norm(parts)))
     entry = np.minimum(parts, delta[:, None, None])
     rank = np.minimum(terms.ranks, min(terms.within.shape[1:]))
     factors = None

@@ -44,7 +44,7 @@ class Layer:
     name: str
     group: int
     at: tuple[int, ...]
-    stack: Stack
+    stack: Any  # a Stack on the host
     left: Frame
     right: Frame
     M: np.ndarray
@@ -85,9 +85,11 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
 def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
     """A function that gives one layer's frame on that side (0 left, 1 right)."""
     coordinates, norms = [wide(C) for C in side.coordinates], [wide(x) for x in side.norms]
-    rows, S, spectrum = None, None if side.S is None else wide(side.S), None
+    S = None if side.S is None else wide(side.S)
+    rows: Any = None
+    spectrum: Any = None
     if side.of_updates:
-        rows = linalg.norm(np.expand_dims(M if place == 0 else M.mT, -2))  # (T, …, p)
+        rows = np.asarray(linalg.norm(np.expand_dims(M if place == 0 else M.mT, -2)))  # (T, …, p)
     elif side.Q is not None:
         units = [C / np.where(x > 0, x, 1.0)[..., None, :] for C, x in zip(coordinates, norms, strict=True)]
         X = np.concatenate(units, axis=-1)  # (…, p, R), columns of norm 1

@@ -10,7 +10,6 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.perturbation import Errors, Level, norm
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
-from coremerge_ref.core.stack import Merged
 from coremerge_ref.core.stages import MERGE
 
 
@@ -24,7 +23,7 @@ def level_at(kind: str, group: Group, layer: Layer) -> Level:
 
 
 def walk(
-    layers: list[Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Merged], pipeline: Pipeline
+    layers: list[Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Any], pipeline: Pipeline
 ) -> list[tuple[Errors, float]]:
     """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
     seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]

@@ -76,6 +76,22 @@ def test_a_batch_is_explained_layer_by_layer() -> None:
         assert mine.value == pytest.approx(alone.value, rel=1e-6)
 
 
+@pytest.mark.parametrize("method", ["tsv", "ties", "dare+ta+iso"])
+def test_more_layers_of_equal_shape_need_few_more_decompositions(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = {f"l{i}": pairs_of(m=6, n=5, ranks=(2, 2), seed=i) for i in range(12)}
+    calls = []
+    for name in ("svd", "eigvalsh", "qr", "cholesky", "norm"):
+        inner = getattr(np.linalg, name)
+        monkeypatch.setattr(np.linalg, name, lambda *a, inner=inner, **k: calls.append(1) or inner(*a, **k))
+    counts = []
+    for n in (6, 12):
+        calls.clear()
+        cm.explain({name: layers[name] for name in list(layers)[:n]}, method)
+        counts.append(len(calls))
+    assert 0 < counts[0]
+    assert counts[1] - counts[0] < 3 * 6, counts  # a layer's own are its polar factors, left and right
+
+
 def test_thresholds_of_the_whole_model_are_explained_together() -> None:
     layers = {name: pairs_of(m=6, n=5, ranks=(2, 2), seed=i) for i, name in enumerate("ab")}
     method = cm.Ties(scope="model")
