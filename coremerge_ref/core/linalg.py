@@ -5,11 +5,12 @@ values coincide, although that of what is made of it does. `polar` and `leading`
 correction D(M − M₀), M₀ the same numbers held constant: its value is zero and its derivative the right one.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from coremerge_ref.core import arrays, newton, orthonormal
+from coremerge_ref.core import arrays, jacobi, newton, orthonormal
 from coremerge_ref.core.arrays import Array, array_namespace
 
 
@@ -46,14 +47,49 @@ def first(count: Array, size: int) -> Array:
     return arrays.positions(size, count) < count[..., None]
 
 
-def svd(X: Array) -> tuple[Array, Array, Array]:
+def svd(X: Array, null_vectors: bool = False) -> tuple[Array, Array, Array]:
     """Thin SVD, a constant: P (…, m, k), S (…, k) descending, Qh (…, k, n), k = min(m, n); wide X by its transpose.
+
+    A batch is decomposed by products where a library would take one matrix after the other; matrices for which that
+    does not prove itself are left to the library. On the longer side, singular vectors of what is rounding in X are
+    zero there, unless null_vectors asks for some.
 
     LAPACK's divide and conquer sometimes does not converge on a matrix whose transpose it has no trouble with, mostly
     one with many singular values that are rounding; the transpose is tried before giving up. Some libraries raise then,
     others return NaN.
     """
-    X, wide = arrays.detached(X), X.shape[-2] < X.shape[-1]
+    X = arrays.detached(X)
+    return _side_by_side(X, null_vectors) or _one_by_one(X)
+
+
+_LARGE = 512  # the short side from which on one matrix keeps a GPU busy
+
+
+def _side_by_side(X: Array, null_vectors: bool) -> tuple[Array, Array, Array] | None:
+    """The SVD of a batch by products; None where there is nothing to gain, or no matrix proves itself."""
+    (*batch, m, n), xp = X.shape, array_namespace(X)
+    layers = math.prod(batch)
+    if layers < 2 or max(m, n) <= jacobi.SIDE or not 0 < min(m, n) <= _LARGE or not arrays.is_concrete(X):
+        return None
+    if not arrays.loops_over_batches(X):
+        return None
+    wide = xp.reshape(X if m <= n else xp.matrix_transpose(X), (layers, min(m, n), max(m, n)))
+    try:
+        *parts, missing = jacobi.thin_svd(wide, null_vectors)
+    except (ValueError, RuntimeError, ArithmeticError):  # its small SVDs: each library's own word for no convergence
+        return None
+    if len(missing) == layers:
+        return None
+    if missing:
+        again = _one_by_one(arrays.some(wide, missing))
+        parts = [arrays.patched(part, missing, other) for part, other in zip(parts, again, strict=True)]
+    P, S, Qh = (xp.reshape(part, (*batch, *part.shape[1:])) for part in parts)
+    return (P, S, Qh) if m <= n else (xp.matrix_transpose(Qh), S, xp.matrix_transpose(P))
+
+
+def _one_by_one(X: Array) -> tuple[Array, Array, Array]:
+    """The SVD by the library."""
+    wide = X.shape[-2] < X.shape[-1]
     for mirrored in (wide, not wide):
         try:
             P, S, Qh = _mirrored_svd(X) if mirrored else _plain_svd(X)
@@ -128,22 +164,52 @@ def polar(X: Array, rtol: Array) -> Array:
 
 def polars(given: Sequence[Array], rtol: Array) -> list[Array]:
     """`polar` of each X of equal batch shape: by products where decompositions are slow and the support is full."""
-    factors = newton.polar_factors(given, rtol, relative=True) if arrays.loops_over_batches(given[0]) else None
-    if factors is not None:
-        return factors
-    parts = [(X, *svd(X)) for X in given]
-    return [spread(X, P, S, Qh, S > rtol[..., None] * S[..., :1]) for X, P, S, Qh in parts]
+    found = newton.polar_factors(given, rtol, relative=True) if arrays.loops_over_batches(given[0]) else None
+    if found is None:
+        return [_polar(X, rtol)[0] for X in given]
+    return [_mended((P,), missing, _polar, X, rtol)[0] for X, (P, missing) in zip(given, found, strict=True)]
+
+
+def _polar(X: Array, rtol: Array) -> tuple[Array]:
+    P, S, Qh = svd(X)
+    return (spread(X, P, S, Qh, S > rtol[..., None] * S[..., :1]),)
 
 
 def polar_above(X: Array, level: Array) -> tuple[Array, Array]:
     """The polar factor (…, m, n) of X over its singular values above `level` (…), and how many there are (…)."""
+    found = newton.polar_factors([X], level, relative=False) if arrays.loops_over_batches(X) else None
+    if found is None:
+        return _polar_above(X, level)
+    ((factor, missing),) = found
+    count = array_namespace(X).full_like(level, float(min(X.shape[-2:])))
+    return _mended((factor, count), missing, _polar_above, X, level)
+
+
+def _polar_above(X: Array, level: Array) -> tuple[Array, Array]:
     xp = array_namespace(X)
-    factors = newton.polar_factors([X], level, relative=False) if arrays.loops_over_batches(X) else None
-    if factors is not None:
-        return factors[0], xp.full_like(level, float(min(X.shape[-2:])))
     P, S, Qh = svd(X)
     live = S > level[..., None]  # (…, k)
     return spread(X, P, S, Qh, live), xp.sum(xp.astype(live, S.dtype), axis=-1)
+
+
+Parts = TypeVar("Parts", bound=tuple[Array, ...])
+
+
+def _mended(parts: Parts, missing: list[int], again: Callable[[Array, Array], Parts], X: Array, level: Array) -> Parts:
+    """The `parts` of X (…, m, n), `again` of the layers that are `missing`, and of those alone."""
+    if not missing:
+        return parts
+    xp, batch = array_namespace(X), X.shape[:-2]
+    layers = math.prod(batch)
+    if len(missing) == layers:
+        return again(X, level)
+
+    def flat(part: Array) -> Array:
+        return xp.reshape(part, (layers, *part.shape[len(batch) :]))
+
+    others = again(*(arrays.some(flat(x), missing) for x in (X, xp.broadcast_to(level, batch))))
+    patched = (arrays.patched(flat(part), missing, other) for part, other in zip(parts, others, strict=True))
+    return tuple(xp.reshape(new, part.shape) for new, part in zip(patched, parts, strict=True))  # type: ignore[return-value]
 
 
 def spread(X: Array, P: Array, S: Array, Qh: Array, live: Array) -> Array:

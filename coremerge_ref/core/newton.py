@@ -5,6 +5,7 @@ leaves singular vectors and takes σ to σ (15 − 10σ² + 3σ⁴) / 8, hence �
 what a GPU is made for; of a batch of SVDs, its libraries take one after the other.
 """
 
+import math
 from collections.abc import Sequence
 
 from coremerge_ref.core import arrays
@@ -17,32 +18,43 @@ _MORE = 5  # steps from there to rounding: 0.75 to the power 3⁵ is 4e-31
 _LOST = 8.0  # ‖E‖ at the end, in units of eps · n
 
 
-def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[Array] | None:
-    """The polar factor (…, m, n) of each X (…, m, n), all of whose singular values are above `level` (…) beyond doubt.
+def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[tuple[Array, list[int]]] | None:
+    """The polar factor (…, m, n) of each X (…, m, n), and which of its layers, in row-major order, are not proven.
 
-    relative: the level is to be multiplied with each X's largest singular value. None where it cannot prove itself: a
-    matrix that is not of full rank, or has a condition number far above a few hundred, values that cannot be looked at,
-    a derivative that may be asked for. The host waits once, however many matrices there are.
+    Proven are those all of whose singular values are above `level` (…) beyond doubt. relative: the level is to be
+    multiplied with each X's largest singular value. Not proven is a matrix that is not of full rank, or has a condition
+    number far above a few hundred. None for values that cannot be looked at or a derivative that may be asked for. The
+    host waits once, however many matrices there are.
     """
     if any(arrays.may_differentiate(X) or not arrays.is_concrete(X) or not arrays.count(X) for X in given):
         return None
-    xp, eps = array_namespace(*given), arrays.eps(given[0].dtype)
+    xp = array_namespace(*given)
     tall = [X if X.shape[-2] >= X.shape[-1] else xp.matrix_transpose(X) for X in given]
+    one = len({X.shape for X in tall}) == 1
     with arrays.overflow_checked():
-        units = [_unit(X) for X in tall]  # (…), so that no σ² is above 2
-        walks = [X / xp.where(u > 0, u, 1.0)[..., None, None] for X, u in zip(tall, units, strict=True)]
-        eyes = [arrays.identity(X, X.shape[-1]) for X in walks]  # sent to the device once
-        walks = [_walk(X, eye, _STEPS) for X, eye in zip(walks, eyes, strict=True)]
-        distances = [_squared(_defect(X, eye)) for X, eye in zip(walks, eyes, strict=True)]
-        near = [xp.all(distance <= _NEAR**2) for distance in distances]  # NaN is not
-        walks = [_walk(X, eye, _MORE) for X, eye in zip(walks, eyes, strict=True)]
-        distances = [_squared(_defect(X, eye)) for X, eye in zip(walks, eyes, strict=True)]
-        bounds = [(_LOST * eps * X.shape[-1]) ** 2 for X in walks]
-        proven = [xp.all(distance <= bound) for distance, bound in zip(distances, bounds, strict=True)]
-        above = [xp.all(level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u)) for u in units]
-        if not all(arrays.look(*near, *proven, *above)):
-            return None
-    return [P if P.shape == X.shape else xp.matrix_transpose(P) for P, X in zip(walks, given, strict=True)]
+        found = [_walked(X, level, relative) for X in ([xp.stack(tall)] if one else [X[None, ...] for X in tall])]
+        missing = arrays.unproven(xp.concat([xp.reshape(proven, (-1,)) for _, proven in found]))
+    layers = math.prod(given[0].shape[:-2])
+    factors = [walk[i, ...] for walk, _ in found for i in range(walk.shape[0])]
+    return [
+        (
+            P if P.shape == X.shape else xp.matrix_transpose(P),
+            [place - i * layers for place in missing if place // layers == i],
+        )
+        for i, (P, X) in enumerate(zip(factors, given, strict=True))
+    ]
+
+
+def _walked(X: Array, level: Array, relative: bool) -> tuple[Array, Array]:
+    """The factors (…, m, n) of X, and which are proven (…)."""
+    xp, eps = array_namespace(X), arrays.eps(X.dtype)
+    u = _unit(X)  # (…), so that no σ² is above 2
+    eye = arrays.identity(X, X.shape[-1])
+    walk = _walk(X / xp.where(u > 0, u, 1.0)[..., None, None], eye, _STEPS)
+    proven = _squared(_defect(walk, eye)) <= _NEAR**2  # NaN is not
+    walk = _walk(walk, eye, _MORE)
+    proven = proven & (_squared(_defect(walk, eye)) <= (_LOST * eps * X.shape[-1]) ** 2)
+    return walk, proven & (level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u))
 
 
 def _unit(X: Array) -> Array:

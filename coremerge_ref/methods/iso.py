@@ -67,7 +67,7 @@ class Iso(Stage):
         """The isotropized matrix; info["support"] is how many singular values took part."""
         xp = array_namespace(item.M)
         if self.support == "size":
-            P, S, Qh = linalg.svd(item.M)
+            P, S, Qh = linalg.svd(item.M, null_vectors=True)
             mean = xp.sum(S, axis=-1) / arrays.cast(item.short_side, S.dtype)
             return replace(item, M=mean[..., None, None] * (P @ Qh))
         factor, count = linalg.polar_above(item.M, item.rounding_level)

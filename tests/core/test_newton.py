@@ -21,7 +21,7 @@ def with_spectrum(m: int, n: int, sigma: Any, seed: int = 0) -> tuple[np.ndarray
 def factor(backend: Backend, X: Any, level: Any = 0.0, relative: bool = True, dtype: str = "float64") -> Any:
     levels = np.broadcast_to(level, np.shape(X)[:-2])
     found = newton.polar_factors([backend.array(X, dtype)], backend.array(levels, dtype), relative)
-    return None if found is None else backend.host(found[0])
+    return None if found is None or found[0][1] else backend.host(found[0][0])
 
 
 @pytest.mark.parametrize("kappa", [1.0, 1.5, 30.0, 300.0])
@@ -66,11 +66,36 @@ def test_what_is_not_of_full_rank_beyond_doubt_is_refused(backend: Backend, name
 
 
 @pytest.mark.parametrize("name", ["dependent", "NaN"])
-def test_one_such_layer_is_enough(backend: Backend, name: str) -> None:
-    good = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])[0]
-    assert factor(backend, [good, good]) is not None
-    for batch in ([good, REFUSED[name]], [REFUSED[name], good]):
-        assert factor(backend, batch) is None
+def test_one_such_layer_is_named_and_the_others_are_given(backend: Backend, name: str) -> None:
+    good, right = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])
+    bad, levels = REFUSED[name], backend.array(np.zeros(3))
+    both = [backend.array(X) for X in ([good, bad, good], [bad, good, good])]
+    found = newton.polar_factors(both, levels, relative=True)
+    assert found is not None
+    assert [missing for _, missing in found] == [[1], [0]]
+    for factors, place in zip(found, (2, 1), strict=True):
+        np.testing.assert_allclose(backend.host(factors[0])[place], right, atol=THRESHOLD * EPS["float64"])
+
+
+@pytest.mark.parametrize("dimensions", [(3,), (1, 3)])
+def test_the_library_decomposes_such_layers_and_those_alone(dimensions: tuple[int, ...]) -> None:
+    import cupy_double
+
+    double = available("cupy")
+    X, right = with_spectrum(40, 36, np.linspace(1, 2, 36))
+    rng = np.random.default_rng(1)
+    P, Q = (np.linalg.qr(rng.standard_normal((size, 5)))[0] for size in (40, 36))
+    low, other = (P * [5.0, 4.0, 3.0, 2.0, 1.0]) @ Q.T, P @ Q.T
+    batch = double.array(np.stack([X, low, X]).reshape(*dimensions, 40, 36))
+    cut = double.array(np.full(dimensions, 1e-12))
+    with cupy_double.counting() as ledger:
+        relative = linalg.polar(batch, cut)
+        above, count = linalg.polar_above(batch, cut)
+    assert ledger.loops.total() == 2, ledger.loops
+    for found in (relative, above):
+        for P, expected in zip(double.host(found).reshape(3, 40, 36), (right, other, right), strict=True):
+            assert ratio(P, expected, float(np.linalg.norm(expected)), EPS["float64"], 2.0) <= THRESHOLD
+    assert double.host(count).ravel().tolist() == [36, 5, 36]
 
 
 @pytest.mark.parametrize(("relative", "unit"), [(True, 1.0), (False, 5.0)])

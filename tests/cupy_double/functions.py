@@ -105,6 +105,11 @@ def take_along_axis(a: ndarray, indices: ndarray, axis: int) -> ndarray:
     return run(lambda values, places: np.take_along_axis(values, places % values.shape[axis], axis=axis), a, indices)
 
 
+def take(a: ndarray, indices: ndarray, axis: int | None = None) -> ndarray:
+    """cupy/_core/_routines_indexing.pyx: one kernel; an index that is out of range wraps in silence."""
+    return run(lambda values, places: np.take(values, places, axis=axis, mode="wrap"), a, indices)
+
+
 def matmul(one: ndarray, other: ndarray) -> ndarray:
     """_routines_linalg.pyx:903: a batched product first copies operands that are not C-contiguous."""
     batched = max(one.ndim, other.ndim) > 2
@@ -133,7 +138,7 @@ def _ufunc(name: str) -> Callable[..., ndarray]:
     return lambda *arguments, **options: run(function, *arguments, **options)
 
 
-_OWN = (reshape, diagonal, sign, where, partition, take_along_axis, matmul, asnumpy, pad, array, asarray)
+_OWN = (reshape, diagonal, sign, where, partition, take, take_along_axis, matmul, asnumpy, pad, array, asarray)
 FUNCTIONS: dict[str, Any] = {
     **{name: _ufunc(name) for name in _UFUNCS.split()},
     **{name: _of_array(getattr(np, name)) for name in (_REDUCTIONS + " " + _KERNELS).split()},

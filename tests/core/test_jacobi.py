@@ -1,0 +1,161 @@
+"""SVDs of a batch by products and small SVDs: as good as the library's, proven, and given up for single matrices."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import EPS, Backend, available
+
+from coremerge_ref.core import arrays, jacobi, linalg
+from coremerge_ref.testing import THRESHOLD, ratio
+
+
+def matrices(m: int, n: int, sigma: Any, layers: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """P (L, m, k), S (k,), Qh (L, k, n): the parts of matrices of these singular values, by construction."""
+    rng, k = np.random.default_rng(seed), min(m, n)
+    P, Q = (np.linalg.qr(rng.standard_normal((layers, size, k)))[0] for size in (m, n))
+    return [P, np.asarray(sigma), np.swapaxes(Q, -1, -2)]
+
+
+def product(P: np.ndarray, S: np.ndarray, Qh: np.ndarray) -> np.ndarray:
+    return (P * S) @ Qh
+
+
+def residuals(X: np.ndarray, P: np.ndarray, S: np.ndarray, Qh: np.ndarray, eps: float) -> list[float]:
+    """LAPACK's own tests of an SVD, as ratios."""
+    eye = np.broadcast_to(np.eye(S.shape[-1]), (len(X), S.shape[-1], S.shape[-1]))
+    gram_p, gram_q = np.swapaxes(P, -1, -2) @ P, Qh @ np.swapaxes(Qh, -1, -2)
+    one = float(np.sqrt(S.shape[-1]))
+    with np.errstate(under="ignore"):
+        size, back = np.linalg.norm(X, axis=(1, 2)), (P * S[:, None, :]) @ Qh
+        worst = [ratio(back[i], X[i], float(size[i]), eps, 1.0) for i in range(len(X))]
+    return [*worst, *(ratio(g, e, one, eps, 1.0) for gram in (gram_p, gram_q) for g, e in zip(gram, eye, strict=True))]
+
+
+SHAPES = [(33, 33), (34, 60), (64, 64), (65, 70), (96, 96), (128, 128), (16, 100), (1, 40)]
+
+
+@pytest.mark.parametrize("kappa", [1.0, 30.0, 1e6])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_an_svd_to_rounding(shape: tuple[int, int], kappa: float) -> None:
+    X = product(*matrices(*shape, np.geomspace(1, 1 / kappa, min(shape))))
+    *parts, missing = jacobi.thin_svd(X, True)
+    assert not missing
+    assert max(residuals(X, *parts, EPS["float64"])) <= THRESHOLD
+    S = np.linalg.svd(X, compute_uv=False)
+    assert ratio(parts[1], S, float(np.linalg.norm(S[:, :1])), EPS["float64"], 1.0) <= THRESHOLD
+    assert (np.diff(parts[1], axis=-1) <= 0).all()
+
+
+@pytest.mark.parametrize("kappa", [3.0, 1e3, 1e6])
+def test_singular_vectors_are_as_accurate_as_the_svds(kappa: float) -> None:
+    """Of the size of a core space: no further off, beside the gap, than twice the library's."""
+    P, S, Qh = matrices(96, 96, np.geomspace(1, 1 / kappa, 96))
+    X = product(P, S, Qh)
+    errors = []
+    for found, _, other, *_ in (np.linalg.svd(X), jacobi.thin_svd(X, True)):
+        turned = np.sqrt(np.sum((np.abs(np.swapaxes(P, -1, -2) @ found) - np.eye(96)) ** 2, axis=(-2, -1)))
+        mirrored = np.sqrt(np.sum((np.abs(Qh @ np.swapaxes(other, -1, -2)) - np.eye(96)) ** 2, axis=(-2, -1)))
+        errors.append(max(*turned, *mirrored))
+    assert errors[1] <= 2 * errors[0]
+
+
+HARD = {
+    "one value": np.ones(40),
+    "two values": np.repeat([2.0, 1.0], 20),
+    "a cluster": 1 + 1e-13 * np.arange(40.0),
+    "near pairs": np.repeat(np.geomspace(1, 1e-3, 20), 2) * np.tile([1.0, 1 + 1e-10], 20),
+    "graded": np.geomspace(1, 1e-12, 40),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_spectra(backend: Backend, name: str) -> None:
+    X = product(*matrices(40, 40, HARD[name]))
+    P, S, Qh, missing = jacobi.thin_svd(backend.array(X), True)
+    assert not missing
+    assert max(residuals(X, *map(backend.host, (P, S, Qh)), EPS["float64"])) <= THRESHOLD
+
+
+@pytest.mark.parametrize("unit", [1e-290, 1e-150, 1e150, 1e300])
+def test_any_scale(unit: float) -> None:
+    X = product(*matrices(40, 40, np.geomspace(1, 0.1, 40)))
+    P, S, Qh, missing = jacobi.thin_svd(unit * X, True)
+    assert not missing
+    assert max(residuals(X, P, S / unit, Qh, EPS["float64"])) <= THRESHOLD
+
+
+def test_float32(backend: Backend) -> None:
+    X = product(*matrices(40, 50, np.geomspace(1, 1e-2, 40))).astype(np.float32)
+    P, S, Qh, missing = jacobi.thin_svd(backend.array(X, "float32"), True)
+    assert not missing
+    assert max(residuals(X, *map(backend.host, (P, S, Qh)), EPS["float32"])) <= THRESHOLD
+
+
+@pytest.mark.parametrize("leftover", ["nan", "zero", "lapack", "tail", "untouched"])
+@pytest.mark.parametrize("bad", ["zero", "dependent", "a zero row", "NaN"])
+def test_what_does_not_prove_itself_is_said_and_the_others_are_right(leftover: str, bad: str) -> None:
+    from cupy_double import settings
+
+    good = product(*matrices(36, 36, np.geomspace(1, 0.1, 36), layers=3))
+    X = good.copy()
+    X[1] = {"zero": 0 * X[1], "dependent": X[1] * (np.arange(36) < 20), "a zero row": X[1], "NaN": np.nan}[bad]
+    if bad == "a zero row":
+        X[1, 5] = 0.0
+    double = available("cupy")
+    with settings.changed(leftover=leftover):
+        *_, without = jacobi.thin_svd(double.array(X), False)
+        *parts, missing = jacobi.thin_svd(double.array(X), True)
+    assert missing == [1]
+    assert without == ([1] if bad == "NaN" else [])
+    found = [double.host(part)[[0, 2]] for part in parts]
+    assert max(residuals(good[[0, 2]], *found, EPS["float64"])) <= THRESHOLD
+
+
+@pytest.mark.parametrize("rank", [0, 1, 9, 35])
+@pytest.mark.parametrize("shape", [(36, 36), (33, 50), (96, 96)])
+def test_null_vectors_are_zero_where_nobody_asks_for_them(shape: tuple[int, int], rank: int) -> None:
+    """All else is as in the library's: the range, the singular values, an orthonormal P."""
+    k = min(shape)
+    rank = min(rank, k - 1)
+    X = product(*matrices(*shape, np.geomspace(1, 1e-3, k) * (np.arange(k) < rank)))
+    P, S, Qh, missing = jacobi.thin_svd(X, False)
+    assert not missing
+    assert not Qh[:, rank:].any()
+    for i in range(len(X)):
+        size = float(np.linalg.norm(X[i])) or 1.0
+        assert ratio((P[i] * S[i]) @ Qh[i], X[i], size, EPS["float64"], 1.0) <= THRESHOLD
+        assert ratio(P[i].T @ P[i], np.eye(k), float(k**0.5), EPS["float64"], 1.0) <= THRESHOLD
+        live = Qh[i, :rank]
+        assert ratio(live @ live.T, np.eye(rank), float(k**0.5), EPS["float64"], 1.0) <= THRESHOLD
+    assert (
+        ratio(S, np.linalg.svd(X, compute_uv=False), float(np.linalg.norm(S)) or 1.0, EPS["float64"], 1.0) <= THRESHOLD
+    )
+
+
+@pytest.mark.parametrize("shape", [(36, 36), (40, 33), (33, 50)])
+def test_the_library_takes_the_others_and_those_alone(shape: tuple[int, int]) -> None:
+    import cupy_double
+
+    double, k = available("cupy"), min(shape)
+    X = product(*matrices(*shape, np.geomspace(1, 0.1, k), layers=6)).reshape(2, 3, *shape)
+    X[1, 0], X[0, 2] = 0.0, product(*matrices(*shape, np.arange(k) < 9))[0]
+    with cupy_double.counting() as ledger:
+        P, S, Qh = (double.host(part) for part in linalg.svd(double.array(X), null_vectors=True))
+    assert ledger.loops.total() == 2, ledger.loops
+    eye = np.eye(k)
+    for i, j in np.ndindex(2, 3):
+        size = float(np.linalg.norm(X[i, j])) or 1.0
+        assert ratio((P[i, j] * S[i, j]) @ Qh[i, j], X[i, j], size, EPS["float64"], 1.0) <= THRESHOLD
+        for rows in (P[i, j].T, Qh[i, j]):
+            assert ratio(rows @ rows.T, eye, float(k**0.5), EPS["float64"], 1.0) <= THRESHOLD
+    with cupy_double.counting() as ledger:
+        linalg.svd(double.array(X))
+    assert not ledger.loops
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (3, 20, 20), (1, 40, 40)])
+def test_single_and_small_matrices_are_the_librarys(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jacobi, "thin_svd", None)
+    monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
+    assert linalg.svd(np.ones(shape))[1].shape[-1] == min(shape[-2:])
