@@ -1,4 +1,15 @@
-"""Core Space merging of low-rank adapters: the array-API reference implementation (arXiv 2509.17786)."""
+"""Make one LoRA adapter of several, exactly, in small matrices: Core Space merging (arXiv 2509.17786).
+
+Arrays of NumPy, torch, CuPy or JAX go in and come out: `merge` merges one layer, `merge_adapters` a model. Adapters on
+disk are for `coremerge_ref.adapters` and the command `coremerge`.
+
+>>> import numpy as np
+>>> import coremerge_ref as cm
+>>> cm.merge([(np.eye(4)[:, :2], np.ones((2, 3))), (np.eye(4)[:, 2:], np.ones((2, 3)))], "tsv")
+LowRankUpdate(4 × 3, rank 3, float64, cpu)
+>>> cm.__version__.count(".") >= 2
+True
+"""
 
 import os
 from collections.abc import Mapping

@@ -56,6 +56,15 @@ def add_merged_adapter(
 
     Raises ParameterError for names that the model does not have or has already, and what merge_folders raises; the
     model is unchanged then. The name and its first two arguments follow peft's add_weighted_adapter.
+
+    >>> import torch
+    >>> from peft import LoraConfig, get_peft_model
+    >>> config = LoraConfig(r=2, target_modules=["0"])
+    >>> model = get_peft_model(torch.nn.Sequential(torch.nn.Linear(5, 6)), config, adapter_name="math")
+    >>> model.add_adapter("code", config)
+    >>> report = cm.add_merged_adapter(model, ["math", "code"], "both", method="ta")
+    >>> report.layers, sorted(model.peft_config)
+    (1, ['both', 'code', 'math'])
     """
     from peft.utils import set_peft_model_state_dict
 

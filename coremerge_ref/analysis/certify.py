@@ -68,6 +68,11 @@ def certify(
     an argument that is none, for a method that looks at entries, and where a singular value lies so near a cut that
     balls cannot tell; ShapeError for a batch and shapes that do not fit; NonFiniteError for NaN and infinity anywhere,
     and bounds beyond float64; and what merge raises.
+
+    >>> updates = [(np.eye(4)[:, :2], np.ones((2, 3))), (np.eye(4)[:, 1:3], np.eye(2, 3))]
+    >>> bounds = cm.certify(updates, cm.reference_bases(updates), cm.merge(updates, "ta"))
+    >>> max(bounds.left, bounds.right, *bounds.lossless, bounds.merged) < 1e-14
+    True
     """
     try:
         from flint import arb_mat, ctx

@@ -1,4 +1,7 @@
-"""Griffe extension: lists of parameters in docstrings, "name : text" under an underlined heading, as Markdown lists."""
+"""Griffe extension: what docstrings have that is no Markdown becomes it.
+
+Parameters, "name : text" under an underlined heading, become lists, and examples blocks of code.
+"""
 
 import re
 from typing import Any
@@ -7,10 +10,12 @@ import griffe
 
 HEADING = re.compile(r"^(\w+)\n-{3,}$", re.MULTILINE)  # Markdown would make it a heading of the page
 ENTRY = re.compile(r"^(\w+(?:, \w+)*) : ", re.MULTILINE)
+EXAMPLE = re.compile(r"^>>> (?:.+\n?)+", re.MULTILINE)  # up to a blank line
 
 
 def to_markdown(docstring: str) -> str:
     """The same text with bold headings, and entries as items, to which their indented further lines belong."""
+    docstring = EXAMPLE.sub(lambda lines: f"```pycon\n{lines[0].rstrip()}\n```\n", docstring)
     if not HEADING.search(docstring):
         return docstring
     items = ENTRY.sub(r"- **\1**: ", docstring)

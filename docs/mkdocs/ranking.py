@@ -2,12 +2,26 @@
 
 from typing import Any
 
+from coremerge_ref.methods import STAGES
+
 LEFT_OUT = {"mistakes.md", "mutation.md"}
+TUTORIALS, API = 8, 0.5  # in the API is every word
+# What is looked for by words that the page's own title has not; they weigh more than any title.
+WORDS = {
+    "tutorials/alpha.md": ["alpha", "scale", "sweep"],
+    "tutorials/adapters.md": ["merge", "lora", "peft"],
+    "which.md": ["method", *STAGES],
+}
 
 
 def on_page_markdown(markdown: str, page: Any, **kwargs: object) -> None:
     """Called by MkDocs for each page; Material's search reads these fields of its metadata."""
-    if page.file.src_uri in LEFT_OUT:
+    name = page.file.src_uri
+    if name in LEFT_OUT:
         page.meta["search"] = {"exclude": True}
-    elif page.file.src_uri.startswith("tutorials/"):
-        page.meta["search"] = {"boost": 2}
+    elif name.startswith("tutorials/"):
+        page.meta["search"] = {"boost": TUTORIALS}
+    elif name == "api.md":
+        page.meta["search"] = {"boost": API}
+    if name in WORDS:
+        page.meta["tags"] = WORDS[name]

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(
     r"\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)|<(?:a|img)\s[^>]*?(?:href|src)=\"([^\"]+)\"", re.MULTILINE
 )
+CODE_BLOCKS = re.compile(r"<pre>.*?</pre>", re.DOTALL)
 HEADING = re.compile(r"^#+\s+(.+?)\s*#*$", re.MULTILINE)
 IDENTIFIER = re.compile(r"^::: (\S+)$", re.MULTILINE)
 DOCUMENTED = set(IDENTIFIER.findall((DOCS / "api.md").read_text(encoding="utf-8")))
@@ -74,6 +76,15 @@ def test_everything_the_site_is_made_of_is_in_the_repository():
     assert {relative(path) for path in named} < set(files)
     assert git("ls-files", "--error-unmatch", *files, *map(relative, PAGES)).stderr == ""
     assert git("check-ignore", "--no-index", *files).stdout == ""
+
+
+def test_search_works_in_a_site_opened_as_files_and_fetches_nothing():
+    # seen in a browser; the plugin takes its shim from the net unless one of this name is there
+    assert "offline" in config()["plugins"]
+    (shim,) = config()["extra"]["polyfills"]
+    assert "iframe-worker" in shim
+    assert f"!/{shim}" in config()["exclude_docs"].split()
+    assert "MIT License" in (DOCS / shim).read_text(encoding="utf-8")
 
 
 def test_make_docs_builds_this_site_and_takes_warnings_as_errors():
@@ -148,4 +159,22 @@ def test_search_finds_tutorials_first_and_leaves_long_tables_out():
         ranking.on_page_markdown("", page=shown)
         found[name] = shown.meta.get("search")
     assert {name for name, fields in found.items() if fields == {"exclude": True}} == {"mistakes.md", "mutation.md"}
-    assert all((fields == {"boost": 2}) == name.startswith("tutorials/") for name, fields in found.items())
+    boosts = {name: fields.get("boost", 1) for name, fields in found.items() if fields != {"exclude": True} and fields}
+    assert {name for name, boost in boosts.items() if boost > 1} == {n for n in found if n.startswith("tutorials/")}
+    assert [name for name, boost in boosts.items() if boost < 1] == ["api.md"]
+
+
+@pytest.mark.parametrize("identifier", sorted(DOCUMENTED))
+def test_examples_in_docstrings_become_code(identifier):
+    pytest.importorskip("griffe")
+    markdown = pytest.importorskip("markdown")
+    spec = importlib.util.spec_from_file_location("docstrings", SITE / "docstrings.py")
+    docstrings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docstrings)
+    module, _, name = identifier.rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    html = markdown.markdown(docstrings.to_markdown(text), extensions=["fenced_code"])
+    assert "<blockquote" not in html
+    assert (
+        html.count("&gt;&gt;&gt; ") == text.count(">>> ") == "".join(CODE_BLOCKS.findall(html)).count("&gt;&gt;&gt; ")
+    )
