@@ -2,24 +2,19 @@
 
 import re
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 import coremerge_ref as cm
+from coremerge_ref.conformance.definition import Compressed
+from coremerge_ref.core.spaces import SPACES as TABLE
 from coremerge_ref.core.stages import KINDS as STAGE_KINDS
 from coremerge_ref.core.stages import MERGE, POST, STAGES, TRANSFORM, UNKNOWN, Stage
 from coremerge_ref.testing import KINDS, Recipe
 
-SPACES: dict[str, tuple[Any, dict[str, Any]]] = {  # ours, and how the 60-digit definition is asked for it
-    "core": (cm.Core(), {"space": "core"}),
-    "tucker": (cm.Core("tucker"), {"space": "core", "basis": "tucker"}),
-    "knots": (cm.Knots(), {"space": "knots"}),
-    "knots transposed": (cm.Knots(transposed=True), {"space": "knots", "transposed": True}),
-    "knots unscaled": (cm.Knots(scaled=False), {"space": "knots", "scaled": False}),
-    "full": (cm.Full(), {"space": "full"}),
-}
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 NUMBERS = (0.0, 0.01, 0.04, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0, -1.5)  # whatever of them a parameter takes
 WHOLE = {"seed": tuple(range(50)), "steps": (0, 1, 10)}
@@ -27,18 +22,36 @@ RANKS = (None, 1, 2, 3, 50)
 NOT_DRAWN = ("masks", "weights", "scope")  # of the call, or of several layers
 
 
-def values(stage: type[Stage], name: str) -> tuple[Any, ...]:
+def values(stage: type[Any], name: str) -> tuple[Any, ...]:
     """What is drawn for a parameter, by the type of its default: of words, those that its own error message lists."""
-    default = next(f.default for f in fields(stage) if f.name == name)  # type: ignore[arg-type]
+    default = next(f.default for f in fields(stage) if f.name == name)
     if isinstance(default, str):
         try:
             stage(**{name: "?"})
         except cm.ParameterError as error:
             words = re.search(r"one of (.*), got", str(error))
             return tuple(words[1].split(", ")) if words else (default,)
+    if isinstance(default, bool):
+        return (default, not default)
     if default is None or isinstance(default, int):
         return RANKS if default is None else WHOLE.get(name, (default,))
     return tuple(dict.fromkeys((default, *NUMBERS)))
+
+
+def spaces() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Every space of the table in every form that it takes, and how the 60-digit definition is asked for it."""
+    forms: dict[str, tuple[Any, dict[str, Any]]] = {}
+    for name, space in TABLE.items():
+        drawn = [values(space, f.name) for f in fields(space)]
+        for form in product(*drawn):
+            asked = dict(zip([f.name for f in fields(space)], form, strict=True))
+            try:
+                made = space(**asked)
+            except cm.ParameterError:
+                continue
+            told = {"space": name, **asked} if made.lossless else {"space": Compressed(**asked)}
+            forms[" ".join([name, *(f"{key}={value}" for key, value in asked.items())])] = made, told
+    return forms
 
 
 def settings(stage: type[Stage], one: Any) -> dict[str, Any]:
@@ -61,6 +74,9 @@ def pipeline(one: Any) -> list[type[Stage]]:
     counts = {TRANSFORM: one((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), MERGE: 1, POST: one((0, 0, 0, 1))}
     drawn = [one(kinds[kind]) for kind, number in counts.items() for _ in range(number)]
     return list(dict.fromkeys(drawn))  # a stage stands once, since parameters are by name
+
+
+SPACES = spaces()
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,9 @@ def draw(seed: int) -> Trial:
     if "mean" in method and abs(sum(weights)) < 1e-9:
         weights = [1.0] * tasks
     precision = "float64" if rng.random() < 0.6 else "float32"
-    return Trial(seed, factors, method, parameters, str(one(list(SPACES))), weights, precision)
+    kept, lost = ([name for name, (space, _) in SPACES.items() if space.lossless is which] for which in (True, False))
+    space = str(one(kept if rng.random() < 0.97 else lost))
+    return Trial(seed, factors, method, parameters, space, weights, precision)
 
 
 def with_factors(trial: Trial, factors: list[tuple[np.ndarray, np.ndarray, float]]) -> Trial:

@@ -1,6 +1,7 @@
 """What the elementwise methods' rules share: entries at a threshold or at zero, and elections that errors may turn."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,21 +97,21 @@ class Votes:
     count: bool = False
     at_zero: int = 0
 
-    @property
+    @cached_property
     def total(self) -> np.ndarray:
         """Sum of the votes of all that are sure."""
         return np.asarray(
             np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
         )
 
-    @property
+    @cached_property
     def error(self) -> np.ndarray:
         """How far that sum may be from the true one: errors of the sure, all of the others."""
         sure, other = (0.0, 1.0) if self.count else (self.E, np.abs(self.X) + self.E)
         own = np.where(self.sure, sure, other)
         return np.asarray(np.sum(np.where(self.sure | self.possible, np.abs(self.W) * own, 0.0), axis=0))
 
-    @property
+    @cached_property
     def undecided(self) -> np.ndarray:
         """Entries (p, q) whose sign, or whose voters, hang on the errors."""
         level, size, error = 0.0 if self.count else self.zero, np.abs(self.total), self.error

@@ -60,6 +60,12 @@ def test_ties_zero_sum_takes_the_majority_sign():
     assert merged(tasks, "ties", {"ties": FULL}, "full").tolist() == [[-1, -2, -2]]
 
 
+def test_magnitudes_within_rounding_of_the_threshold_are_equal_to_it():
+    for eps, count in ((2.0**-52, 1), (2.0**-23, 2)):  # 1 and 1 − 1e-7
+        out = merged([row(1, 1 - 1e-7, 0.5, 0.25)], "trim", {"trim": {"density": 0.0}}, "full", eps=eps)
+        assert np.count_nonzero(out) == count
+
+
 def test_ties_zero_sum_positive():
     tasks = [row(1, -2, -3), row(-1, 1, -1)]
     assert merged(tasks, "ties", {"ties": {**FULL, "zero_sign": "positive"}}, "full").tolist() == [[1, -2, -2]]

@@ -66,7 +66,7 @@ class EntryWalk(Walk):
         p = state.params
         near = self.trim(state, p["density"], p["keep"])
         seen = state.joint or state
-        kept = trimmed(elementwise.flush(seen.stack, seen.noise), p["density"], p["keep"])
+        kept = trimmed(seen.stack, seen.noise, p["density"], p["keep"])
         signs = ties_signs(seen.stack, seen.noise, seen.weights, p)
         if state.joint is not None:
             shape = (1, seen.stack[0].cols)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mpmath import mp, mpf
 
-from ..elementwise import elected, entries, flush, sign
+from ..elementwise import elected, entries, sign
 from ..linalg import Matrix
 from ..table import defines
 from .ta import largest_level
@@ -17,7 +17,7 @@ def ties_signs(
     stack: list[Matrix], noise: list[mpf], weights: list[mpf], params: dict[str, Any]
 ) -> dict[tuple[int, int], int]:
     """The signs that TIES elects."""
-    stack = trimmed(flush(stack, noise), params["density"], params["keep"])
+    stack = trimmed(stack, noise, params["density"], params["keep"])
     if params["weight_order"] == "before":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
         noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
@@ -33,7 +33,7 @@ def ties(
     aggregate: str, weight_order: str, divisor: str,
 ) -> tuple[Matrix, mpf]:  # fmt: skip
     """TIES (arXiv 2306.01708): trim, elect a sign per entry, aggregate the entries that have it."""
-    stack, level = trimmed(flush(stack, noise), density, keep), largest_level(noise, weights)
+    stack, level = trimmed(stack, noise, density, keep), largest_level(noise, weights)
     if weight_order == "before":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
         noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]

@@ -9,11 +9,11 @@ from ..linalg import Matrix
 from ..table import defines
 
 
-def kept(matrix: Matrix, density: float, keep: str) -> set[tuple[int, int]]:
+def kept(matrix: Matrix, density: float, keep: str, level: mpf) -> set[tuple[int, int]]:
     """Entries that trimming keeps, of d in all and K = int(d · density).
 
-    "threshold": magnitude >= the (d - K)-th smallest (all where d - K < 1). "exact": the K largest, among equals the
-    lowest row-major index first. A density of 1 keeps all.
+    "threshold": magnitude >= the (d - K)-th smallest (all where d - K < 1), or within `level` of it. "exact": the K
+    largest, among equals the lowest row-major index first. A density of 1 keeps all.
     """
     at = entries(matrix)
     d = len(at)
@@ -23,15 +23,15 @@ def kept(matrix: Matrix, density: float, keep: str) -> set[tuple[int, int]]:
     if keep == "exact":
         return set(sorted(at, key=lambda ij: -abs(matrix[ij]))[:count])  # a stable sort
     threshold = sorted(abs(matrix[ij]) for ij in at)[d - count - 1]
-    return {ij for ij in at if abs(matrix[ij]) >= threshold}
+    return {ij for ij in at if abs(matrix[ij]) >= threshold - level}
 
 
-def trimmed(stack: list[Matrix], density: float, keep: str) -> list[Matrix]:
-    """Each M_t with the entries that are not kept set to zero."""
+def trimmed(stack: list[Matrix], noise: list[mpf], density: float, keep: str) -> list[Matrix]:
+    """Each M_t with the entries that are rounding, or not kept, set to zero."""
     out = []
-    for matrix in stack:
+    for matrix, level in zip(flush(stack, noise), noise, strict=True):
         new = mp.matrix(matrix.rows, matrix.cols)
-        for ij in kept(matrix, density, keep):
+        for ij in kept(matrix, density, keep, level):
             new[ij] = matrix[ij]
         out.append(new)
     return out
@@ -40,4 +40,4 @@ def trimmed(stack: list[Matrix], density: float, keep: str) -> list[Matrix]:
 @defines("trim", "transform", density=0.2, keep="threshold", scope="tensor")
 def trim(stack: list[Matrix], noise: list[mpf], *, density: float, keep: str) -> tuple[list[Matrix], list[mpf]]:
     """What is kept of each M_t, rounding being none of it."""
-    return trimmed(flush(stack, noise), density, keep), noise
+    return trimmed(stack, noise, density, keep), noise
