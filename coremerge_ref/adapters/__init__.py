@@ -7,6 +7,7 @@ from coremerge_ref.adapters.extract import ExtractReport, extract_adapter
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
+from coremerge_ref.adapters.parts import join_parts
 from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.renaming import plain_path
 from coremerge_ref.adapters.report import MergeReport
@@ -26,6 +27,7 @@ __all__ = [
     "add_merged_adapter",
     "convert_adapter",
     "extract_adapter",
+    "join_parts",
     "load",
     "merge_folders",
     "prepare_folders",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.adapters.files import shown
+from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.tensors import DTYPES
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.pipeline import Pipeline
@@ -28,6 +30,29 @@ def check_numbers(adapters: int, weights: Sequence[Any], dtype: str | None) -> N
             raise ParameterError(f"weights: expected {adapters}, one for each adapter, got {len(given)}")
         if given is not None and not all(map(math.isfinite, given)):
             raise ParameterError(f"weights: expected finite numbers, got {list(given)}")
+
+
+def check_shards(most: int | None, form: type[Form], one_file: bool, dense: bool, into: bool) -> None:
+    """ParameterError where an output in several files is asked for and has no reader."""
+    if most is None:
+        return
+    if into:
+        raise ParameterError("max_shard_size: a fused model lies in the same files as its base; leave it out")
+    if one_file or not (dense or form.sharded):
+        what = "an output that is one file" if one_file else form.title
+        raise ParameterError(f"max_shard_size: {what} has no form in several files; leave it out")
+
+
+def part_of(text: Any) -> tuple[int, int] | None:
+    """(i, n) of "i/n", or of such a pair; None of None. ParameterError for all else."""
+    if text is None:
+        return None
+    words = text.split("/") if isinstance(text, str) else list(text) if isinstance(text, tuple | list) else []
+    if len(words) == 2 and all(str(word).strip().isdecimal() for word in words):
+        i, n = (int(word) for word in words)
+        if 1 <= i <= n:
+            return i, n
+    raise ParameterError(f"layers: expected i/n, the i-th of n parts counted from 1, such as 1/8, got {shown(text)}")
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,12 @@ WRITTEN = frozenset(
         "pytorch_lora_weights.safetensors",
     }
 )
-MARKS = ("adapter_config.json", "coremerge.json")  # a folder with one of these is an adapter
+# Shards and their index; pieces of a part.
+_NUMBERED = re.compile(
+    r"(adapter_model|delta_weights)(-\d{5}-of-\d{5}\.safetensors|\.safetensors\.index\.json)|piece-\d{5}\.safetensors"
+)
+PART = "coremerge-part.json"
+MARKS = ("adapter_config.json", "coremerge.json", PART)  # a folder with one of these is an adapter, or a part of one
 
 Identity: TypeAlias = tuple[int, ...]
 
@@ -60,7 +66,8 @@ def contents(folder: Path) -> Contents:
 def is_replaced(path: Path) -> bool:
     """Whether a merge into the folder of `path` would write or remove it."""
     try:
-        return path.name in WRITTEN or (path.name == card.NAME and card.is_ours(path))
+        ours = path.name in (*WRITTEN, PART) or _NUMBERED.fullmatch(path.name)
+        return bool(ours) or (path.name == card.NAME and card.is_ours(path))
     except OSError:  # a card that may not be read
         return False
 

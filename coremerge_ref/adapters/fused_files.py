@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import AdapterError
 
 Addition = tuple[np.ndarray, np.ndarray | None]  # B (m, r) and A (r, n), or ΔW (m, n) and None
+ByOthers = Callable[[Sequence[str]], Sequence[Outcome]]
 _ROWS = 2**20  # entries of a weight that are float64 at a time
 _DIMENSIONS = 8
 
@@ -35,28 +36,51 @@ class FusedFiles:
     ties: BaseTies
     leaders: Mapping[str, str]
 
-    def write(self, job: Job, folder: Path, one_file: str | None) -> Outcome:
-        """Writes every file; one_file: the name of the one, where the output is one."""
+    def write(self, job: Job, folder: Path, one_file: str | None, by_others: ByOthers | None = None) -> Outcome:
+        """Writes every file; one_file: the name of the one, where the output is one.
+
+        by_others: has the base's files of these names written by an executor's workers, and says what they found.
+        """
         mark_all_ours(folder)
         outcome = Outcome()
         whole = any(pipeline.whole_model for pipeline in job.pipeline.values())
-        everything = {layer.path: addition for layer, addition in _each(job, outcome)} if whole else {}
-        written = _Written(job.progress, sum(len(file.entries) for file in self.base.files.values()))
-        job = replace(job, progress=lambda *_: None)
-        for place in self.base.files:
-            mine = [target for target in self.targets if target.place == place]
-            leaders = {self.leaders.get(target.layer.path, target.layer.path): target for target in mine}
-            layers = [layer for layer in job.layers if layer.path in leaders]
-            results = (
-                ((layer, everything[layer.path]) for layer in layers)
-                if whole
-                else _each(replace(job, layers=layers), outcome)
-            )
-            self._write_file(place, folder / (one_file or place), mine, results, written)
+        if by_others is not None and not whole:
+            for found in by_others(list(self.base.files)):
+                outcome.facts |= found.facts
+                outcome.zeros += found.zeros
+        else:
+            everything = {layer.path: addition for layer, addition in _each(job, outcome)} if whole else None
+            written = _Written(job.progress, sum(len(file.entries) for file in self.base.files.values()))
+            silent = replace(job, progress=lambda *_: None)
+            for place in self.base.files:
+                self.write_place(silent, place, folder / (one_file or place), outcome, written.one_more, everything)
         if one_file is None and not self.base.one_file:
             self._write_index(folder)
             self._write_others(folder)
         return outcome
+
+    def write_place(
+        self,
+        job: Job,
+        place: str,
+        path: Path,
+        outcome: Outcome,
+        tell: Callable[[str], None] = lambda _: None,
+        everything: Mapping[str, Addition] | None = None,
+    ) -> None:
+        """Writes what becomes of the base's file `place`; what is found goes to `outcome`.
+
+        tell: called with each tensor that is written. everything: the merged updates by path, where they are known.
+        """
+        mine = [target for target in self.targets if target.place == place]
+        leaders = {self.leaders.get(target.layer.path, target.layer.path) for target in mine}
+        layers = [layer for layer in job.layers if layer.path in leaders]
+        results = (
+            _each(replace(job, layers=layers), outcome)
+            if everything is None
+            else ((layer, everything[layer.path]) for layer in layers)
+        )
+        self._write_file(place, path, mine, results, tell)
 
     def _write_file(
         self,
@@ -64,7 +88,7 @@ class FusedFiles:
         path: Path,
         mine: Sequence[Target],
         results: Iterable[tuple[Layer, Addition]],
-        written: "_Written",
+        tell: Callable[[str], None],
     ) -> None:
         file = self.base.files[place]
         copies = {name: source for name, source in self.ties.copies.items() if self.base.places[source] == place}
@@ -76,12 +100,12 @@ class FusedFiles:
                 for target in mine:
                     if self.leaders.get(target.layer.path, target.layer.path) == layer.path:
                         writer.add(target.name, self._added(target, addition))
-                        written.one_more(target.name)
+                        tell(target.name)
             for name in [*(n for n in file.entries if n not in changed), *copies]:
                 source = copies.get(name, name)
                 entry = file.entries[source]
                 writer.copy(name, entry.code, entry.shape, self.base.pieces(source))
-                written.one_more(name)
+                tell(name)
             writer.close()
         finally:
             writer.abandon()

@@ -16,8 +16,7 @@ from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.replace import Output, check_output
 from coremerge_ref.adapters.replace_file import check_output_file
-from coremerge_ref.adapters.streaming import Job
-from coremerge_ref.adapters.writing import Outcome, base_weights
+from coremerge_ref.adapters.writing import base_weights
 from coremerge_ref.errors import AdapterError, ParameterError
 
 
@@ -97,9 +96,10 @@ class Fusion:
             raise ParameterError("--force: a fused model replaces no folder; choose another output, or remove it first")
         return check_output(target, False, ()), False
 
-    def write(self, job: Job, folder: Path, one_file: str | None) -> Outcome:
-        """Writes every file of the model; one_file: the name of the one, where the output is one."""
-        return FusedFiles(self.base, self._targets, self._ties, self._leaders).write(job, folder, one_file)
+    @property
+    def files(self) -> FusedFiles:
+        """What is written."""
+        return FusedFiles(self.base, self._targets, self._ties, self._leaders)
 
 
 def _same(saved: np.ndarray, weight: np.ndarray) -> bool:

@@ -28,15 +28,15 @@ WRITTEN, MARGIN = 2.5, 1.25
 _SMALL, _UNKNOWN = 64, 12.0  # rows and columns of the merge that is measured; matrices a task where it cannot be done
 
 
-def within_memory(job: Job, dense: bool, ignore: bool, tell: Callable[[str], None]) -> Job:
+def within_memory(job: Job, dense: bool, ignore: bool, tell: Callable[[str], None], share: int = 1) -> Job:
     """The job with as many merges beside one another as memory allows.
 
     `tell` is told what is needed if it is much. ParameterError if one at a time needs more than is free, unless
-    `ignore`.
+    `ignore`. share: how many processes that merge as much share the memory.
     """
     batches = list(job.batches(dense))
     needs = [_needed(job, batch, dense) for batch in batches]
-    most = max(needs, default=0.0)
+    most = share * max(needs, default=0.0)
     if most == 0:
         return job
     free = free_memory()
@@ -44,7 +44,8 @@ def within_memory(job: Job, dense: bool, ignore: bool, tell: Callable[[str], Non
     if free is not None:
         workers = max(1, min(workers, int(free / (2 * most))))
     together = min(workers, len(batches)) * most
-    layer, advice = batches[needs.index(most)][0], "merge in core space without --dense"
+    fewer = "" if share == 1 else f"merge with fewer than {share} workers at a time, or "
+    layer, advice = batches[needs.index(max(needs))][0], f"{fewer}merge in core space without --dense"
     _say(layer.path, layer.shape, together, most, free, ignore, advice, tell)
     return replace(job, backend=replace(job.backend, workers=workers))
 

@@ -1,18 +1,25 @@
 """Adapter folders in, one adapter folder out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coremerge_ref.adapters import recipes
+from coremerge_ref.adapters.arguments import part_of
 from coremerge_ref.adapters.others import REFUSE, check_choice
+from coremerge_ref.adapters.parts import write_part
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
+from coremerge_ref.adapters.sharding import bytes_of
+from coremerge_ref.adapters.spreading import Way
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space
+from coremerge_ref.errors import ParameterError
 
 
 def merge_folders(
@@ -42,6 +49,9 @@ def merge_folders(
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
     recipe: dict[str, Any] | None = None,
+    executor: Executor | None = None,
+    layers: str | tuple[int, int] | None = None,
+    max_shard_size: int | str | None = None,
 ) -> MergeReport:
     """Merge adapters into one that is written as they are, a batch of layers at a time.
 
@@ -88,6 +98,14 @@ def merge_folders(
         merge. tell : called before the merge with what is worth knowing then,
         such as the memory that it needs where that is a gigabyte or more.
     recipe : the settings as the command line has them, for coremerge.json; made from the arguments by default.
+    executor : any concurrent.futures executor (threads, processes, dask.distributed's Client.get_executor()), whose
+        workers open the adapters, merge batches of layers, and write them beside the output; here they are put
+        together. Paths are sent, not tensors: workers on other machines must see inputs and output at the same paths.
+        The output is that of one process, byte for byte where processors and libraries are alike.
+    layers : "i/n" to merge the i-th of n parts of the layers alone, for jobs that know nothing of each other:
+        `output` is then a folder for join_parts, which makes of all n what one merge writes.
+    max_shard_size : bytes of tensors in one file, or a text such as "2GB": a PEFT folder or full-size output that is
+        larger lies in several, with the index that Hugging Face's libraries write.
 
     Returns a MergeReport. Raises AdapterError for anything wrong with a folder, ParameterError and DTypeError for the
     arguments, NonFiniteError and others as merge does; in every case nothing was written.
@@ -98,6 +116,10 @@ def merge_folders(
     )  # fmt: skip
     options.check(len(paths))
     check_choice(others, dense or into is not None)
+    way = Way.of(executor, part_of(layers), bytes_of(max_shard_size))
+    if way.part is not None and into is not None:
+        raise ParameterError("layers: expected no `into` beside it; join the parts, and fuse the adapter they give")
     prepared = PreparedFolders(paths, options, others, base, keep=False)
-    how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base)}
-    return prepared.write(output, options, ragged, force, dry_run, ignore_memory, progress, tell, how)
+    how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base, max_shard_size)}
+    write = prepared.write if way.part is None else partial(write_part, prepared)
+    return write(output, options, ragged, force, dry_run, ignore_memory, progress, tell, how, way)

@@ -3,29 +3,36 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from coremerge_ref.adapters import card, recipes
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.accepting import Accepting
-from coremerge_ref.adapters.arguments import check_numbers
+from coremerge_ref.adapters.arguments import check_numbers, check_shards
+from coremerge_ref.adapters.assembling import split
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
+from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.fusing import Fusion
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
+from coremerge_ref.adapters.pieces import Turned
 from coremerge_ref.adapters.ready import Options, ready
 from coremerge_ref.adapters.replace import Output, check_output, replaced
 from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.adapters.report import MergeReport, outcome_notes
 from coremerge_ref.adapters.selection import PerModule
-from coremerge_ref.adapters.streaming import Progress
+from coremerge_ref.adapters.sharding import SHARD_ENDS
+from coremerge_ref.adapters.spreading import HERE, Order, Way, spread, spread_files
+from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import Outcome, write_dense, write_factors
 from coremerge_ref.core.pipeline import Method, Pipeline
@@ -63,6 +70,16 @@ def prepare_folders(
     return PreparedFolders(paths, reading, others, base, keep=True)
 
 
+@dataclass(frozen=True)
+class Said:
+    """Of a merge, for its report; started: by time.monotonic."""
+
+    method: str
+    space: str
+    scale: float
+    started: float
+
+
 class PreparedFolders:
     """Adapters that were opened together. adapters, plan: what they hold, and what is merged. notes: worth knowing."""
 
@@ -71,7 +88,7 @@ class PreparedFolders:
     ) -> None:
         """reading: how to read them; its method and numbers do not matter. keep: what is found in the space."""
         self.paths, self.reading, self.others, self.base = list(paths), reading, others, base
-        places = [Accepting(path, others != REFUSE, reading.exclude) for path in paths]
+        self.places = places = [Accepting(path, others != REFUSE, reading.exclude) for path in paths]
         self.adapters = [Adapter(place) for place in places]
         self._kind = FORMS[self.adapters[0].reader.family]
         self._into = None if reading.into is None else BaseModel(reading.into)
@@ -79,8 +96,8 @@ class PreparedFolders:
         left_out = set().union(*(place.left_out for place in places))
         job, self.plan, notes = ready(self.adapters, reading, self._shapes, _silent, left_out)
         self._job = replace(job, kept={}) if keep else job
-        self._beside = Others(places, self.adapters, self.plan.renamings, others)
-        self.notes = notes + self._beside.notes + unread(self.adapters)
+        self.beside = Others(places, self.adapters, self.plan.renamings, others)
+        self.notes = notes + self.beside.notes + unread(self.adapters)
         self._digests: list[dict[str, str]] | None = None
 
     def merge(
@@ -124,82 +141,163 @@ class PreparedFolders:
         progress: Progress | None,
         tell: Callable[[str], None] | None,
         about: Mapping[str, Any],
+        way: Way = HERE,
     ) -> MergeReport:
         """The merge of checked options."""
         started, dense, target = time.monotonic(), options.dense, Path(output)
-        fusion = None
-        if self._into is None:
-            there, one_file = self._output(target, dense, force)
+        fusion = self.fusion
+        if fusion is None:
+            there, one_file = self.output(target, dense, force)
         else:
-            fusion = Fusion(self._into, self.adapters, self._job.all_layers, self._job.twins)
-            there, one_file = fusion.output(target, force, self._inputs)
-        job = replace(
-            self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,
-            cut=options.cut, dtype=options.dtype, progress=progress or _silent,
-        )  # fmt: skip
-        job = within_memory(job, dense, ignore_memory, tell or _silent)
-        form = self._kind(self.adapters, self.plan)
-        turned = stored_transposed(self.adapters, self.plan.layers, self._shapes) if dense else {}
-        notes = [*self.notes]
-        outcome, size = Outcome(), 0
-        if not dry_run:
+            there, one_file = fusion.output(target, force, self.inputs)
+        self.check_shards(way, dense, one_file)
+        job = replace(self.job(options), progress=progress or _silent)
+        order = None if way.executor is None else Order.of(self, options, ignore_memory, way.share)
+        if order is None:
+            job = within_memory(job, dense, ignore_memory, tell or _silent)
+
+        def fill(folder: Path) -> Outcome:
+            file = folder / (target.name if one_file else self.weights(dense))
+            beside = folder if one_file else folder.parent
+            if fusion:
+                by_others = None if order is None else spread_files(self, job, order, way, file, beside)
+                return fusion.files.write(job, folder, target.name if one_file else None, by_others)
+            if order is not None:
+                return spread(self, job, order, way, file, beside, ragged)
+            if dense:
+                outcome = write_dense(job, file, lambda layer: self._turned[layer.name])
+            else:
+                outcome = write_factors(job, self.form, file, ragged, self.beside)
+            if way.most is not None:
+                split(file, way.most)
+            return outcome
+
+        how = self.how(options, ragged, about, way)
+        said = Said(options.method_text(), options.where.name, float(options.scale), started)
+        return self.publish(target, there, one_file, dense, how, said, None if dry_run else fill, way.executor, fusion)
+
+    def publish(
+        self,
+        target: Path,
+        there: Output,
+        one_file: bool,
+        dense: bool,
+        how: Mapping[str, Any],
+        said: "Said",
+        fill: Callable[[Path], Outcome] | None,
+        executor: Executor | None = None,
+        fusion: Fusion | None = None,
+    ) -> MergeReport:
+        """The output, whole or not at all: what `fill` writes of tensors into a folder, and all that goes beside them.
+
+        how: the settings, for the record. fill None: nothing is written. executor: whose workers hash the inputs.
+        """
+        notes, outcome, size, load = [*self.notes], Outcome(), 0, ""
+        if fill is not None:
             place = replaced_file(there, records.NAME) if one_file else replaced(there)
-            with records.Hashes(self.adapters if self._digests is None else ()) as hashes, place as folder:
-                file = folder / (target.name if one_file else DENSE if dense else form.weights)
+            known = self._digests is not None
+            with records.Hashes(() if known else self.adapters, executor) as hashes, place as folder:
+                outcome = fill(folder)
+                size = sum(entry.stat().st_size for entry in folder.iterdir())
+                shards = sum(1 for entry in folder.glob(f"*{SHARD_ENDS}"))
                 if fusion:
-                    outcome = fusion.write(job, folder, target.name if one_file else None)
                     notes += fusion.notes
-                    about = {**about, "base": fusion.described()}
-                elif dense:
-                    outcome = write_dense(job, file, lambda layer: turned[layer.name])
-                else:
-                    outcome = write_factors(job, form, file, ragged, self._beside)
-                    for name, content in form.companions(outcome.ranks).items():
-                        _write_json(folder / name, content | (self._beside.fields if name == CONFIG else {}))
+                    how = {**how, "base": fusion.described()}
+                elif not dense:
+                    for name, content in self.form.companions(outcome.ranks).items():
+                        _write_json(folder / name, content | (self.beside.fields if name == CONFIG else {}))
                 notes += outcome_notes(outcome.zeros, outcome.facts, len(self.plan.layers))
-                size = sum(entry.stat().st_size for entry in folder.iterdir()) if fusion else file.stat().st_size
                 if self._digests is None:
                     self._digests = hashes.results()
                 for adapter, each in zip(self.adapters, self._digests, strict=True):
                     records.check_recorded(adapter, each)
-                how = options.described() | {
-                    "backend": options.backend,
-                    "device": options.device,
-                    "ragged": ragged,
-                    "others": self.others,
-                    **about,
-                }
                 written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
-                made = records.record(self.adapters, how, outcome, notes, self.plan.renamings, self._digests, written)
+                made = records.record(
+                    self.adapters, dict(how), outcome, notes, self.plan.renamings, self._digests, written
+                )
                 _write_json(folder / records.NAME, made)
                 bases = self._kind.hub_names([adapter.config.base_model_name_or_path for adapter in self.adapters])
                 library = fusion.library if fusion else self._kind.library
                 text = card.model_card(bases, made, library, fused=fusion is not None)
                 (folder / card.NAME).write_text(text, encoding="utf-8")
+            if shards and not dense and not fusion:
+                notes.append(
+                    f"the output is in {shards} files: this package reads them, and peft, which knows one file, does "
+                    f"not; coremerge convert {target} --to peft -o ONE makes one of them"
+                )
+        if not (dense or fusion or (fill and shards)):
+            load = self._kind.loading.format(path=self._loaded_from(target, one_file))
         return MergeReport(
             output=str(target),
-            written=not dry_run,
-            method=options.method_text(),
-            space=options.where.name,
+            written=fill is not None,
+            method=said.method,
+            space=said.space,
             adapters=len(self.adapters),
             layers=len(self.plan.layers),
             ranks=(min(outcome.ranks.values()), max(outcome.ranks.values())) if outcome.ranks else None,
             bytes=size,
-            seconds=round(time.monotonic() - started, 3),
-            scale=float(options.scale),
-            load=""
-            if dense or fusion
-            else self._kind.loading.format(path=self._loaded_from(target, one_file, form.weights)),
+            seconds=round(time.monotonic() - said.started, 3),
+            scale=said.scale,
+            load=load,
             notes=notes + there.notes,
             facts=outcome.facts,
         )
 
-    def _loaded_from(self, target: Path, one_file: bool, weights: str) -> Path:
-        """What a loader is given: of a format that is one file, the file."""
-        return target / weights if self._kind.suffix == ".gguf" and not one_file else target
+    def check_shards(self, way: Way, dense: bool, one_file: bool = False) -> None:
+        """ParameterError where shards are asked for and there is no such output."""
+        check_shards(way.most, self._kind, one_file, dense, self._into is not None)
 
-    def _output(self, target: Path, dense: bool, force: bool) -> tuple[Output, bool]:
-        """What is at the output, checked to be one that may be written, and whether it is one file."""
+    def job(self, options: Options) -> Job:
+        """The merge of checked options, to run here."""
+        return replace(
+            self._job, pipeline=options.pipelines, scale=options.scale, weights=options.task_weights,
+            cut=options.cut, dtype=options.dtype,
+        )  # fmt: skip
+
+    def how(self, options: Options, ragged: bool, about: Mapping[str, Any], way: Way) -> dict[str, Any]:
+        """The settings as the record has them."""
+        return options.described() | {
+            "backend": options.backend,
+            "device": options.device,
+            "ragged": ragged,
+            "others": self.others,
+            **({} if way.most is None else {"max_shard_size": way.most}),
+            **about,
+        }
+
+    @cached_property
+    def form(self) -> Form:
+        """How the merged adapter is laid out."""
+        return self._kind(self.adapters, self.plan)
+
+    @cached_property
+    def fusion(self) -> Fusion | None:
+        """What is added where, if the output is a model."""
+        if self._into is None:
+            return None
+        return Fusion(self._into, self.adapters, self._job.all_layers, self._job.twins)
+
+    def turned(self, dense: bool) -> Turned:
+        """Which weights are stored as (in, out), where full-size matrices are written; else None."""
+        return (lambda layer: self._turned[layer.name]) if dense else None
+
+    @cached_property
+    def _turned(self) -> dict[str, bool]:
+        return stored_transposed(self.adapters, self.plan.layers, self._shapes)
+
+    def weights(self, dense: bool) -> str:
+        """The name of the file of tensors in a folder."""
+        return DENSE if dense else self.form.weights
+
+    def _loaded_from(self, target: Path, one_file: bool) -> Path:
+        """What a loader is given: of a format that is one file, the file."""
+        return target / self._kind.weights if self._kind.suffix == ".gguf" and not one_file else target
+
+    def output(self, target: Path, dense: bool, force: bool, more: Sequence[Path] = ()) -> tuple[Output, bool]:
+        """What is at the output, checked to be one that may be written, and whether it is one file.
+
+        more: files that are read, beside the adapters'.
+        """
         kind = self._kind
         one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
         if target.suffix in SUFFIXES and not one_file and not dense:
@@ -208,10 +306,11 @@ class PreparedFolders:
                 f"written back as, got one in {target.suffix}; choose another output"
             )
         check = check_output_file if one_file else check_output
-        return check(target, force, self._inputs), one_file
+        return check(target, force, [*self.inputs, *more]), one_file
 
     @property
-    def _inputs(self) -> list[Path]:
+    def inputs(self) -> list[Path]:
+        """Every file of the adapters."""
         return [file for adapter in self.adapters for file in adapter.files]
 
 

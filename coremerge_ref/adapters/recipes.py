@@ -17,6 +17,7 @@ def recipe(
     ragged: bool,
     others: str,
     base: str | Path | None,
+    most: int | str | None = None,
 ) -> dict[str, Any] | None:
     """Settings under the names of the command line; None where a method is no text: a Python function, or masks."""
     pipelines, weights = options.pipelines, options.task_weights
@@ -55,5 +56,6 @@ def recipe(
         "device": options.device,
         "base": None if base is None else os.fspath(base),
         "dense": options.dense,
+        **({} if most is None else {"max_shard_size": most}),
         **({"into": os.fspath(options.into)} if options.into is not None else {}),
     }

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from coremerge_ref.adapters.files import is_regular_file, read_json, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.renaming import Renaming
 from coremerge_ref.adapters.replace_file import record_beside
+from coremerge_ref.adapters.workers import failures
 from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
@@ -20,28 +22,39 @@ NAME = "coremerge.json"
 
 
 class Hashes:
-    """SHA-256 of every input file, computed on a thread while the merge runs."""
+    """SHA-256 of every input file, computed while the merge runs: on a thread, or by an executor's workers."""
 
-    def __init__(self, adapters: Sequence[Adapter]) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1)
-        self._made: list[dict[str, Future[str]]] = [
-            {_called(path, adapter): self._pool.submit(sha256, path) for path in adapter.files} for adapter in adapters
-        ]
+    def __init__(self, adapters: Sequence[Adapter], executor: Executor | None = None) -> None:
+        self._executor = executor or ThreadPoolExecutor(max_workers=1)
+        self._own = executor is None
+        token = uuid4().hex
+        with failures(self._executor, ()):
+            self._made: list[dict[str, Future[str]]] = [
+                {
+                    _called(path, adapter): self._executor.submit(sha256, path, token)
+                    for path in map(Path.absolute, adapter.files)
+                }
+                for adapter in adapters
+            ]
 
     def results(self) -> list[dict[str, str]]:
         """For each adapter {file name: hex digest}; OSError if a file vanished meanwhile."""
-        return [{name: future.result() for name, future in files.items()} for files in self._made]
+        with failures(self._executor, ()):
+            return [{name: future.result() for name, future in files.items()} for files in self._made]
 
     def __enter__(self) -> "Hashes":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for future in (future for files in self._made for future in files.values()):
+            future.cancel()
+        if self._own:
+            self._executor.shutdown()
 
 
 def _called(path: Path, adapter: Adapter) -> str:
     """The file's name; of TRAINED@INITIAL, with an @ before those of INITIAL."""
-    return path.name if path.parent == adapter.files[0].parent else f"@{path.name}"
+    return path.name if path.parent == adapter.files[0].parent.absolute() else f"@{path.name}"
 
 
 def check_recorded(adapter: Adapter, digests: Mapping[str, str]) -> None:
@@ -104,8 +117,8 @@ def described_space(space: Space) -> dict[str, Any]:
     return {"name": space.name, **vars(space)}
 
 
-def sha256(path: Path) -> str:
-    """The hex digest of a file."""
+def sha256(path: Path, token: str = "") -> str:
+    """The hex digest of a file. token: so that no executor takes it for what it did before, as dask's does."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

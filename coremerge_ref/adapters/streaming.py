@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -43,7 +43,8 @@ class Job:
     """One merge of adapters, checked and ready to run.
 
     layers: those to merge. pipeline, weights: by layer. twins: {path: layers that get the same update}. kept: where
-    batches in their space are kept for later merges, by the paths of their layers; None keeps none.
+    batches in their space are kept for later merges, by the paths of their layers; None keeps none. todo: the batches,
+    where somebody has cut the layers into batches already.
     """
 
     adapters: Sequence[Adapter]
@@ -58,11 +59,16 @@ class Job:
     backend: Backend
     progress: Progress
     kept: dict[tuple[str, ...], InSpace] | None = None
+    todo: Sequence[Sequence[Layer]] | None = None
 
     @property
     def all_layers(self) -> list[Layer]:
         """The layers of the output, twins beside those they share an update with."""
-        return [each for layer in self.layers for each in (layer, *self.twins.get(layer.path, ()))]
+        return [each for layer in self.layers for each in self.with_twins(layer)]
+
+    def with_twins(self, layer: Layer) -> tuple[Layer, ...]:
+        """The layer and those that get its update."""
+        return (layer, *self.twins.get(layer.path, ()))
 
     def run(
         self, finish: Callable[[Layer, Update], Result], dense: bool = False
@@ -77,8 +83,10 @@ class Job:
             for results in run(lambda batch: self._merged(batch, finish, count), todo):
                 yield from results
 
-    def batches(self, dense: bool) -> list[list[Layer]]:
+    def batches(self, dense: bool) -> Sequence[Sequence[Layer]]:
         """The layers that are merged together. dense: m × n matrices are made of the results."""
+        if self.todo is not None:
+            return self.todo
         whole = any(pipeline.whole_model for pipeline in self.pipeline.values())
         return list(batches(self.layers, dense or isinstance(self.space, Full), whole, self._setting))
 
@@ -181,7 +189,7 @@ def _in_order(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
     LAPACK gets one thread meanwhile: its own threads cost more than they give on matrices of this size, and on a busy
     machine, where they wait for each other spinning, ten times more.
     """
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _one_blas_thread():
         if count <= 1:
             yield map
             return
@@ -190,6 +198,30 @@ def _in_order(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
             yield lambda function, items: _bounded(pool, count, function, items)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after an error or Ctrl-C, nobody waits for what still runs
+
+
+class _OneBlasThread:
+    """LAPACK's threads limited to one while anybody is inside: the limit is the process's, and merges may overlap."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._limits = Lock(), 0, ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limits.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._limits.close()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 def _bounded(

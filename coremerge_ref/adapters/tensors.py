@@ -1,6 +1,7 @@
 """One safetensors file: its header at once, its tensors when asked for."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from coremerge_ref.adapters.files import is_regular_file, open_regular, reason, shown
 from coremerge_ref.errors import AdapterError
 
+_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _LARGEST = 2**31 - 1  # of one dimension; also bounds what an empty tensor may claim for its other dimension
 
@@ -39,6 +41,11 @@ class Entry:
     def dtype(self) -> str:
         """ "float32" for "F32"; the code itself where it is no dtype adapters come in."""
         return DTYPES.get(self.code, self.code)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a tensor in a dtype that adapters come in."""
+        return math.prod(self.shape) * _BYTES[self.code]
 
 
 class TensorFile:

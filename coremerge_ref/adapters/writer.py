@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 
 _CODES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
-_METADATA = {"format": "pt"}  # transformers and PEFT ask for it
+METADATA = {"format": "pt"}  # transformers and PEFT ask for it
 
 
 def numpy_dtype(name: str) -> np.dtype:
@@ -27,7 +27,7 @@ def numpy_dtype(name: str) -> np.dtype:
 class TensorWriter:
     """Writes tensors to a new file in the order they come; `close` completes it."""
 
-    def __init__(self, path: Path, names: list[str], dimensions: int, metadata: Mapping[str, str] = _METADATA) -> None:
+    def __init__(self, path: Path, names: list[str], dimensions: int, metadata: Mapping[str, str] = METADATA) -> None:
         """names: of all tensors to come, of at most `dimensions` dimensions. metadata: as long as it will be.
 
         They bound the header's size, no more.

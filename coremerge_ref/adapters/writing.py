@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -26,7 +27,8 @@ from coremerge_ref.errors import AdapterError
 
 Facts: TypeAlias = dict[str, dict[str, Any]]  # module path → what is known about its result
 Found: TypeAlias = tuple[Layer, Any, bool]  # a layer, its result, whether any input is other than zero there
-_DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are
+Tensors: TypeAlias = dict[str, np.ndarray]  # by name
+DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are
 
 
 @dataclass
@@ -45,9 +47,8 @@ class Sink(Protocol):
         """Takes one tensor."""
 
 
-def send_factors(job: Job, form: Form, sink: Sink) -> Outcome:
-    """Hands the merged adapter's tensors to `sink`, each group of layers (Module.group) at the rank it needs."""
-    outcome = Outcome()
+def merged_factors(job: Job, form: Form, outcome: Outcome) -> Iterator[Tensors]:
+    """The merged adapter's tensors by name, a group of layers (Module.group) at a time, at the rank that it needs."""
 
     def factors(layer: Layer, update: Update) -> tuple[output.Factors, dict[str, Any]]:
         assert isinstance(update, LowRankUpdate), "checked before work began"
@@ -61,11 +62,18 @@ def send_factors(job: Job, form: Form, sink: Sink) -> Outcome:
             B, A = (rounded(X, layer, job.dtype) for X in output.with_rank(pair, rank))
             if alive and not (B.any() and A.any()):
                 outcome.zeros.append(layer.path)
-            for each in (layer, *job.twins.get(layer.path, ())):
+            for each in job.with_twins(layer):
                 outcome.ranks[each.name] = rank
                 outcome.facts[each.path] = {"rank": rank, **known}
                 group.append((each, B, A))
-        for name, array in form.tensors(group).items():
+        yield form.tensors(group)
+
+
+def send_factors(job: Job, form: Form, sink: Sink) -> Outcome:
+    """Hands the merged adapter's tensors to `sink`."""
+    outcome = Outcome()
+    for tensors in merged_factors(job, form, outcome):
+        for name, array in tensors.items():
             sink.add(name, array)
     return outcome
 
@@ -92,22 +100,29 @@ def final_ranks(ranks: dict[str, int], layers: Sequence[Layer], ragged: bool) ->
 
 def write_factors(job: Job, form: Form, path: Path, ragged: bool, others: Others | None = None) -> Outcome:
     """Writes the merged adapter's tensors; at one rank, the largest, unless `ragged`. The ranks are those written."""
-    beside = others.names if others else []
-    kept = dict(weights for layer in job.all_layers if (weights := base_weights(job.adapters, layer)) is not None)
-    names = [*kept, *beside, *form.names()]
-    writer = TensorWriter(path, names, _DIMENSIONS, _longest_metadata(form))
+    beside, tensors = tensors_beside(job, others)
+    names = [*beside, *form.names()]
+    writer = TensorWriter(path, names, DIMENSIONS, longest_metadata(form))
     try:
-        for name, array in kept.items():
+        for name, array in tensors:
             writer.add(name, array)
-        for name in beside:
-            assert others
-            writer.add(name, others.read(name))
         outcome = send_factors(job, form, writer)
         writer.close(form.metadata(outcome.ranks, writer.digest))
     finally:
         writer.abandon()
     finish_ranks(path, form, outcome, job.all_layers, ragged, names)
     return outcome
+
+
+def tensors_beside(job: Job, others: Others | None) -> tuple[list[str], Iterator[tuple[str, np.ndarray]]]:
+    """What an adapter holds beside its factors: modules' own weights, and what was trained beside the update.
+
+    The names of these tensors, and each with its array, read when it is asked for.
+    """
+    kept = dict(weights for layer in job.all_layers if (weights := base_weights(job.adapters, layer)) is not None)
+    beside = others.names if others else []
+    read = ((name, others.read(name)) for name in beside if others)
+    return [*kept, *beside], chain(kept.items(), read)
 
 
 def finish_ranks(
@@ -121,7 +136,7 @@ def finish_ranks(
     form.finish(path, final)
 
 
-def _longest_metadata(form: Form) -> dict[str, str]:
+def longest_metadata(form: Form) -> dict[str, str]:
     """The metadata before ranks are known, at least as long as it will be."""
     ranks = {layer.name: 10**9 + t for t, layer in enumerate(form.layers)}  # all unlike: some say more of such
     return form.metadata(ranks, "0" * 64)
@@ -132,7 +147,7 @@ def _pad(path: Path, names: Sequence[str], form: Form, ranks: dict[str, int]) ->
     unpadded = path.with_suffix(".unpadded")
     os.rename(path, unpadded)
     file = TensorFile(unpadded)
-    writer = TensorWriter(path, list(names), _DIMENSIONS, _longest_metadata(form))
+    writer = TensorWriter(path, list(names), DIMENSIONS, longest_metadata(form))
     try:
         for name in names:
             writer.add(name, form.padded(name, file.read([name])[name], ranks))
@@ -145,22 +160,29 @@ def _pad(path: Path, names: Sequence[str], form: Form, ranks: dict[str, int]) ->
 def write_dense(job: Job, path: Path, transposed: Callable[[Layer], bool]) -> Outcome:
     """Writes full-size ΔW, each under the name and in the shape of its layer's weight."""
     outcome = Outcome()
-
-    def matrix(layer: Layer, update: Update) -> tuple[np.ndarray, dict[str, Any]]:
-        return rounded(job.backend.fetch(update.to_dense()), layer, job.dtype), facts(update)
-
-    writer = TensorWriter(path, [weight_name(layer) for layer in job.all_layers], _DIMENSIONS)
+    writer = TensorWriter(path, [weight_name(layer) for layer in job.all_layers], DIMENSIONS)
     try:
-        for layer, (dense, known), alive in job.run(matrix, dense=True):
-            if alive and not dense.any():
-                outcome.zeros.append(layer.path)
-            for each in (layer, *job.twins.get(layer.path, ())):
-                writer.add(weight_name(each), _in_shape(each, dense, transposed))
-                outcome.facts[each.path] = known
+        for tensors in merged_matrices(job, transposed, outcome):
+            for name, array in tensors.items():
+                writer.add(name, array)
         writer.close()
     finally:
         writer.abandon()
     return outcome
+
+
+def merged_matrices(job: Job, transposed: Callable[[Layer], bool], outcome: Outcome) -> Iterator[Tensors]:
+    """Full-size ΔW by the name of its layer's weight, a layer and those tied to it at a time."""
+
+    def matrix(layer: Layer, update: Update) -> tuple[np.ndarray, dict[str, Any]]:
+        return rounded(job.backend.fetch(update.to_dense()), layer, job.dtype), facts(update)
+
+    for layer, (dense, known), alive in job.run(matrix, dense=True):
+        if alive and not dense.any():
+            outcome.zeros.append(layer.path)
+        together = job.with_twins(layer)
+        outcome.facts |= {each.path: known for each in together}
+        yield {weight_name(each): _in_shape(each, dense, transposed) for each in together}
 
 
 def _in_shape(layer: Layer, dense: np.ndarray, transposed: Callable[[Layer], bool]) -> np.ndarray:

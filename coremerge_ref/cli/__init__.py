@@ -16,6 +16,7 @@ from coremerge_ref.cli.usage import Commands
 # each a module of this package with a function of the same name
 COMMANDS = (
     "merge",
+    "join",
     "sweep",
     "search",
     "inspect",

@@ -10,13 +10,16 @@ from coremerge_ref.cli.reporting import counted, emit, note, paste, progress, sa
 from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
+    from coremerge_ref.adapters import MergeReport
     from coremerge_ref.cli.settings import MergeSettings
     from coremerge_ref.core.spaces import Space
 
 PASSED_ON = (
     "weights", "scale", "rank", "ragged", "dense", "into", "dtype", "include", "exclude", "rename", "allow_missing",
-    "others", "backend", "device", "base", "force", "dry_run", "ignore_memory",
+    "others", "backend", "device", "base", "max_shard_size", "force", "dry_run", "ignore_memory",
 )  # fmt: skip
+# what says how the work is done, and nothing about the output
+_UNRECORDED = ("force", "dry_run", "ignore_memory", "layers", "workers", "scheduler")
 
 
 def merge(
@@ -86,6 +89,17 @@ def merge(
         str | None,
         typer.Option(metavar="BASE", help="Add the merge to this model's weights: the output is the whole model."),
     ] = None,
+    max_shard_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Write files of at most this size, such as 2GB. [one file]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Merge in N processes of this machine.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="Merge on the workers of this dask cluster.")
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Merge the I-th of N parts, for coremerge join to put together: job arrays."),
+    ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing adapter folder.")] = None,
     ignore_memory: Annotated[
         bool | None,
@@ -114,6 +128,9 @@ def merge(
       coremerge merge task-a task-b -o merged --method dare+ties --space full --dense
     The whole model instead of an adapter, in the base's own files and dtypes:
       coremerge merge task-a task-b --into base-model -o fused-model
+    On many machines, with the same result (see the tutorial "Merge on many machines"):
+      coremerge merge adapters/* -o merged --scheduler tcp://head:8786 --max-shard-size 5GB
+      coremerge merge adapters/* -o part-$I --layers $I/64      (each job of an array, then coremerge join)
     On a GPU, from a file, looking first:
       coremerge merge --config merge.yaml --backend torch --device cuda:0 --dry-run
 
@@ -145,6 +162,7 @@ def merge(
         emit({"methods": catalogue()}) if json else say_lines(as_text(catalogue()))
         return
     from coremerge_ref.adapters import merge_folders
+    from coremerge_ref.cli.executors import executor_of
     from coremerge_ref.cli.settings import merged_settings
     from coremerge_ref.cli.weights import split_weights
 
@@ -170,6 +188,10 @@ def merge(
         "base": base,
         "dense": dense,
         "into": into,
+        "max_shard_size": max_shard_size,
+        "workers": workers,
+        "scheduler": scheduler,
+        "layers": layers,
         "force": force,
         "ignore_memory": ignore_memory,
         "dry_run": dry_run,
@@ -180,8 +202,19 @@ def merge(
     if chosen.output is None:
         raise ParameterError("expected a folder to write, got none; give it with -o")
     pipeline, where, given = arguments(chosen)
-    with progress("merging", shown=not json) as report:
-        result = merge_folders(chosen.adapters, chosen.output, pipeline, where, progress=report, tell=note, **given)
+    with (
+        executor_of(chosen.workers, chosen.scheduler, note) as executor,
+        progress("merging", shown=not json) as report,
+    ):
+        result = merge_folders(
+            chosen.adapters, chosen.output, pipeline, where, progress=report, tell=note, executor=executor,
+            layers=chosen.layers, **given,
+        )  # fmt: skip
+    report_merge(result, "added to the weights of the base" if chosen.into else "full matrices", json=json)
+
+
+def report_merge(result: "MergeReport", full: str = "full matrices", *, json: bool) -> None:
+    """Says what was merged; full: what the output is where it is no factors."""
     if json:
         emit(result.as_json())
         return
@@ -193,8 +226,7 @@ def merge(
         say(f"would merge {what} into {result.output}; nothing was written")
         return
     low, high = result.ranks or (0, 0)
-    added = "added to the weights of the base" if chosen.into else "full matrices"
-    rank_text = added if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
+    rank_text = full if result.ranks is None else f"rank {low}" if low == high else f"ranks {low} to {high}"
     say(f"merged {what} into {result.output}: {rank_text}, {size(result.bytes)}, {result.seconds:.1f} s")
     if result.load:
         say(f"load it: {result.load}")
@@ -211,5 +243,5 @@ def arguments(chosen: "MergeSettings") -> "tuple[Any, Space, dict[str, Any]]":
     if chosen.basis is not None:
         parameters["core"] = {**parameters.get("core", {}), "basis": chosen.basis}
     pipeline, where = build_per_module(settings["method"], chosen.space, parameters)
-    recipe = {key: value for key, value in settings.items() if key not in ("force", "dry_run", "ignore_memory")}
+    recipe = {key: value for key, value in settings.items() if key not in _UNRECORDED}
     return pipeline, where, {**{key: settings[key] for key in PASSED_ON}, "recipe": recipe}

@@ -65,6 +65,10 @@ class MergeSettings(BaseModel):
     into: str | None = None
     force: bool = False
     ignore_memory: bool = False
+    max_shard_size: int | str | None = None
+    layers: str | None = None
+    workers: int | None = None
+    scheduler: str | None = None
     dry_run: bool = False
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from coremerge_ref.adapters.contents import PART
 from coremerge_ref.adapters.files import folder_at, identity, is_regular_file, open_regular, read_json, shown
 from coremerge_ref.adapters.formats.shards import INDEX, ShardedFile
 from coremerge_ref.adapters.hub import ADAPTER, located
@@ -41,6 +42,8 @@ class Place:
             self.path, self.initial = folder_at(Path(trained)), Place(initial)
         else:
             self.path = self.given if is_regular_file(self.given) else folder_at(self.given)
+        if self.path.is_dir() and is_regular_file(self.path / PART):
+            raise AdapterError(f"{shown(self.path)}: is a part of a merge; make an adapter of all with coremerge join")
         self._seen = identity(self.path)
 
     @property

@@ -19,9 +19,9 @@ class Form(ABC):
     """What a merge of `adapters`, planned as `plan` says, writes.
 
     title: what it is, in the words of the table of what is written. library: its name on the hub. loading: how it is
-    loaded there, with {path} for where it is. weights: the name of
-    the file of tensors in the output folder. suffix: of an output that is one file, "" where only folders are written.
-    one_rank: whether readers know one rank for the whole file, so that factors are padded to it.
+    loaded there, with {path} for where it is. weights: the name of the file of tensors in the output folder. suffix: of
+    an output that is one file, "" where only folders are written. sharded: whether its tensors may lie in several
+    files. one_rank: whether readers know one rank for the whole file, so that factors are padded to it.
     """
 
     title: ClassVar[str]
@@ -29,6 +29,7 @@ class Form(ABC):
     loading: ClassVar[str] = 'PeftModel.from_pretrained(model, "{path}")'
     weights: ClassVar[str]
     suffix: ClassVar[str] = ""
+    sharded: ClassVar[bool] = False
     one_rank: bool = False
 
     def __init__(self, adapters: "Sequence[Adapter]", plan: "Plan") -> None:
@@ -52,6 +53,10 @@ class Form(ABC):
     @abstractmethod
     def padded(self, name: str, tensor: np.ndarray, ranks: Mapping[str, int]) -> np.ndarray:
         """The tensor called `name` with zero directions up to the rank of its module, in ranks by module name."""
+
+    def module_of(self, name: str) -> str | None:
+        """The module whose rank the size of the tensor called `name` grows with, where `sharded`; None: with none."""
+        return None
 
     def metadata(self, ranks: Mapping[str, int], digest: str) -> dict[str, str]:
         """The header's __metadata__; ranks by module name, digest: SHA-256 of the tensors' bytes, as hex."""

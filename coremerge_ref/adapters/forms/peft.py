@@ -21,6 +21,7 @@ class PeftForm(Form):
 
     title = "a PEFT LoRA folder"
     weights = WEIGHTS
+    sharded = True
 
     def names(self) -> list[str]:
         """As the base class says."""
@@ -49,6 +50,11 @@ class PeftForm(Form):
         if layer is None:
             return tensor
         return output.padded(name, tensor, ranks[layer.name], layer.first.stack[2] if layer.first.stack else 1)
+
+    def module_of(self, name: str) -> str | None:
+        """As the base class says."""
+        layer = self._owners.get(name)
+        return None if layer is None else layer.name
 
     @cached_property
     def _owners(self) -> "dict[str, Layer]":

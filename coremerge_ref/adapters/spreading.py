@@ -1,0 +1,276 @@
+"""A merge on an executor's workers, which open the adapters themselves: what they are told, and what they do.
+
+Paths are sent and results are files, so that workers may be on other machines that see the same folders.
+"""
+
+import os
+import platform
+import shutil
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+
+from coremerge_ref.adapters.assembling import Shard, assemble
+from coremerge_ref.adapters.files import open_regular, shown
+from coremerge_ref.adapters.hub import is_hub_id
+from coremerge_ref.adapters.memory import within_memory
+from coremerge_ref.adapters.pieces import Batches, Piece, cut, numbered, piece_name, write_piece, written_at_once
+from coremerge_ref.adapters.streaming import Job, Progress
+from coremerge_ref.adapters.workers import done_by
+from coremerge_ref.adapters.writing import Outcome
+from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.version import package_version
+
+if TYPE_CHECKING:
+    from coremerge_ref.adapters.folder import Adapter
+    from coremerge_ref.adapters.formats.place import Place
+    from coremerge_ref.adapters.prepared import PreparedFolders
+    from coremerge_ref.adapters.ready import Options
+
+_KEPT = 2  # merges whose adapters a worker keeps open
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the work is done. executor: whose workers do it; None: this process. share: how many of them share a memory.
+
+    part: (i, n) to do the i-th of n parts alone. most: bytes of tensors in a file of the output.
+    """
+
+    executor: Executor | None = None
+    share: int = 1
+    part: tuple[int, int] | None = None
+    most: int | None = None
+
+    @classmethod
+    def of(cls, executor: Executor | None, part: tuple[int, int] | None, most: int | None) -> "Way":
+        """ParameterError for what is no executor."""
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise ParameterError(f"executor: expected a concurrent.futures executor, got {type(executor).__name__}")
+        # processes and threads of one machine; of other executors nothing is known
+        return cls(executor, getattr(executor, "_max_workers", 1), part, most)
+
+
+HERE = Way()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is told of a merge. token: which merge it is. seen: the adapters' files, as `stamps` gives them.
+
+    versions: of the programs that decide about the last bits. share: how many workers share a memory.
+    """
+
+    token: str
+    paths: tuple[str, ...]
+    options: "Options"
+    others: str
+    base: str | None
+    seen: tuple[tuple[str, int, int], ...]
+    versions: str
+    ignore_memory: bool
+    share: int
+
+    @classmethod
+    def of(cls, prepared: "PreparedFolders", options: "Options", ignore_memory: bool, share: int) -> "Order":
+        """To do the merge of these adapters, wherever a worker's current folder is."""
+        paths = tuple(absolute_place(place) for place in prepared.places)
+        into = None if options.into is None else absolute(options.into)
+        base = None if prepared.base is None else absolute(prepared.base)
+        return cls(
+            uuid4().hex, paths, replace(options, into=into), prepared.others, base, stamps(prepared.adapters),
+            versions(), ignore_memory, share,
+        )  # fmt: skip
+
+
+def versions() -> str:
+    """Of what decides about a merge's bits, the processor aside."""
+    return f"coremerge_ref {package_version()}, numpy {np.__version__}, {platform.machine()}"
+
+
+def absolute(path: str | Path) -> str:
+    """The path from the root; an id of the hub as it is."""
+    return str(path) if is_hub_id(path) else os.path.abspath(path)
+
+
+def absolute_place(place: "Place") -> str:
+    """Where an adapter is, from the root."""
+    if place.initial is None:
+        return os.path.abspath(place.given)
+    return f"{os.path.abspath(place.path)}@{absolute_place(place.initial)}"
+
+
+def stamps(adapters: "Sequence[Adapter]") -> tuple[tuple[str, int, int], ...]:
+    """(path, size, second of change) of the adapters' files, on which machines that share a file system agree."""
+    about = [(path, os.stat(path)) for adapter in adapters for path in adapter.files]
+    return tuple((os.path.abspath(path), each.st_size, int(each.st_mtime)) for path, each in about)
+
+
+_OPEN: "OrderedDict[str, PreparedFolders]" = OrderedDict()  # by the token of their merge
+_LOCK = Lock()
+
+
+@contextmanager
+def known_here(order: Order, prepared: "PreparedFolders") -> Iterator[None]:
+    """Workers that are threads of this process use what it has opened."""
+    with _LOCK:
+        _OPEN[order.token] = prepared
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _OPEN.pop(order.token, None)
+
+
+def _opened(order: Order) -> "PreparedFolders":
+    """The adapters, opened once a process. AdapterError unless they and the programs are those of the merge."""
+    from coremerge_ref.adapters.prepared import PreparedFolders
+
+    with _LOCK:
+        if order.token in _OPEN:
+            return _OPEN[order.token]
+        if versions() != order.versions:
+            raise AdapterError(
+                f"worker on {socket.gethostname()}: expected {order.versions}, as where the merge was started, got "
+                f"{versions()}; results would differ: install the same on all machines"
+            )
+        prepared = PreparedFolders(order.paths, order.options, order.others, order.base, keep=False)
+        for expected, found in zip(order.seen, stamps(prepared.adapters), strict=False):
+            if expected != found:
+                raise AdapterError(
+                    f"{shown(expected[0])}: on {socket.gethostname()} is not the file that the merge was started with "
+                    "(another size or time of change): put the adapters where all machines see them, and do not "
+                    "change them meanwhile"
+                )
+        while len(_OPEN) >= _KEPT:
+            _OPEN.popitem(last=False)
+        _OPEN[order.token] = prepared
+        return prepared
+
+
+def do_piece(order: Order, batches: Sequence[Sequence[str]], path: str) -> Piece:
+    """Merges batches of layers, given by their paths, and writes them to `path`. What a worker does."""
+    prepared = _opened(order)
+    job = prepared.job(order.options)
+    layers = {layer.path: layer for layer in job.layers}
+    todo = [[layers[path] for path in batch] for batch in batches]
+    job = replace(job, layers=[layer for batch in todo for layer in batch], todo=todo)
+    job = replace(job, backend=replace(job.backend, workers=1))
+    job = within_memory(job, order.options.dense, order.ignore_memory, lambda _: None, order.share)
+    return write_piece(job, prepared.form, prepared.turned(order.options.dense), Path(path))
+
+
+def do_file(order: Order, place: str, path: str) -> Outcome:
+    """Writes what becomes of a file of the base model. What a worker does."""
+    prepared, outcome = _opened(order), Outcome()
+    fusion = prepared.fusion
+    assert fusion is not None
+    job = prepared.job(order.options)
+    job = replace(job, backend=replace(job.backend, workers=1))
+    job = within_memory(job, False, order.ignore_memory, lambda _: None, order.share)
+    with written_at_once(Path(path)) as unfinished:
+        fusion.files.write_place(job, place, unfinished, outcome)
+    return outcome
+
+
+def do_shard(order: Order, shard: Shard, ranks: Mapping[str, int]) -> None:
+    """Writes a shard of the output from the pieces in it. What a worker does."""
+    dense = order.options.dense
+    shard.write(None if dense else _opened(order).form, ranks)
+    with open_regular(shard.path) as file:
+        os.fsync(file.fileno())
+
+
+def spread(
+    prepared: "PreparedFolders", job: Job, order: Order, way: Way, file: Path, beside: Path, ragged: bool
+) -> Outcome:
+    """The merge by an executor's workers, written to `file` as one process writes it; beside: where pieces may lie."""
+    dense = order.options.dense
+    batches = job.batches(dense)
+    with known_here(order, prepared), pieces_folder(beside) as folder:
+        pieces = do_pieces(job, order, way, cut(batches, dense), folder)
+
+        def write_shards(shards: Sequence[Shard], ranks: Mapping[str, int]) -> None:
+            assert way.executor is not None
+            if len(shards) == 1:
+                shards[0].write(None if dense else prepared.form, ranks)
+            else:
+                done_by(way.executor, do_shard, [(order, shard, ranks) for shard in shards], lambda _: None)
+
+        return assemble(
+            pieces, numbered(batches, dense), job, prepared.form, prepared.turned(dense), file, folder, ragged,
+            prepared.beside, way.most, write_shards,
+        )  # fmt: skip
+
+
+def spread_files(
+    prepared: "PreparedFolders", job: Job, order: Order, way: Way, file: Path, beside: Path
+) -> Callable[[Sequence[str]], list[Outcome]]:
+    """What has files of a fused model written by an executor's workers; file: where the one goes, where it is one."""
+
+    def run(places: Sequence[str]) -> list[Outcome]:
+        assert way.executor is not None
+        with known_here(order, prepared), pieces_folder(beside) as folder:
+            paths = [os.path.abspath(folder / piece_name(i)) for i in range(len(places))]
+            done = Counted(job.progress, [1] * len(places), places)
+            calls = [(order, place, path) for place, path in zip(places, paths, strict=True)]
+            found = done_by(way.executor, do_file, calls, done.tell)
+            for place, path in zip(places, paths, strict=True):
+                os.rename(path, file if file.parent == beside else file.parent / place)
+        return found
+
+    return run
+
+
+def do_pieces(job: Job, order: Order, way: Way, todo: Sequence[Batches], folder: Path) -> list[Piece]:
+    """The pieces of the merge, by the executor's workers, in `folder`."""
+    assert way.executor is not None
+    sizes = [sum(len(batch) for batch in batches) for batches in todo]
+    done = Counted(job.progress, sizes, [batches[0][0].path for batches in todo])
+    paths = [os.path.abspath(folder / piece_name(i)) for i in range(len(todo))]
+    return done_by(
+        way.executor,
+        do_piece,
+        [
+            (order, [[layer.path for layer in batch] for batch in batches], path)
+            for batches, path in zip(todo, paths, strict=True)
+        ],
+        done.tell,
+    )
+
+
+class Counted:
+    """Work done, told as it is done: `sizes` of the pieces, and what they are called."""
+
+    def __init__(self, progress: Progress, sizes: Sequence[int], names: Sequence[str]) -> None:
+        self._progress, self._sizes, self._names, self._done = progress, sizes, names, 0
+
+    def tell(self, i: int) -> None:
+        """The piece i is done."""
+        self._done += self._sizes[i]
+        self._progress(self._done, sum(self._sizes), self._names[i])
+
+
+@contextmanager
+def pieces_folder(beside: Path) -> Iterator[Path]:
+    """A folder for pieces, on the file system of the output; gone afterwards.
+
+    It is renamed first, so that a worker that is late finds no place to write in.
+    """
+    folder, gone = beside / "pieces", beside / "gone"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            os.rename(folder, gone)
+        shutil.rmtree(gone, ignore_errors=True)
