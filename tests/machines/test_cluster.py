@@ -29,6 +29,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     settings = {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.memory.terminate": False,
+        "distributed.comm.timeouts.connect": "120s",  # the machine may be busy with other tests
+        "distributed.comm.timeouts.tcp": "120s",
     }
     with pytest.MonkeyPatch.context() as patch, dask.config.set(settings):
         patch.setenv(FOLDER, str(tmp_path_factory.getbasetemp()))
