@@ -61,6 +61,6 @@ def test_the_cluster(place: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    bash(BLOCKS[2].replace("8786 &", f"{port} --no-dashboard &", 1).replace("8786", str(port)))
+    bash(BLOCKS[2].replace("8786 &", f"{port} --dashboard-address :0 &", 1).replace("8786", str(port)))
     bash("coremerge merge adapters/* -o plain --method tsv")
     assert tensors("merged-by-cluster") == tensors("plain")
