@@ -81,10 +81,7 @@ class AdapterConfig(BaseModel):
         extra = self.model_extra or {}
         found = [f"{field}: refused: {what}; {todo}" for field, (what, todo) in REFUSED.items() if extra.get(field)]
         if self.bias not in (None, "none"):
-            found.append(
-                f"bias: trained biases ({shown(self.bias)}) are refused; say what to do about them with --others "
-                "first, mean or drop (others=)"
-            )
+            found.append(f"bias: trained biases ({shown(self.bias)}) are refused; {_OTHERS}")
         for field in sorted(extra.keys() - HARMLESS - harmless - REFUSED.keys()):
             if extra[field]:
                 found.append(
@@ -94,6 +91,10 @@ class AdapterConfig(BaseModel):
         return found
 
 
+_OTHERS = (
+    "choose what becomes of them: --others mean averages them, first keeps the first adapter's, drop leaves them out "
+    "(others=)"
+)
 _RETRAIN = "retrain without it"
 _MERGE = (
     "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference with coremerge "
@@ -105,10 +106,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "use_dora": ("DoRA rescales the columns of W0 + ΔW", _MERGE),
     "lora_bias": ("trained biases of lora_B", "retrain with lora_bias=false"),
     "modules_to_save": (
-        "whole modules trained beside the LoRA",
-        "say what to do about them with --others first, mean or drop (others=)",
+        "whole modules, such as a classifier's head, trained beside the LoRA",
+        f"{_OTHERS}; heads for the same labels: mean, for other labels: drop, and load each task's own",
     ),
-    "trainable_token_indices": ("trained token embeddings", "say what to do about them with --others (others=)"),
+    "trainable_token_indices": ("trained token embeddings", _OTHERS),
     "layer_replication": ("replicated layers: the base model has another shape", _RETRAIN),
     "use_qalora": ("QALoRA pools its input", _RETRAIN),
     "alora_invocation_tokens": ("Activated LoRA acts on some tokens alone", _RETRAIN),

@@ -55,7 +55,7 @@ def explain(
     coremerge explain task-a task-b --method iso --json | jq .verdict
     coremerge explain task-a task-b --fail-on ill-posed
     """
-    from coremerge_ref.adapters.folder import Adapter
+    from coremerge_ref.adapters.beside import open_updates
     from coremerge_ref.adapters.memory import check_memory, matrices, measured
     from coremerge_ref.adapters.plan import planned
     from coremerge_ref.adapters.streaming import load_layers
@@ -78,8 +78,8 @@ def explain(
     given = split_weights(weights, adapters)
     if plot is not None:
         check_place(plot)
-    opened = [Adapter(path) for path in adapters]
-    for text in resolve_widths(opened, None if base is None else BaseShapes(base)):
+    opened, beside = open_updates(adapters)
+    for text in beside + resolve_widths(opened, None if base is None else BaseShapes(base)):
         note(text)
     plan = planned(opened, allow_missing=True)
     for text in plan.notes:

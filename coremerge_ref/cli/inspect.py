@@ -50,9 +50,11 @@ def inspect(
     coremerge inspect task-a task-b --measure --plot overlap.svg
     coremerge inspect task-a task-b --json | jq '.adapters[].modules[].rank'
     """
-    from coremerge_ref.adapters import Adapter
+    from coremerge_ref.adapters.beside import open_updates
 
-    opened = [Adapter(path) for path in adapters]
+    opened, beside = open_updates(adapters)
+    for text in beside:
+        note(text)
     measured: list[dict[str, dict[str, Any]]] = []
     pairs: list[Overlap] = []
     if measure or plot is not None:

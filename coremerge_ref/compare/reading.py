@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coremerge_ref.adapters.accepting import Accepting
+from coremerge_ref.adapters.beside import open_updates
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
@@ -33,10 +35,10 @@ def read(
     merged: an adapter, a safetensors file of full-size updates named as the base model's weights, or a folder that
     `coremerge merge --dense` wrote. AdapterError for anything that cannot be read, and where shapes do not fit.
     """
-    adapters = [Adapter(path) for path in paths]
+    adapters, _ = open_updates(paths)
     place = Path(merged)
     dense = place / DENSE if (place / DENSE).is_file() else place if place.is_file() and not is_adapter(place) else None
-    result = None if dense is not None else Adapter(place)
+    result = None if dense is not None else Adapter(Accepting(place, True, ()))
     notes = resolve_widths([*adapters, *([result] if result else [])], None if base is None else BaseShapes(base))
     plan = planned(adapters, allow_missing=True)
     layers, notes = plan.layers, notes + plan.notes

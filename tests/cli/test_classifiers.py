@@ -1,0 +1,65 @@
+"""Adapters of classifiers, whose heads PEFT saves beside the update: every command that only looks looks at them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+Run = Callable[..., Any]
+HEAD = ("classifier.bias", "classifier.weight")
+
+
+@pytest.fixture
+def classifiers(adapters: list[str]) -> list[str]:
+    """The adapters, each with a head, as PEFT saves them for task_type SEQ_CLS."""
+    for seed, name in enumerate(adapters):
+        file, rng = Path(name) / "adapter_model.safetensors", np.random.default_rng(seed)
+        head = {
+            f"base_model.model.{HEAD[0]}": rng.normal(size=3),
+            f"base_model.model.{HEAD[1]}": rng.normal(size=(3, 6)),
+        }
+        save_file(load_file(file) | {key: value.astype(np.float32) for key, value in head.items()}, file)
+        config = json.loads((Path(name) / "adapter_config.json").read_text())
+        config |= {"task_type": "SEQ_CLS", "modules_to_save": ["classifier", "score"]}
+        (Path(name) / "adapter_config.json").write_text(json.dumps(config))
+    return adapters[:2]
+
+
+@pytest.mark.parametrize(
+    "words", [("inspect",), ("inspect", "--measure"), ("explain",), ("explain", "--method", "ties")]
+)
+def test_heads_are_told_where_adapters_are_looked_at(words: tuple[str, ...], run: Run, classifiers: list[str]) -> None:
+    command, *options = words
+    result = run(command, *classifiers, *options)
+    assert result.exit_code == 0, result.output
+    notes = [line for line in result.stderr.splitlines() if "beside the update" in line]
+    assert len(notes) == 2
+    for line, name in zip(notes, classifiers, strict=True):
+        assert all(text in line for text in (f"note: {name}: ", *HEAD, "--others"))
+
+
+@pytest.mark.parametrize("others", ["mean", "first", "drop"])
+def test_their_merges_are_recognized_and_verified(others: str, run: Run, classifiers: list[str]) -> None:
+    assert run("merge", *classifiers, "-o", "out", "--method", "ta", "--others", others).exit_code == 0
+    assert run("verify", "out").exit_code == 0
+    found = run("compare", *classifiers, "out", "--method", "ta")
+    assert found.exit_code == 0, found.output
+    assert "coremerge merge" in found.stdout
+
+
+def test_the_refusal_says_which_choice_is_for_what(classifiers: list[str], refused: Callable[..., str]) -> None:
+    line = refused("merge", *classifiers, "-o", "out")
+    for text in (
+        "classifier",
+        "--others",
+        "mean averages",
+        "first keeps",
+        "drop leaves",
+        "same labels",
+        "other labels",
+    ):
+        assert text in line
