@@ -161,3 +161,40 @@ def test_zero_updates_move_nothing() -> None:
     B, A = factors(2)
     e = cm.explain([(0 * B, A), (0 * B, A)], "tsv+iso")
     assert (e.verdict, e.bound.relative) == ("well-posed", 0.0)
+
+
+def decaying(decades: float, n: int, rank: int, condition: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Three tasks Q S G, G⁻¹ Q' whose spectra decay, G of this condition number."""
+    rng, S = np.random.default_rng(2), 10.0 ** (-decades * np.arange(rank) / (rank - 1))
+    pairs = []
+    for _ in range(3):
+        P, Q = orthonormal(rng, rank, rank), orthonormal(rng, rank, rank)
+        g = condition ** (-np.arange(rank) / (rank - 1))
+        B, A = (orthonormal(rng, n, rank) * S) @ (P * g) @ Q.T, (Q / g) @ P.T @ orthonormal(rng, n, rank).T
+        pairs.append((B, A))
+    return pairs
+
+
+@pytest.mark.parametrize("decades", [2.0, 4.0])
+@pytest.mark.parametrize("method", ["drm", "iso_cts"])
+def test_where_float32_answers_otherwise_than_float64_explain_says_so(method: str, decades: float) -> None:
+    pairs = decaying(decades, 512, 16, 100.0)
+    exact, rounded = merged(method, "core")(pairs), merged(method, "core", compute_dtype="float32")(pairs)
+    assert np.linalg.norm(rounded - exact) > 0.01 * np.linalg.norm(exact)
+    assert cm.explain(pairs, method).verdict == "well-posed"
+    e = cm.explain(pairs, method, compute_dtype="float32")
+    assert e.verdict == "ill-posed", e.reason
+    assert "compute in float64" in e.bound.remedy
+
+
+def test_iso_cts_in_float32_is_what_its_definition_says_with_the_zero_of_float32() -> None:
+    pytest.importorskip("mpmath")
+    from coremerge_ref.conformance.definition import merged as exactly
+
+    pairs = decaying(4.0, 16, 3, 100.0)
+    coarse, fine = (exactly(pairs, "iso_cts", eps=eps) for eps in (2.0**-23, 2.0**-52))
+    assert np.linalg.norm(coarse - fine) > 0.5 * np.linalg.norm(
+        fine
+    )  # values that are zero to one and not to the other
+    rounded = merged("iso_cts", "core", compute_dtype="float32")(pairs)
+    assert np.linalg.norm(rounded - coarse) < np.linalg.norm(coarse - fine) / 1000
