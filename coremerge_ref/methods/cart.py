@@ -67,8 +67,7 @@ class Cart(Stage):
         """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄."""
         if not self.coefficient:
             return carry_sum(self, errors, before, after, np.asarray(before.weights) / before.T)
-        if self.k is None:
-            errors.uses_size(self)
+        unsized = self.k is None and errors.uses_size(self)
         stack = before.weighted()
         delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
@@ -90,7 +89,9 @@ class Cart(Stage):
                     t,
                     partial(another_rank, S, k),
                 )
-            crude = 2 * norm(S[:kept]) + own
+            crude = 2 * norm(S if unsized else S[:kept]) + own
             moved = own + norm(S[kept:k])  # what counts as zero
-            bound += abs(self.coefficient) * min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
+            bound += abs(self.coefficient) * (
+                crude if unsized else min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
+            )
         return errors.merged(bound, None, after.M)

@@ -130,6 +130,7 @@ class Drm(Stage):
         N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
         K = mixing(S, error)
         turned = mixed(*K, N)[:, :k]
+        unsure = unsized or len(found) > 0 or norm(turned) >= norm(N)
         if norm(turned) >= norm(N):
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
         columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
@@ -147,7 +148,7 @@ class Drm(Stage):
         padded = np.concatenate([R, np.zeros((len(S) - k, R.shape[1]))])
         away = norm(mixed(*K, padded)) + norm(leaving)
         crude = norm(after.M) + float(sum(abs(w) * norm(M) for w, M in zip(W[:, 0, 0], stack.M, strict=True))) + error
-        bound = crude if unsized else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
+        bound = crude if unsure else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
         return errors.merged(bound, None, after.M, k)
 
     def _votes(self, errors: Errors, stack: Any, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float) -> Votes:

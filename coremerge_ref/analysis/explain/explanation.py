@@ -163,10 +163,13 @@ class Explanations(Mapping[str, Explanation]):
 
 
 def judged(errors: Errors, bound: float, size: float) -> Bound:
-    """The verdict on a result of norm `size` with an error of at most `bound`."""
+    """The verdict on a result of norm `size` with an error of at most `bound`.
+
+    A discontinuity whose outcomes all lie within SENSITIVE_ABOVE decides nothing; of an estimate that is not known.
+    """
     relative = bound / size if size > 0 else (math.inf if bound > 0 else 0.0)
     level, remedy = errors.level, ""
-    if errors.doubts:
+    if errors.doubts and (errors.estimated or not relative <= SENSITIVE_ABOVE):
         verdict, (reason, remedy) = ILL_POSED, errors.doubts[0]
     else:
         verdict = SENSITIVE if not relative <= SENSITIVE_ABOVE else WELL_POSED

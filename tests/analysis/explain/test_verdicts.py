@@ -102,6 +102,7 @@ def test_equal_reference_singular_values_leave_elementwise_methods_without_a_bas
     e = cm.explain(tied, cm.Ties(density=0.9), "core")
     assert e.verdict == "ill-posed"
     assert "[B_1 … B_T]" in e.reason
+    assert cm.explain(tied, cm.Ties(density=0.9), "core", weights=[0.0, 0.0]).verdict == "well-posed"  # 0 in any basis
     assert cm.explain(tied, "ta", "core").verdict == "well-posed"
     assert cm.explain(tied, "tsv", "core").verdict == "well-posed"
     assert cm.explain(tied, cm.Ties(density=0.9), cm.Core("tucker")).reason != e.reason
@@ -126,6 +127,19 @@ def test_elections_on_an_edge_are_masked() -> None:
     assert not e.undecided.any()
     majority = next(m for m in e.margins if "majority" in m.what)
     assert majority.value == pytest.approx(0.1 / 1.9)
+
+
+def test_what_hangs_on_rounding_but_moves_nothing_is_well_posed() -> None:
+    first, second = [[1.0, 1e-5], [1.0 + 1e-5, 0.5]], [[1.0, -1e-5 * (1 - 1e-14)], [1.0, 0.5]]
+    e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
+    assert np.argwhere(e.undecided).tolist() == [[0, 1]]
+    assert e.verdict == "well-posed"
+    assert 5e-6 < e.bound.relative < 5e-5  # the entry itself, beside a result of size 1.5
+    large = np.asarray(second) * [[1.0, 1e4], [1.0, 1.0]]
+    assert (
+        cm.explain(entries(np.asarray(first) * [[1.0, 1e4], [1.0, 1.0]], large), cm.Ties(density=1.0), "full").verdict
+        == "ill-posed"
+    )
 
 
 @pytest.mark.parametrize("keep", ["threshold", "exact"])
