@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -223,13 +224,17 @@ def of_diagnostics() -> Iterator[tuple[str, str]]:
 
 
 def of_complexity() -> Iterator[tuple[str, str]]:
-    """Measured exponents of docs/complexity.md: how many are known how well."""
+    """Measured exponents of docs/complexity.md: how many are known how well, and what they say of the counts."""
+    laws = read(DATA / "sweeps_laws.csv")
+    verdicts = Counter(law["verdict"] for law in laws)
+    yield "exponents", str(len(laws))
+    yield "exponents_agree", str(sum(n for verdict, n in verdicts.items() if verdict.startswith("agrees")))
+    yield "exponents_fixed", str(sum(n for verdict, n in verdicts.items() if verdict.startswith("not asymptotic yet")))
+    for name, why in (("rates", "rate"), ("beside", "beside")):
+        disagree = (n for verdict, n in verdicts.items() if verdict.startswith("disagrees") and why in verdict)
+        yield f"exponents_{name}", str(sum(disagree))
+    yield "exponents_undecided", str(verdicts["undecided"])
     page = (ROOT / "docs" / "complexity.md").read_text(encoding="utf-8")
-    cells = re.findall(r"(-?\d+\.\d+) ± (\d+\.\d+) \((\d+\.\d+)\)", page)
-    fitted = [tuple(map(float, cell)) for cell in cells]
-    yield "exponents", str(len(fitted))
-    yield "exponents_wide", str(sum(half > 1 for _, half, _ in fitted))
-    yield "exponents_narrow", str(sum(half <= 0.25 for _, half, _ in fitted))
     table = re.search(r"<!-- table1 -->\n(.*?)<!-- /table1 -->", page, re.DOTALL)
     if table is None:
         raise ValueError("docs/complexity.md: expected its table 1 between markers")

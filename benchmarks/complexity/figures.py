@@ -1,76 +1,178 @@
-"""The sweeps as figures (PNG and SVG) and as a Markdown table.
+"""The sweeps as figures and as Markdown tables.
 
-    python -m benchmarks.complexity.figures [--results FILE] [--docs docs]
+    python -m benchmarks.complexity.figures [--data docs/data] [--docs docs]
 
-Writes docs/img/sweep-METHOD.png and .svg, docs/data/sweeps.csv, and puts the tables of exponents and of counts between
-their markers in docs/complexity.md.
+Reads sweeps.csv, sweeps_calls.csv and sweeps_memory.csv, and copies them to docs/data. Writes docs/img/sweep-METHOD.svg
+and docs/data/sweeps_laws.csv with every fit, and puts tables of counts, exponents and conclusions between their markers
+in docs/complexity.md.
 """
 
 import argparse
+import csv
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-
 from benchmarks import markers
-from benchmarks.complexity import leading
-from benchmarks.complexity.fits import Line, laws
-from benchmarks.complexity.sweeps import ALGORITHMS, OURS, OURS_DENSE, RESULTS, read
+from benchmarks.complexity import leading, peaks, points, replay, sweeps
+from benchmarks.complexity.conclusions import MEANINGS, VERDICTS, Law, law
+from benchmarks.complexity.points import ALGORITHMS, AXES, OURS, OURS_DENSE, OURS_FULL, OURS_KNOTS, SQUARE, Point
 
 LABELS = {"n": "width n", "r": "rank r", "T": "tasks T"}
 LOOK = {
-    OURS: ("tab:blue", "-", "o"), OURS_DENSE: ("tab:cyan", "-", "s"), "core": ("tab:orange", "--", "^"),
-    "core, optimized": ("tab:olive", "--", "v"), "knots": ("tab:green", ":", "D"), "full": ("tab:red", ":", "x"),
+    OURS: ("tab:blue", "-", "o"), OURS_DENSE: ("tab:cyan", "-", "s"), OURS_KNOTS: ("tab:purple", "-", "P"),
+    OURS_FULL: ("tab:pink", "-", "*"), "core": ("tab:orange", "--", "^"), "core, optimized": ("tab:olive", "--", "v"),
+    "knots": ("tab:green", ":", "D"), "full": ("tab:red", ":", "x"),
 }  # fmt: skip
 
 
-def figure(method: str, lines: Sequence[Line], folder: Path) -> list[Path]:
-    """One row of panels, an axis each: measured points, and the law through them."""
+def laws(data: Path, quick: bool = False) -> list[Law]:
+    """The law of each line of the sweeps all of whose points are in sweeps.csv."""
+    measured, known = sweeps.least(sweeps.read(data / "sweeps.csv")), replay.least(data / "sweeps_calls.csv")
+
+    def alone(point: Point) -> float:
+        calls = point.calls()
+        return sum(known[call] * times for call, times in calls.items()) if known.keys() >= calls.keys() else math.nan
+
+    lines = [line for line in points.lines(quick) if all(point in measured for point in line)]
+    return [law(line, measured, calls=alone) for line in lines]
+
+
+def memory_laws(data: Path, quick: bool = False) -> list[Law]:
+    """The law of each line of sweeps_memory.csv, bytes in the place of seconds."""
+    measured = peaks.read(data / "sweeps_memory.csv")
+    lines = [line for line in peaks.lines(quick) if all(point in measured for point in line)]
+    return [law(line, measured, cost=peaks.held) for line in lines]
+
+
+def figure(method: str, found: Sequence[Law], folder: Path) -> Path:
+    """One row of panels, an axis each: measured points of square layers, and the law through them."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
     mpl.rcParams["svg.hashsalt"] = "coremerge"  # the same file for the same numbers
     made, panels = plt.subplots(1, 3, figsize=(12, 4), sharey=True, layout="constrained")
+    shown: dict[str, None] = {}
     for panel, axis in zip(panels, LABELS, strict=True):
-        for line in (one for one in lines if one.method == method and one.axis == axis):
-            color, style, marker = LOOK[line.algorithm]
-            panel.plot(line.x, line.seconds, marker, color=color, markersize=5)
-            panel.plot(line.x, [line.measured.at(x) for x in line.x], style, color=color, linewidth=1)
+        for one in found:
+            point = one.points[0]
+            if (point.axis, point.method, point.shape) != (axis, method, SQUARE):
+                continue
+            shown[point.algorithm] = None
+            color, style, marker = LOOK[point.algorithm]
+            x = [p.at for p in one.points]
+            panel.plot(x, one.seconds, marker, color=color, markersize=5)
+            panel.plot(x, [one.measured.at(v) for v in x], style, color=color, linewidth=1)
         panel.set(xscale="log", yscale="log", xlabel=LABELS[axis])
         panel.xaxis.set_major_locator(mpl.ticker.LogLocator(base=2))
         panel.xaxis.set_major_formatter("{x:.0f}")
         panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("seconds")
+    panels[0].set_ylabel("processor seconds")
     handles = [
-        mpl.lines.Line2D([], [], color=LOOK[a][0], linestyle=LOOK[a][1], marker=LOOK[a][2], label=a) for a in ALGORITHMS
+        mpl.lines.Line2D([], [], color=LOOK[a][0], linestyle=LOOK[a][1], marker=LOOK[a][2], label=a) for a in shown
     ]
     made.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     made.suptitle(f"{method}: one n × n layer; points measured, lines fitted")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"sweep-{method}.{kind}" for kind in ("png", "svg")]
-    for path in paths:
-        made.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
+    path = folder / f"sweep-{method}.svg"
+    made.savefig(path, metadata={"Date": None})
     plt.close(made)
-    return paths
+    return path
 
 
-def exponents(lines: Iterable[Line]) -> str:
-    """A Markdown table: measured exponent ± half of its 95 % interval, and the counted one, for every line."""
-    rows = ["| method | algorithm | in n | in r | in T |", "|---|---|---|---|---|"]
-    found = {(line.method, line.algorithm, line.axis): line for line in lines}
-    for method in dict.fromkeys(key[0] for key in found):
-        for algorithm in ALGORITHMS:
-            cells = [_cell(found.get((method, algorithm, axis))) for axis in LABELS]
-            rows.append(f"| `{method}` | {algorithm} | {' | '.join(cells)} |")
+def exponents(found: Iterable[Law]) -> str:
+    """A Markdown table: for every line the measured exponent, the counts' there and in the limit, and the verdict."""
+    cells = {one.points[0].line: one for one in found}
+    rows = ["| algorithm | method | layer | in n | in r | in T |", "|---|---|---|---|---|---|"]
+    for algorithm in ALGORITHMS:
+        for method, shape in dict.fromkeys((m, s) for _, m, a, s in cells if a == algorithm):
+            row = [_cell(cells.get((axis, method, algorithm, shape))) for axis in AXES]
+            rows.append(f"| {algorithm} | `{method}` | {shape} | {' | '.join(row)} |")
     return "\n".join(rows)
 
 
-def _cell(line: Line | None) -> str:
-    if line is None:
+def _cell(one: Law | None) -> str:
+    if one is None:
         return "–"
-    half = "" if math.isinf(line.measured.half) else f" ± {line.measured.half:.2f}"
-    return f"{line.measured.exponent:.2f}{half} ({line.predicted.exponent:.2f})"
+    fit = one.measured
+    return f"{fit.exponent:.2f} ± {fit.half:.2f} ({one.counted:.2f} → {one.limit:.2f}) {one.verdict}"
+
+
+def conclusions(found: Iterable[Law]) -> str:
+    """A Markdown table: for every algorithm and axis, what time over counts and over calls do, and the verdicts."""
+    groups: dict[tuple[str, str], list[Law]] = {}
+    for one in found:
+        groups.setdefault((one.points[0].algorithm, one.points[0].axis), []).append(one)
+    rows = [
+        "| algorithm | axis | lines | time / counts | time / calls | calls' share of the time | conclusion |",
+        "|---|---|---:|---|---|---|---|",
+    ]
+    for (algorithm, axis), group in sorted(
+        groups.items(), key=lambda g: (ALGORITHMS.index(g[0][0]), AXES.index(g[0][1]))
+    ):
+        over = [one.over_counts.exponent for one in group]
+        calls = [one.over_calls.exponent for one in group if one.over_calls is not None]
+        shares = [[one.shares[i] for one in group if one.shares[i] > 0] for i in range(2)]
+        told = f"{_percent(shares[0])} → {_percent(shares[1])}" if all(shares) else "–"
+        rows.append(
+            f"| {algorithm} | {axis} | {len(group)} | {_range(over)} | {_range(calls)} | {told} | {verdicts(group)} |"
+        )
+    return "\n".join(rows)
+
+
+def verdicts(group: Iterable[Law]) -> str:
+    """How many lines came to which verdict, the most frequent first."""
+    counts = Counter(one.verdict for one in group)
+    return ", ".join(f"{counts[v]} {v}" for v in sorted(counts, key=lambda v: (-counts[v], VERDICTS.index(v))))
+
+
+def summary(found: Sequence[Law]) -> str:
+    """How many exponents are known how well, and the verdicts in words."""
+    counts = Counter(one.verdict for one in found)
+    narrow = sum(one.measured.half < sweeps.NARROW for one in found)
+    over = sum(one.over_counts.half < sweeps.NARROW for one in found)
+    words = "; ".join(f"{v} {MEANINGS[v]}: {counts[v]}" for v in VERDICTS if counts[v])
+    known = f"{narrow} have an exponent known to ± {sweeps.NARROW} or better, {over} one of time over counts"
+    return f"Of {len(found)} lines {known}. {words}."
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):+.2f} to {max(values):+.2f}" if values else "–"
+
+
+def _percent(values: Sequence[float]) -> str:
+    low, high = (round(100 * x) for x in (min(values), max(values)))
+    return f"{low}–{high} %" if low < high else f"{low} %"
+
+
+def memory_table(found: Iterable[Law]) -> str:
+    """As `exponents`, of bytes, with bytes over what must be held at the largest point."""
+    cells = {one.points[0].line: one for one in found}
+    rows = ["| algorithm | method | in n | in r | in T | peak / held |", "|---|---|---|---|---|---|"]
+    for algorithm, method in dict.fromkeys((a, m) for _, m, a, _ in cells):
+        mine = [cells.get((axis, method, algorithm, SQUARE)) for axis in AXES]
+        ratios = [one.seconds[-1] / peaks.held(one.points[-1]) for one in mine if one is not None]
+        told = f"{min(ratios):.1f}–{max(ratios):.1f}"
+        rows.append(f"| {algorithm} | `{method}` | {' | '.join(map(_cell, mine))} | {told} |")
+    return "\n".join(rows)
+
+
+def write_laws(path: Path, found: Iterable[Law]) -> None:
+    """Every fit as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        head = "axis method algorithm shape exponent half counts limit over_counts over_counts_half over_calls"
+        head += " over_calls_half share_first share_last verdict"
+        writer.writerow(head.split())
+        for one in found:
+            fits = [one.over_counts, one.over_calls]
+            ratios = [x for f in fits for x in ((f.exponent, f.half) if f else (math.nan, math.nan))]
+            numbers = [one.measured.exponent, one.measured.half, one.counted, one.limit, *ratios, *one.shares]
+            told = ["" if math.isnan(x) else f"{x:.3f}" for x in numbers]
+            writer.writerow([*one.points[0].line, *told, MEANINGS[one.verdict]])
 
 
 def table1() -> str:
@@ -104,20 +206,33 @@ def beyond() -> str:
     return "\n".join(rows)
 
 
+def tables(data: Path, quick: bool = False) -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    found, memory = laws(data, quick), memory_laws(data, quick)
+    return {
+        "table1": table1(), "beyond": beyond(), "summary": summary(found), "conclusions": conclusions(found),
+        "exponents": exponents(found), "memory": memory_table(memory),
+    }  # fmt: skip
+
+
 def main() -> None:
     """Writes figures, CSV and tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--quick", action="store_true", help="of the lines that --quick measures")
+    parser.add_argument("--data", type=Path, default=Path("docs/data"), help="where the CSVs are")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
-    lines = laws(read(args.results))
-    for method in dict.fromkeys(line.method for line in lines):
-        print(*figure(method, lines, args.docs / "img"))
-    (args.docs / "data").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(args.results, args.docs / "data" / "sweeps.csv")
-    page = args.docs / "complexity.md"
-    for name, text in (("table1", table1()), ("beyond", beyond()), ("exponents", exponents(lines))):
-        markers.put(page, name, text)
+    found = laws(args.data, args.quick)
+    for method in dict.fromkeys(one.points[0].method for one in found):
+        print(figure(method, found, args.docs / "img"))
+    committed = args.docs / "data"
+    committed.mkdir(parents=True, exist_ok=True)
+    for name in ("sweeps", "sweeps_calls", "sweeps_memory"):
+        if args.data.resolve() != committed.resolve():
+            shutil.copyfile(args.data / f"{name}.csv", committed / f"{name}.csv")
+    write_laws(committed / "sweeps_laws.csv", found)
+    for name, text in tables(args.data, args.quick).items():
+        markers.put(args.docs / "complexity.md", name, text)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""Power laws through measured lines, with confidence intervals, beside what the counts predict."""
+"""Power laws through measured points, with confidence intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
-
-from benchmarks.complexity.sweeps import Point
 
 
 @dataclass(frozen=True)
@@ -35,41 +33,3 @@ def fit(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) -> Fit
         error = math.sqrt(float(rest @ rest) / freedom / float(du @ du))
         half = float(student.ppf((1 + confidence) / 2, freedom)) * error
     return Fit(slope, half, math.exp(v.mean() - slope * u.mean()))
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the figure: its points in order, the law through them, and the law through the counts there."""
-
-    axis: str
-    method: str
-    algorithm: str
-    x: tuple[int, ...]
-    seconds: tuple[float, ...]
-    measured: Fit
-    predicted: Fit
-
-
-def laws(points: Mapping[Point, float]) -> list[Line]:
-    """A Line for each axis, method and algorithm with at least two points.
-
-    The law is fitted to the larger half of the line (at least three points): at small sizes what calls cost as such
-    shows, which no count has. `predicted` is the same fit through the counted operations at the same points.
-    """
-    groups: dict[tuple[str, str, str], list[Point]] = {}
-    for point in sorted(points):
-        groups.setdefault((point.axis, point.method, point.algorithm), []).append(point)
-    made = []
-    for (axis, method, algorithm), line in groups.items():
-        if len(line) < 2:
-            continue
-        line.sort(key=lambda point: point.at)
-        tail = line[-max(3, (len(line) + 1) // 2) :]
-        x = [point.at for point in tail]
-        made.append(
-            Line(
-                axis, method, algorithm, tuple(p.at for p in line), tuple(points[p] for p in line),
-                fit(x, [points[p] for p in tail]), fit(x, [p.cost() for p in tail]),
-            )
-        )  # fmt: skip
-    return made

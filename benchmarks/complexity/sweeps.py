@@ -1,159 +1,132 @@
 """Measured sweeps over width, rank and task count, like the paper's figure 3.
 
-    python -m benchmarks.complexity.sweeps [--quick] [--results FILE]
+    python -m benchmarks.complexity.sweeps [--quick] [--results FILE] [--minutes M]
 
-Each measured point is appended to a CSV at once; what is there is not measured again, so an interrupted run resumes.
-A point is left out where the counts, at the rate of the last point of its line, put it beyond a time limit.
+Processor time of one thread, which other work on the machine disturbs less than wall time. Rounds go over all lines,
+and within a line over its points, so that the repetitions of a point lie minutes apart; a point's time is the least
+of them. A line is repeated until the 95 % interval of its exponent is below ± 0.15, at least 3 and at most 9 times.
+Each measurement is appended to a CSV at once, and what is there counts, so that an interrupted run goes on where it
+was.
 """
 
 import argparse
 import csv
-import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-import coremerge_ref as cm
-from benchmarks import dense
-from benchmarks.complexity import counts
-from benchmarks.complexity.calls import total
-from benchmarks.complexity.naive import naive
-from benchmarks.speed.shapes import factors
+from benchmarks.complexity import points
+from benchmarks.complexity.fits import fit
+from benchmarks.complexity.points import OURS, OURS_DENSE, OURS_FULL, OURS_KNOTS, OURS_SPACES, Line, Point
 
 RESULTS = Path("build/bench/sweeps.csv")
-METHODS = ("ta", "iso", "tsv", "ties", "cart")
-OURS, OURS_DENSE = "ours, factors", "ours, dense"
-ALGORITHMS = (OURS, OURS_DENSE, "core", "core, optimized", "knots", "full")
-LIMIT = {True: 0.5, False: 20.0}  # seconds a call may be expected to take, by quick
-
-
-@dataclass(frozen=True, order=True)
-class Point:
-    """One measurement: a square layer of width n, T tasks of rank r."""
-
-    axis: str
-    method: str
-    algorithm: str
-    n: int
-    r: int
-    T: int
-
-    @property
-    def at(self) -> int:
-        """The value on the axis that is swept."""
-        return getattr(self, self.axis)
-
-    def cost(self) -> float:
-        """Operations that the counts predict; one Cholesky pass is enough for these random stacks."""
-        sizes = (self.n, self.n, (self.r,) * self.T, self.method)
-        if self.algorithm not in (OURS, OURS_DENSE):
-            return float(total(sum(naive(*sizes, self.algorithm).values(), Counter())))
-        count = sum(counts.ours(*sizes).values(), Counter())
-        return float(total(count + (counts.dense(*sizes[:3]) if self.algorithm == OURS_DENSE else Counter())))
-
-
-def lines(quick: bool) -> Iterator[list[Point]]:
-    """The points of each line of the figure, cheapest first."""
-    axes: dict[str, tuple[dict[str, int], list[int]]] = {
-        "n": ({"r": 16, "T": 4}, [256, 512, 1024, 2048, 4096]),
-        "r": ({"n": 2048, "T": 4}, [4, 8, 16, 32, 64, 128]),
-        "T": ({"n": 2048, "r": 16}, [2, 4, 8, 16, 32]),
-    }
-    if quick:
-        axes = {
-            "n": ({"r": 4, "T": 4}, [64, 128, 256, 512]),
-            "r": ({"n": 256, "T": 4}, [2, 4, 8, 16]),
-            "T": ({"n": 256, "r": 4}, [2, 4, 8]),
-        }
-    for method in ("tsv", "ties") if quick else METHODS:
-        for axis, (fixed, values) in axes.items():
-            for algorithm in ALGORITHMS:
-                yield [Point(axis, method, algorithm, **fixed, **{axis: value}) for value in values]
+LEAST, MOST, NARROW = 3, 9, 0.15
+Taken = dict[Point, list[float]]
 
 
 def function(point: Point) -> Callable[[], Any]:
     """The merge to time, from float32 inputs to a float64 result, in torch."""
-    given = [(torch.from_numpy(B), torch.from_numpy(A)) for B, A in factors(point.n, point.n, (point.r,) * point.T)]
-    if point.algorithm == OURS:
-        return lambda: cm.merge(given, point.method, out_dtype="float64")
+    import torch
+
+    import coremerge_ref as cm
+    from benchmarks import dense
+    from benchmarks.speed.shapes import factors
+
+    torch.set_num_threads(1)
+    given = [(torch.from_numpy(B), torch.from_numpy(A)) for B, A in factors(*point.sizes)]
+    if point.algorithm not in OURS_SPACES:
+        return lambda: dense.merged([(B.double(), A.double()) for B, A in given], point.method, point.algorithm)
+    space = {OURS: "core", OURS_DENSE: "core", OURS_KNOTS: "knots", OURS_FULL: "full"}[point.algorithm]
     if point.algorithm == OURS_DENSE:
-        return lambda: cm.merge(given, point.method, out_dtype="float64").to_dense()
-    return lambda: dense.merged([(B.double(), A.double()) for B, A in given], point.method, point.algorithm)
+        return lambda: cm.merge(given, point.method, space, out_dtype="float64").to_dense()
+    return lambda: cm.merge(given, point.method, space, out_dtype="float64")
 
 
-def timed(run: Callable[[], Any], quick: bool) -> float:
-    """Median seconds: of up to 7 calls, fewer where one takes long; the first call is a warm-up unless it is slow."""
-    seconds: list[float] = []
-    spent, most = 0.0, 0.2 if quick else 3.0
-    while len(seconds) < 8 and (not seconds or spent < most):
-        started = time.perf_counter()
+def timed(run: Callable[[], Any], enough: float = 0.05) -> float:
+    """Least processor seconds of up to 3 calls, fewer where `enough` seconds have gone by."""
+    least, spent, calls = float("inf"), 0.0, 0
+    while calls < 3 and spent < enough:
+        started = time.process_time()
         run()
-        seconds.append(time.perf_counter() - started)
-        spent += seconds[-1]
-    return statistics.median(seconds[1:] or seconds)
+        seconds = time.process_time() - started
+        least, spent, calls = min(least, seconds), spent + seconds, calls + 1
+    return least
 
 
-def read(path: Path) -> dict[Point, float]:
-    """Seconds by point, of an earlier run."""
-    if not path.exists():
-        return {}
-    with open(path, newline="") as file:
-        return {
-            Point(row["axis"], row["method"], row["algorithm"], *(int(row[x]) for x in "nrT")): float(row["seconds"])
-            for row in csv.DictReader(file)
-            if row["seconds"]
-        }
+def read(path: Path) -> Taken:
+    """Seconds of each measurement by point, of earlier runs."""
+    taken: Taken = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                seconds = float(row.pop("seconds"))
+                point = Point(**{key: int(value) if key in points.AXES else value for key, value in row.items()})
+                taken.setdefault(point, []).append(seconds)
+    return taken
 
 
 def append(path: Path, point: Point, seconds: float) -> None:
     """Adds one line to the CSV, and the header where it is new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.writer(file)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow([*(f.name for f in fields(Point)), "seconds"])
-        writer.writerow([*astuple(point), f"{seconds:.6g}"])
+        writer.writerow([*astuple(point), f"{seconds:.4g}"])
 
 
-def measure(path: Path, quick: bool, limit: float | None = None) -> dict[Point, float]:
-    """Measures what is missing, with a progress bar; all points by then. limit: seconds, LIMIT by default."""
-    limit = LIMIT[quick] if limit is None else limit
-    done = read(path)
-    todo = list(lines(quick))
+def least(taken: Mapping[Point, Sequence[float]]) -> dict[Point, float]:
+    """The least time of each point."""
+    return {point: min(seconds) for point, seconds in taken.items()}
+
+
+def settled(line: Line, taken: Taken) -> bool:
+    """Whether the line needs no further round."""
+    rounds = min(len(taken.get(point, ())) for point in line)
+    if rounds < LEAST:
+        return False
+    return rounds >= MOST or fit([p.at for p in line], [min(taken[p]) for p in line]).half < NARROW
+
+
+def measure(path: Path, lines: Sequence[Line], minutes: float = float("inf")) -> Taken:
+    """Measures what is missing, with a progress bar, for so many minutes at most; all measurements by then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    taken, until = read(path), time.monotonic() + 60 * minutes
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:
-        bar = progress.add_task("sweeps", total=sum(map(len, todo)))
-        for line in todo:
-            rate = None  # seconds an operation took at the last point
-            for point in line:
-                progress.update(bar, description=f"{point.method}, {point.algorithm}, {point.axis}={point.at}")
-                cost = point.cost()
-                if point not in done and (rate is None or rate * cost <= limit):
-                    done[point] = timed(function(point), quick)
-                    append(path, point, done[point])
-                if point in done:
-                    rate = done[point] / max(cost, 1.0)  # a plain sum costs none
-                progress.advance(bar)
-    return done
+        for rounds in range(1, MOST + 1):
+            bar = progress.add_task(f"round {rounds}", total=sum(map(len, lines)))
+            for line in lines:
+                for point in () if settled(line, taken) else line:
+                    if len(taken.get(point, ())) >= rounds:
+                        continue
+                    if time.monotonic() > until:
+                        return taken
+                    where = f"round {rounds}: {point.method}, {point.algorithm}, {point.shape}, {point.axis}={point.at}"
+                    progress.update(bar, description=where)
+                    seconds = timed(function(point))
+                    taken.setdefault(point, []).append(seconds)
+                    append(path, point, seconds)
+                progress.advance(bar, len(line))
+            progress.update(bar, description=f"round {rounds}")
+    return taken
 
 
 def main() -> None:
     """Measures and says where the results are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
-    parser.add_argument("--results", type=Path, help=f"the CSV; {RESULTS} by default, -quick in its name with --quick")
-    parser.add_argument("--limit", type=float, help="leave out what is expected to take longer, in seconds a call")
+    parser.add_argument("--quick", action="store_true", help="small sizes, two methods, under a minute")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the CSV; by default %(default)s")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many; by default when done")
     args = parser.parse_args()
-    path = args.results or (RESULTS.with_stem("sweeps-quick") if args.quick else RESULTS)
-    points = measure(path, args.quick, args.limit)
-    print(f"{len(points)} points in {path}")
+    lines = list(points.lines(args.quick))
+    taken = measure(args.results, lines, args.minutes)
+    done = sum(all(point in taken for point in line) and settled(line, taken) for line in lines)
+    print(f"{sum(map(len, taken.values()))} measurements in {args.results}; {done} of {len(lines)} lines are settled")
 
 
 if __name__ == "__main__":

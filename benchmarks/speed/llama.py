@@ -2,8 +2,9 @@
 
     python -m benchmarks.speed.llama [--quick] [--dtype float32] [--tasks 6] [--rank 16] [--folder DIR] [--output FILE]
 
-Makes the folders where they are not there yet, then runs `coremerge merge --method tsv` in a process of its own and
-reports wall time and peak resident memory against the size of the input files. Goals: 6 s on two cores, 2.5 times.
+Makes the folders where they are not there yet, then runs `coremerge merge --method tsv` and benchmarks/speed/floor.py
+in turn, each in a process of its own with one thread for arithmetic, and reports processor time, wall time and peak
+resident memory. Goals: 1.3 times the floor's processor time, and 2.5 times the size of the input files in memory.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
+from benchmarks.speed.paired import Paired
 from benchmarks.speed.shapes import LLAMA_8B, LLAMA_8B_BLOCKS, factors
 
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -57,10 +59,23 @@ def adapters(root: Path, tasks: int, blocks: int, rank: int, dtype: str, shrink:
 
 
 def merged(folders: list[Path], output: Path, more: list[str]) -> dict[str, float]:
-    """Runs the command and returns wall seconds, peak bytes, bytes read and written."""
-    command = [sys.executable, "-m", "coremerge_ref", "merge", *map(str, folders), "-o", str(output), "--method", "tsv"]
+    """Runs the command; wall and processor seconds, peak bytes, bytes read and written."""
+    run = ["coremerge_ref", "merge", *map(str, folders), "-o", str(output), "--method", "tsv", "--force", "--json"]
+    size = sum((folder / "adapter_model.safetensors").stat().st_size for folder in folders)
+    result = _process([*run, *more])
+    return result | {"input": size, "output": (output / "adapter_model.safetensors").stat().st_size}
+
+
+def floor(folders: list[Path], output: Path) -> dict[str, float]:
+    """Runs benchmarks/speed/floor.py; wall and processor seconds, peak bytes."""
+    return _process(["benchmarks.speed.floor", str(output), *map(str, folders)])
+
+
+def _process(module: list[str]) -> dict[str, float]:
+    command = [sys.executable, "-m", *module]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     started = time.perf_counter()
-    process = subprocess.Popen([*command, "--force", "--json", *more], stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | one)
     assert process.stdout is not None
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -68,18 +83,17 @@ def merged(folders: list[Path], output: Path, more: list[str]) -> dict[str, floa
     if os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"{' '.join(command)} failed: {printed.decode()}")
     unit = 1 if sys.platform == "darwin" else 1024
-    size = sum((folder / "adapter_model.safetensors").stat().st_size for folder in folders)
-    written = (output / "adapter_model.safetensors").stat().st_size
-    return {"seconds": wall, "peak": usage.ru_maxrss * unit, "input": size, "output": written}
+    return {"wall": wall, "seconds": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * unit}
 
 
 def main() -> None:
-    """Makes, merges three times, and reports the medians."""
+    """Makes, merges five times, and reports the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two blocks of a quarter of the width, once")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--tasks", type=int, default=6)
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="keep the adapters here; a temporary folder by default")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("more", nargs="*", help="further options of coremerge merge, after --")
@@ -90,17 +104,22 @@ def main() -> None:
         folders = list(adapters(root / args.dtype, args.tasks, blocks, args.rank, args.dtype, shrink))
         for folder in folders:  # into the page cache, so that the disk is not what is timed
             (folder / "adapter_model.safetensors").read_bytes()
-        runs = [merged(folders, root / "merged", args.more) for _ in range(1 if args.quick else 3)]
-    result = {key: float(np.median([run[key] for run in runs])) for key in runs[0]}
-    peak, size, written = (result[key] / 2**20 for key in ("peak", "input", "output"))
+        rounds = range(1 if args.quick else args.rounds)
+        runs = [(merged(folders, root / "merged", args.more), floor(folders, root / "floor")) for _ in rounds]
+    result = {key: float(np.median([ours[key] for ours, _ in runs])) for key in runs[0][0]}
+    times = Paired({"ours": [ours["seconds"] for ours, _ in runs], "floor": [least["seconds"] for _, least in runs]})
+    result |= {"floor": times.median("floor"), "ratio": times.ratio("ours", "floor")}
+    result |= dict(zip(("low", "high"), times.spread("ours", "floor"), strict=True))
     print(
         f"{blocks * len(LLAMA_8B)} layers, {args.tasks} tasks of rank {args.rank}, {args.dtype}: "
-        f"{result['seconds']:.2f} s (goal 6), peak {peak:.0f} MiB = {peak / size:.2f} times the {size:.0f} MiB "
-        f"of input (goal 2.5), {written:.0f} MiB written"
+        f"{result['seconds']:.2f} s of processor time, {result['ratio']:.2f} times the floor's {result['floor']:.2f} s "
+        f"(goal 1.3), peak "
+        f"{result['peak'] / 2**20:.0f} MiB = {result['peak'] / result['input']:.2f} times the input (goal 2.5)"
     )
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps({"quick": args.quick, "dtype": args.dtype, "runs": runs, **result}) + "\n")
+        told = {"quick": args.quick, "dtype": args.dtype, "layers": blocks * len(LLAMA_8B), "runs": runs, **result}
+        args.output.write_text(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

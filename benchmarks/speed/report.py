@@ -2,7 +2,8 @@
 
     python -m benchmarks.speed.report [--results build/bench] [--docs docs]
 
-Reads goals.json, llama.json and gpu.json of the results folder; a file that is missing leaves its table as it is.
+Reads goals.json, llama.json, users.json and gpu.json of the results folder; a file that is missing leaves its table
+as it is.
 """
 
 import argparse
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import markers
+from benchmarks.speed import users as users_module
 from benchmarks.speed.goals import Case, Row, cells
+from benchmarks.speed.paired import Paired
 
 
 def goals(found: dict[str, Any]) -> str:
@@ -29,12 +32,35 @@ def goals(found: dict[str, Any]) -> str:
 
 def llama(found: dict[str, Any]) -> str:
     """The whole-model line."""
-    size = found["input"] / 2**20
-    return (
-        "| input | output | wall time | goal | peak memory | times the input | goal |\n|---|---|---|---|---|---|---|\n"
-        f"| {size:.0f} MiB | {found['output'] / 2**20:.0f} MiB | {found['seconds']:.2f} s | 6 s | "
-        f"{found['peak'] / 2**20:.0f} MiB | {found['peak'] / found['input']:.2f} | 2.5 |"
-    )
+    mebi = {name: found[name] / 2**20 for name in ("input", "output", "peak")}
+    head = "layers | input | output | processor time | the floor's | ratio | 95 % | goal | wall time | peak memory"
+    head += " | times the input | goal"
+    cells = [
+        str(found["layers"]), f"{mebi['input']:.0f} MiB", f"{mebi['output']:.0f} MiB", f"{found['seconds']:.2f} s",
+        f"{found['floor']:.2f} s", f"{found['ratio']:.2f}", f"{found['low']:.2f}–{found['high']:.2f}",
+        f"1.3 {_mark(found['ratio'] <= 1.3)}", f"{found['wall']:.1f} s", f"{mebi['peak']:.0f} MiB",
+        f"{found['peak'] / found['input']:.2f}", f"2.5 {_mark(found['peak'] <= 2.5 * found['input'])}",
+    ]  # fmt: skip
+    return f"| {head} |\n{'|---' * len(cells)}|\n| {' | '.join(cells)} |"
+
+
+def _mark(reached: bool) -> str:
+    return "✓" if reached else "✗"
+
+
+def users(found: dict[str, Any]) -> str:
+    """One line a merge: its time, and how many times as long as ours of the same row it takes."""
+    times = Paired(found["seconds"])
+    lines = ["| merge | what it computes | time | times `ours` | 95 % |", "|---|---|---:|---:|---|"]
+    for name in found["seconds"]:
+        beside = users_module.BESIDE.get(name)
+        ratio = "– | –"
+        if beside is not None:
+            low, high = times.spread(name, beside)
+            ratio = f"{times.ratio(name, beside):.1f}× `{beside}` | {low:.1f}–{high:.1f}"
+        lines.append(f"| {name} | {users_module.WHAT[name]} | {1e3 * times.median(name):.0f} ms | {ratio} |")
+    packages = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+    return "\n".join([*lines, "", f"{found['width']}², T = {found['T']}, r = {found['r']}; {packages}."])
 
 
 DENSE = ("full tsv", "full iso", "knots tsv")
@@ -53,7 +79,7 @@ def gpu(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if found else "No GPU was at hand when these pages were made."
 
 
-TABLES: dict[str, Callable[[Any], str]] = {"goals": goals, "llama": llama, "gpu": gpu}
+TABLES: dict[str, Callable[[Any], str]] = {"goals": goals, "llama": llama, "users": users, "gpu": gpu}
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def merge_adapters(
     """Merge every layer of a model: {"layer.q": updates, …} → {"layer.q": merged update, …}, in the given order.
 
     Each value is what merge takes for one layer: one (m, n) update a task, None where a task lacks the module. Layers
-    of equal shape, ranks and tasks go through as one batch; the grouping and the order of layers change no result
+    of equal shape, ranks and tasks go through in batches; the grouping and the order of layers change no result
     beyond rounding, DARE's masks included, since they are keyed by layer name and task. Stages with scope="model"
     look over all layers. The other parameters, and the errors, are merge's; errors name the layer.
 
@@ -72,8 +72,8 @@ def merge_adapters(
         raise ParameterError(f"executor: expected a concurrent.futures executor, got {type(executor).__name__}")
     checked = check_layers(layers, look=executor is not None)  # before anything is sent
     groups = equal_shapes(checked)
-    if executor is not None and not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):
-        groups = [chunk for names in groups for chunk in chunks(checked, names)]  # masks have the shape of a batch
+    if not any(getattr(stage, "masks", None) is not None for stage in pipeline.stages):  # they have a batch's shape
+        groups = [chunk for names in groups for chunk in chunks(checked, names, sent=executor is not None)]
     work = [(names, [checked[name] for name in names], space, compute_dtype) for names in groups]
     results: Iterable[Update]
     if pipeline.whole_model:

@@ -7,7 +7,7 @@ import pytest
 from backends import BACKENDS, EPS, Backend
 
 import coremerge_ref as cm
-from coremerge_ref.core import arrays
+from coremerge_ref.core import arrays, batches
 from coremerge_ref.core.stages import STAGES
 from coremerge_ref.testing import THRESHOLD, Recipe, ratio, size
 
@@ -45,6 +45,29 @@ def test_a_model_is_its_layers_on_every_library(backend: Backend) -> None:
     for name, update in cm.merge_adapters(model(backend, names), "dare+ties").items():
         scale = size(RECIPES[name].build())
         assert ratio(backend.dense(update), there[name].to_dense(), scale, EPS["float64"], kappa=20) <= THRESHOLD
+
+
+def test_batches_are_as_large_as_suits_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU no larger than the cache, one layer at least; on a GPU one batch."""
+    layers = {f"{i}": NUMPY.updates(RECIPES["a.q"].build()) for i in range(5)}
+
+    def batches_of(limit: int) -> list[int]:
+        monkeypatch.setattr(batches, "CACHE_BYTES", limit)
+        sizes = []
+
+        def merge(M: Any) -> Any:
+            sizes.append(M.shape[1])
+            return M.sum(axis=0)
+
+        merged = cm.merge_adapters(layers, merge)
+        assert list(merged) == list(layers)
+        return sizes
+
+    layer = 8 * (2 + 2) * (6 + 5)  # bytes of its factors in float64
+    assert batches_of(2 * layer) == [2, 2, 1]
+    assert batches_of(1) == [1] * 5
+    monkeypatch.setattr(arrays, "loops_over_batches", lambda array: True)
+    assert batches_of(1) == [5]
 
 
 @pytest.mark.parametrize("method", ["tsv", "dare+ties", "dare"])
