@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from coremerge_ref.tuning.baselines import Baseline
 
 # Where no merge beats an adapter alone.
-HELPS = "a score that covers every task the adapters are for (of one task alone, its own adapter is hard to beat)"
+HELPS = (
+    "a score that covers every task the adapters are for (of one task alone, its own adapter is hard to beat); "
+    "adapters that get along (coremerge inspect ADAPTERS --measure)"
+)
 
 
 def note_baseline(baseline: "Baseline") -> None:

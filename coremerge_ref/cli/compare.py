@@ -50,6 +50,7 @@ def compare(
     coremerge compare task-a task-b merged --method ties --set ties.density=0.15
     coremerge compare task-a task-b delta.safetensors --weights 0.7,0.3 --json | jq .matches[0].text
     """
+    from coremerge_ref.adapters.beside import open_updates
     from coremerge_ref.adapters.memory import check_memory, matrices
     from coremerge_ref.cli.again import again
     from coremerge_ref.cli.methods import build, find_methods, parse_sets
@@ -83,6 +84,8 @@ def compare(
     with progress("comparing", shown=not json) as report:
         found = identify(layers, targets, numbers, rows, report)
     command = again(found.best, inputs, numbers, targets) if found.reproduced else None
+    if command is not None and open_updates(inputs)[1]:
+        command += " --others drop"  # heads and biases, which are not compared
     if json:
         emit(
             {"merged": merged, "inputs": inputs, **found.as_json(), "command": command, "notes": [*notes, *found.notes]}

@@ -69,7 +69,8 @@ def merge(
         str | None,
         typer.Option(
             metavar="refuse|first|mean|drop",
-            help="What to do about heads, biases and embeddings trained beside the update. [refuse]",
+            help="Heads, biases and embeddings trained beside the update: mean for heads for the same labels, drop for "
+            "labels of their own, first to keep the first adapter's. [refuse]",
         ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float16, bfloat16, float32 or float64. [the inputs']")] = None,

@@ -59,7 +59,7 @@ def verdict(best: float, baselines: Sequence[Baseline], minimize: bool) -> str:
         return ""
     better = "lower" if minimize else "higher"
     if over := beaten_by(best, known, minimize):
-        also = f", and {', '.join(b.label for b in over[1:])} no worse than it" if len(over) > 1 else ""
-        return f"no merge tried scores {better} than {over[0].label}: {over[0].score:.6g} against {best:.6g}{also}"
+        named = " or ".join(f"{b.label} ({b.score:.6g})" for b in over)
+        return f"no merge tried scores {better} than {named}: the best merge has {best:.6g}"
     named = ", ".join(f"{b.label} ({b.score:.6g})" for b in known)
     return f"the best merge scores {better} than {named}"

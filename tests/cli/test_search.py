@@ -167,7 +167,8 @@ def test_a_merge_that_no_adapter_needs_is_called_so(run: Run, two: list[str]) ->
     lines = result.stdout.splitlines()
     assert lines[1].split() == ["–", "0", "–", "a", "alone"]
     (said,) = (line for line in lines if "no merge" in line)
-    assert "a alone: 0 against -" in said
+    assert "a alone (0)" in said
+    assert "the best merge has -" in said
     assert "--weights search" in next(line for line in lines if "may help" in line)
     assert "alone" not in run(*words, "--no-baselines").stdout
 

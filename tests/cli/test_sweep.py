@@ -100,7 +100,7 @@ def test_an_adapter_alone_that_no_alpha_beats_is_named_with_what_to_try(run: Run
     assert [row[0] for row in cells] == ["0", "1", "–", "–"]
     assert [float(row[1]) for row in cells] == pytest.approx([-0.16, -0.36, -2.56, -2.56])
     assert [row[2:] for row in cells] == [["base", "model"], ["<-", "best", "α"], ["a", "alone"], ["b", "alone"]]
-    assert "no merge tried scores higher than base model: -0.16 against -0.36" in lines
+    assert "no merge tried scores higher than base model (-0.16): the best merge has -0.36" in lines
     assert lines[-1].split()[:4] == ["coremerge", "search", "a", "b"]
     assert "{adapter}" in lines[-1]
 
