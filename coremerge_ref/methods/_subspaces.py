@@ -115,7 +115,7 @@ def orthogonalizing(
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
     square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
     """
-    blocks, L = len(turned), errors.svd(X)[1]
+    turned, L = [block for block in turned if len(block)], errors.svd(X)[1]
     uncut = max(known, ZERO * errors.unit)
     cut = min(uncut, errors.unit**0.5)
     support = int(np.sum(L > cut * L[0])) if len(L) else 0
@@ -128,7 +128,7 @@ def orthogonalizing(
     size = errors.shape[side == "right"]
     factor = polar(L[:support], (size, active))
     errors.margin(stage, f"σ_min of [P_1 … P_T], {side} (polar factor),", L[support - 1], amplifies=factor)
-    if blocks == 1:
+    if len(turned) == 1:
         return float(np.max(turned[0] * levels)) + own * float(levels.max()) if np.isfinite(moved) else np.inf, support
     inside = L[: min(active, size)]
     found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0])))

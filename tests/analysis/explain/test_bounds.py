@@ -146,6 +146,8 @@ IDLED = {
     # near-parallel tasks that span all there is: their polar factor is square, in fixed spaces
     "square": ("iso_cts-half", [1.6, 0.4], Recipe(m=8, n=7, ranks=(1, 3), decades=0.5, seed=3014)),
     "square-wide": ("iso_cts-half", [1.0, 1.0, 0.4], Recipe(m=9, n=11, ranks=(2, 1, 2), decades=0.3, seed=3020)),
+    # of all tasks one alone has a part: its columns are orthonormal as they are
+    "alone": ("tsv", [1.6, 0.0], Recipe(m=8, n=6, ranks=(2, 2), decades=6.0, seed=3)),
 }
 
 
