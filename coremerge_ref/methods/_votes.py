@@ -68,17 +68,18 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
     a dropped entry must stay `slack` below it, and those kept beyond the K + 1 largest, for being equal to the
     threshold, must stay within `slack` of it. An entry that is no larger than its error makes no difference.
     """
-    if kept.all() or not kept.any():
-        return Cut(np.zeros(len(x), dtype=bool), 1.0)
-    room = slack if keep == "threshold" else np.zeros_like(slack)
-    low, high = np.min((x - error)[kept]), np.max((x + error + room)[~kept])
-    unsure = np.where(kept, x - error <= high, x + error + room >= low)
-    if not (unsure & kept).any() or not (unsure & ~kept).any():
-        unsure = np.zeros(len(x), dtype=bool)
+    unsure, gap = np.zeros(len(x), dtype=bool), 1.0
+    if kept.any() and not kept.all():
+        room = slack if keep == "threshold" else np.zeros_like(slack)
+        low, high = np.min((x - error)[kept]), np.max((x + error + room)[~kept])
+        either = np.where(kept, x - error <= high, x + error + room >= low)
+        if (either & kept).any() and (either & ~kept).any():
+            unsure = either
+        edge = float(np.min(x[kept]))
+        gap = (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0
     if keep == "threshold" and np.sum(kept) > K + 1:
-        unsure |= kept & (x - error < np.sort(x + error)[-(K + 1)] - slack)
-    edge = float(np.min(x[kept]))
-    return Cut(unsure & (x > error), (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0)
+        unsure = unsure | (kept & (x - error < np.sort(x + error)[-(K + 1)] - slack))
+    return Cut(unsure & (x > error), gap)
 
 
 @dataclass(frozen=True, eq=False)
