@@ -8,6 +8,8 @@ from pathlib import Path
 import adapter_folders
 from bounded import MORE
 
+from coremerge_ref.adapters.formats.place import Place
+
 
 def test_readers_see_whole_outputs(tmp_path: Path) -> None:
     for seed, name in enumerate(("one", "two")):
@@ -30,3 +32,17 @@ def test_one_of_many_wins(tmp_path: Path) -> None:
     assert sorted(job.returncode for job in jobs) == [0] + [2] * (len(jobs) - 1), said
     assert all("already exists" in text or "changed while" in text for text in said if text)
     assert sorted(os.listdir(tmp_path)) == ["a", "out"]
+
+
+def test_a_folder_is_another_when_its_config_is(tmp_path: Path) -> None:
+    """The number of a removed folder goes to the next: a reader that slept through two merges saw no difference."""
+    adapter_folders.write(tmp_path / "a")
+    place = Place(tmp_path / "a")
+    config = place.path / "adapter_config.json"
+    assert place.fields
+    assert place.is_there
+    (tmp_path / "new").write_text(config.read_text() + " ")
+    os.replace(tmp_path / "new", config)
+    assert not place.is_there
+    place.look()
+    assert place.is_there

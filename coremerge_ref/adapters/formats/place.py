@@ -44,12 +44,18 @@ class Place:
             self.path = self.given if is_regular_file(self.given) else folder_at(self.given)
         if self.path.is_dir() and is_regular_file(self.path / PART):
             raise AdapterError(f"{shown(self.path)}: is a part of a merge; make an adapter of all with coremerge join")
-        self._seen = identity(self.path)
+        self._seen = self._now()
 
     @property
     def is_there(self) -> bool:
-        """Whether what was seen is still there: merges replace folders as a whole."""
-        return identity(self.path) == self._seen and (self.initial is None or self.initial.is_there)
+        """Whether what was seen is still there: merges replace folders as a whole, others write into them.
+
+        The number of a folder says nothing alone: that of one that was removed soon is another's.
+        """
+        return self._now() == self._seen and (self.initial is None or self.initial.is_there)
+
+    def _now(self) -> tuple[tuple[int, ...] | None, ...]:
+        return identity(self.path), identity(self.path / CONFIG)
 
     @cached_property
     def fields(self) -> dict[str, Any] | None:
