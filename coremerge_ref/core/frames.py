@@ -78,7 +78,8 @@ class Frames:
             return left
         xp = array_namespace(left)
         live = self.sigma > 0
-        return xp.where(live, 1 / xp.where(live, self.sigma, 1.0), 0.0)[..., None] * left
+        # the inverse of a large sigma would be a denormal number, which some libraries take for 0
+        return xp.where(live[..., None], left / xp.where(live, self.sigma, 1.0)[..., None], 0.0)
 
     def restore(self, M: Array) -> Array:
         """M (…, p, q) with what encode divided out multiplied back: in orthonormal frames again."""

@@ -99,10 +99,14 @@ def stack_side(factors: Sequence[Array], any_frame: bool = False, mirrored: bool
     S = None
     if not any_frame:
         # masked rows of C are zero, hence rows and columns of this R are: however graded C is, they mix with nothing
-        small = C if proven is not None else xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C))[1])
-        P, S, _ = linalg.svd(small)
-        if proven is None:
-            P, S = _live_first(P, S, linalg.first(live, S.shape[-1]))
+        if proven is not None:
+            P, S, _ = linalg.svd(C)
+        else:
+            # some libraries' QR overflows well below the largest number
+            unit = xp.max(linalg.column_norms(C), axis=-1)
+            unit = xp.where(unit > 0, unit, 1.0)
+            P, S, _ = linalg.svd(xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C / unit[..., None, None]))[1]))
+            P, S = _live_first(P, S * unit[..., None], linalg.first(live, S.shape[-1]))
         Z, C = Z @ P, xp.matrix_transpose(P) @ C
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
     cuts = [(..., slice(i, i + r)) for i, r in zip(starts, ranks, strict=True)]
