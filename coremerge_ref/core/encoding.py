@@ -84,7 +84,7 @@ class Encoded:
         xp = array_namespace(self.factors[0][0])
         with arrays.overflow_checked():
             products = frames.products()
-            M = xp.stack([left @ right for left, right in products])  # (T, …, p, q)
+            M = _multiplied(products)
             level = arrays.detached(frames.rounding_levels())  # (T, …)
         if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
             arrays.check_range(M, "product B A")
@@ -108,6 +108,14 @@ class Encoded:
         arrays.check_range(dense, "product B A, summed")
         eye = arrays.identity(dense, min(m, n))
         return LowRankUpdate(eye, dense) if m <= n else LowRankUpdate(dense, eye)
+
+
+def _multiplied(products: Sequence[tuple[Array, Array]]) -> Array:
+    """M (T, …, p, q) of T products (…, p, r_t), (…, r_t, q): one product where all r_t are equal."""
+    xp = array_namespace(*products[0])
+    if len({left.shape[-1] for left, _ in products}) > 1:
+        return xp.stack([left @ right for left, right in products])
+    return xp.stack([left for left, _ in products]) @ xp.stack([right for _, right in products])
 
 
 def _beyond(array: Array) -> str:

@@ -125,14 +125,20 @@ def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
 
 def _thin_qr(given: Sequence[Array]) -> list[tuple[Array, Array]]:
     """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, of each X (…, m, r): by products on GPUs."""
-    xp = array_namespace(*given)
-    if arrays.loops_over_batches(given[0]):
-        one = len({X.shape for X in given}) == 1  # looked at once
-        proven = [orthonormal.cholesky_qr2(X) for X in ([xp.stack(list(given))] if one else given)]
-        pairs = [(found[0] @ found[1], found[2]) for found in proven if found is not None]
-        if len(pairs) == len(proven):
-            return [(pairs[0][0][i, ...], pairs[0][1][i, ...]) for i in range(len(given))] if one else pairs
-    return [(Q, R) for Q, R in (xp.linalg.qr(X) for X in given)]
+    if not arrays.loops_over_batches(given[0]):
+        return [_library_qr(X) for X in given]
+    return [_proven_qr(X, found) for X, found in zip(given, orthonormal.cholesky_qr2(given), strict=True)]
+
+
+def _library_qr(X: Array) -> tuple[Array, Array]:
+    Q, R = array_namespace(X).linalg.qr(X)
+    return Q, R
+
+
+def _proven_qr(X: Array, found: orthonormal.Factored | None) -> tuple[Array, Array]:
+    if found is None:
+        return _library_qr(X)
+    return _mended((found.Q @ found.Z, found.C), found.missing, lambda X, _: _library_qr(X), X, X[..., 0, 0])
 
 
 def norm(X: Array) -> Array:

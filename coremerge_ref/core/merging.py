@@ -143,30 +143,39 @@ def merge_groups(groups: Sequence[Encoded], pipeline: Pipeline, options: Options
     with arrays.overflow_checked():
         merged = pipeline.merge(stacks)
         upright = [restored(item, frames) for item, (frames, _) in zip(merged, encoded, strict=True)]
-        finished = pipeline.finish(upright)
+        try:
+            finished = pipeline.finish(upright)
+        except (ValueError, RuntimeError, ArithmeticError):  # as decompositions refuse what overflowed
+            for item in merged:
+                arrays.check_range(item.M, _MERGED)
+            raise
     return [
-        _finished(_decoded(item, frames, options.scale, seen=item is before), out)  # as it was when `restored` looked
+        _finished(_decoded(item, before.M, frames, options.scale), out)
         for item, before, (frames, _), out in zip(finished, merged, encoded, outs, strict=True)
     ]
 
 
+_MERGED = "the merged update"
+
+
 def restored(item: Merged, frames: Frames) -> Merged:
-    """The merged matrix in orthonormal frames again, within the range of its dtype."""
-    arrays.check_range(item.M, "the merged update")
+    """The merged matrix in orthonormal frames again."""
     if frames.sigma is None:
         return item
     level = array_namespace(item.M).max(frames.sigma, axis=-1) * item.rounding_level
     return replace(item, M=frames.restore(item.M), rounding_level=level)
 
 
-def _decoded(item: Merged, frames: Frames, scale: Any, seen: bool) -> Update:
-    """The update in its frames; `seen`: the item is known to be within the range of its dtype."""
+def _decoded(item: Merged, merged: Array, frames: Frames, scale: Any) -> Update:
+    """The update in its frames, scaled; it and `merged`, what it was before posts, within the range of their dtype."""
     M = item.M
     if not (isinstance(scale, Real) and scale == 1):
         with arrays.overflow_checked():
-            M, seen = arrays.scalar(scale, M) * M, False
-    if not seen:
-        arrays.check_range(M, "scale times the merged update")
+            M = arrays.scalar(scale, M) * M
+    seen = [(merged, _MERGED)] if M is merged else [(merged, _MERGED), (M, "scale times the merged update")]
+    if not all(arrays.look(*[arrays.in_range(X) for X, _ in seen])):
+        for X, where in seen:
+            arrays.check_range(X, where)
     info = {"rows": item.rows, "cols": item.cols, **item.info}
     if frames.kept is not None:
         info["kept"] = frames.kept

@@ -5,7 +5,6 @@ leaves singular vectors and takes σ to σ (15 − 10σ² + 3σ⁴) / 8, hence �
 what a GPU is made for; of a batch of SVDs, its libraries take one after the other.
 """
 
-import math
 from collections.abc import Sequence
 
 from coremerge_ref.core import arrays
@@ -33,16 +32,11 @@ def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[
     one = len({X.shape for X in tall}) == 1
     with arrays.overflow_checked():
         found = [_walked(X, level, relative) for X in ([xp.stack(tall)] if one else [X[None, ...] for X in tall])]
-        missing = arrays.unproven(xp.concat([xp.reshape(proven, (-1,)) for _, proven in found]))
-    layers = math.prod(given[0].shape[:-2])
+        flags = [xp.reshape(flag[i, ...], (-1,)) for _, flag in found for i in range(flag.shape[0])]
+        missing = arrays.unproven_of(flags)
     factors = [walk[i, ...] for walk, _ in found for i in range(walk.shape[0])]
-    return [
-        (
-            P if P.shape == X.shape else xp.matrix_transpose(P),
-            [place - i * layers for place in missing if place // layers == i],
-        )
-        for i, (P, X) in enumerate(zip(factors, given, strict=True))
-    ]
+    upright = [P if P.shape == X.shape else xp.matrix_transpose(P) for P, X in zip(factors, given, strict=True)]
+    return list(zip(upright, missing, strict=True))
 
 
 def _walked(X: Array, level: Array, relative: bool) -> tuple[Array, Array]:
@@ -50,10 +44,14 @@ def _walked(X: Array, level: Array, relative: bool) -> tuple[Array, Array]:
     xp, eps = array_namespace(X), arrays.eps(X.dtype)
     u = _unit(X)  # (…), so that no σ² is above 2
     eye = arrays.identity(X, X.shape[-1])
-    walk = _walk(X / xp.where(u > 0, u, 1.0)[..., None, None], eye, _STEPS)
-    proven = _squared(_defect(walk, eye)) <= _NEAR**2  # NaN is not
-    walk = _walk(walk, eye, _MORE)
-    proven = proven & (_squared(_defect(walk, eye)) <= (_LOST * eps * X.shape[-1]) ** 2)
+    walk = X / xp.where(u > 0, u, 1.0)[..., None, None]
+    E = _defect(walk, eye)
+    for step in range(_STEPS + _MORE):
+        if step == _STEPS:
+            proven = _squared(E) <= _NEAR**2  # NaN is not
+        walk = walk + walk @ (0.5 * E + 0.375 * (E @ E))
+        E = _defect(walk, eye)
+    proven = proven & (_squared(E) <= (_LOST * eps * X.shape[-1]) ** 2)
     return walk, proven & (level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u))
 
 
@@ -67,13 +65,6 @@ def _unit(X: Array) -> Array:
 def _defect(X: Array, eye: Array) -> Array:
     """E = I − XᵀX (…, n, n)."""
     return eye - array_namespace(X).matrix_transpose(X) @ X
-
-
-def _walk(X: Array, eye: Array, steps: int) -> Array:
-    for _ in range(steps):
-        E = _defect(X, eye)
-        X = X + X @ (0.5 * E + 0.375 * (E @ E))
-    return X
 
 
 def _squared(X: Array) -> Array:

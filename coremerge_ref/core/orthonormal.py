@@ -1,5 +1,9 @@
 """Orthonormal frames of tall matrices of full rank by matrix products: X = (Q Z) C, proven on the spot."""
 
+import math
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
+
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
 
@@ -7,48 +11,75 @@ _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a d
 _LOST = 30.0  # residuals, in units of eps · R, up to which a factorization is taken
 
 
-def cholesky_qr2(X: Array) -> tuple[Array, Array, Array, Array] | None:
-    """Q (…, m, R), Z (…, R, R), C (…, R, R) and column norms (…, R): X = (Q Z) C, Q Z orthonormal, X of full rank.
+class Factored(NamedTuple):
+    """Q (…, m, R), Z (…, R, R), C (…, R, R), column norms (…, R): X = (Q Z) C but in the layers that are `missing`."""
+
+    Q: Array
+    Z: Array
+    C: Array
+    norms: Array
+    missing: list[int]
+
+
+def cholesky_qr2(given: Sequence[Array]) -> list[Factored | None]:
+    """Of each X (…, m, R) of full rank: X = (Q Z) C, Q Z orthonormal.
 
     Cholesky-QR2 (Yamamoto et al., 2015): twice X ← X L⁻ᵀ for XᵀX = L Lᵀ, matrix products for the most part; the last
     L⁻ᵀ = Z is not multiplied in, since whoever uses the frame can do that on the small side. One pass is enough where L
     is well conditioned, as it mostly is for the A_t. Columns are balanced by their norms, which the Gram matrix has on
     its diagonal.
 
-    None where it cannot prove itself: m < R, values that cannot be looked at (jit), Gram matrices that are not positive
-    definite or out of range, columns that are dependent or nearly so. No library need raise for that: L Lᵀ is held
-    against the Gram matrix it is to be the factor of. The host waits once a pass.
+    None, or the layer missing, where it cannot prove itself: m < R, values that cannot be looked at (jit), Gram
+    matrices that are not positive definite or out of range, columns that are dependent or nearly so. No library need
+    raise for that: L Lᵀ is held against the Gram matrix it is to be the factor of. The host waits once a pass, for the
+    answers about all of them.
     """
-    if X.shape[-2] < X.shape[-1] or not arrays.is_concrete(X):
-        return None
+    found: list[Factored | None] = [None] * len(given)
+    passes = {i: _passes(X) for i, X in enumerate(given) if X.shape[-2] >= X.shape[-1] and arrays.is_concrete(X)}
+    with arrays.overflow_checked():
+        failed: dict[int, list[int] | None] = dict.fromkeys(passes)
+        while failed:
+            asked: dict[int, Array] = {}
+            for i, places in failed.items():
+                try:
+                    asked[i] = passes[i].send(places)
+                except StopIteration as end:
+                    found[i] = end.value
+            failed = dict(zip(asked, arrays.unproven_of(list(asked.values())), strict=True))
+    return found
+
+
+def _passes(X: Array) -> Generator[Array, Any, Factored | None]:
+    """The passes of one X; asks with flags (k,), and is sent the places of those that are not True."""
     xp, eps = array_namespace(X), arrays.eps(X.dtype)
     far = eps**0.375  # distance from orthonormality up to which a second pass restores all digits
-    X = arrays.detached(X)
+    X, layers = arrays.detached(X), math.prod(X.shape[:-2])
     try:
-        with arrays.overflow_checked():
-            gram = xp.matrix_transpose(X) @ X
-            norms = xp.sqrt(xp.linalg.diagonal(gram))  # (…, R)
-            unit = 1 / xp.where(norms > 0, norms, 1.0)
-            finest = eps / arrays.smallest_normal(X.dtype)
-            balanced = unit[..., :, None] * gram * unit[..., None, :]
-            L = xp.linalg.cholesky(balanced)
-            inverse = xp.linalg.inv(L)
-            once = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
-            C = xp.matrix_transpose(L) / unit[..., None, :]
-            sound, enough = arrays.look(  # the host waits for all answers at once
-                xp.all(unit <= finest**0.5) & _is_factor(L, balanced),  # smaller squares lose digits to underflow
-                xp.all(_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2),
-            )
-            if not sound:
-                return None
-            if enough:
-                return X, once, C, norms
-            Q = X @ once
-            again = xp.matrix_transpose(Q) @ Q
-            K = xp.linalg.cholesky(again)
-            Z, C = xp.matrix_transpose(xp.linalg.inv(K)), xp.matrix_transpose(K) @ C
-            near = _small(again - arrays.identity(again, again.shape[-1]), far)
-            return (Q, Z, C, norms) if bool(near & _is_factor(K, again) & _proven(X, unit, Q, Z @ C)) else None
+        gram = xp.matrix_transpose(X) @ X
+        norms = xp.sqrt(xp.linalg.diagonal(gram))  # (…, R)
+        unit = 1 / xp.where(norms > 0, norms, 1.0)
+        finest = eps / arrays.smallest_normal(X.dtype)
+        balanced = unit[..., :, None] * gram * unit[..., None, :]
+        L = arrays.cholesky(balanced)
+        inverse = arrays.inverse(L)
+        once = unit[..., :, None] * xp.matrix_transpose(inverse)  # (…, R, R)
+        C = xp.matrix_transpose(L) / unit[..., None, :]
+        # smaller squares lose digits to underflow
+        sound = xp.all(unit <= finest**0.5, axis=-1) & _is_factor(L, balanced)  # (…)
+        enough = xp.all((_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2) | ~sound)
+        failed = yield xp.concat([xp.reshape(sound, (-1,)), xp.reshape(enough, (1,))])
+        missing = [i for i in failed if i < layers]
+        if len(missing) == layers:
+            return None
+        if layers not in failed:
+            return Factored(X, once, C, norms, missing)
+        Q = X @ once
+        again = xp.matrix_transpose(Q) @ Q
+        K = arrays.cholesky(again)
+        Z, C = xp.matrix_transpose(arrays.inverse(K)), xp.matrix_transpose(K) @ C
+        near = _small(again - arrays.identity(again, again.shape[-1]), far)
+        failed = yield xp.reshape(sound & near & _is_factor(K, again) & _proven(X, unit, Q, Z @ C), (-1,))
+        return Factored(Q, Z, C, norms, failed) if len(failed) < layers else None
     except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "not positive definite"
         return None
 
@@ -70,8 +101,8 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> Array:
 
 
 def _small(error: Array, bound: float) -> Array:
-    """Whether every layer's `error` (…, a, b) has a norm of at most `bound`, as a 0-d array; NaN is not small."""
-    return array_namespace(error).all(_squared(error) <= bound**2)
+    """Whether `error` (…, a, b) has a norm of at most `bound` (…); NaN is not small."""
+    return _squared(error) <= bound**2
 
 
 def _squared(X: Array) -> Array:

@@ -4,7 +4,8 @@ With the thin SVD [X_1 … X_T] = U S Wᵀ the coordinates Uᵀ X_t are S times 
 an m-sized array is needed. The right side of a space is the left side of the transposed factors.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,44 +74,88 @@ def identity_side(factors: Sequence[Array]) -> Side:
     return Side(None, None, arrays.sizes(X.shape[-2], X), list(factors), [linalg.column_norms(X) for X in factors])
 
 
-def stack_side(factors: Sequence[Array], any_frame: bool = False, mirrored: bool = False) -> Side:
+def stack_side(factors: Sequence[Array], any_frame: bool = False) -> Side:
     """Left singular vectors of [X_1 … X_T], p = min(m, Σ r_t) of them, for X_t (…, m, r_t).
 
     Which directions are live is judged with every nonzero column scaled to norm 1: then nothing is lost for being
     small, and no refactoring B_t D, D⁻¹A_t by a diagonal D changes the live size. In the live span the frame is that of
-    the stack itself, as in the paper. any_frame: any orthonormal frame of the span will do, S means nothing. mirrored:
-    the X_t are transposes of contiguous arrays, and are stacked as such.
+    the stack itself, as in the paper. any_frame: any orthonormal frame of the span will do, S means nothing.
     """
+    stack = _stacked(factors)
+    return _side(factors, stack, orthonormal.cholesky_qr2([stack])[0], any_frame)
+
+
+def stack_sides(lefts: Sequence[Array], rights: Sequence[Array], any_frame: bool = False) -> tuple[Side, Side]:
+    """The two sides of a space, of X_t (…, m, r_t) and of the transposes of Y_t (…, r_t, n), looked at together."""
+    xp = array_namespace(*rights)
+    upright = [xp.matrix_transpose(Y) for Y in rights]
+    empty = not sum(Y.shape[-2] for Y in rights)
+    # contiguous arrays are stacked as such
+    stacks = [_stacked(lefts), _stacked(upright) if empty else xp.matrix_transpose(xp.concat(list(rights), axis=-2))]
+    proven = orthonormal.cholesky_qr2(stacks)
+    left, right = (
+        _side(factors, stack, found, any_frame)
+        for factors, stack, found in zip((lefts, upright), stacks, proven, strict=True)
+    )
+    return left, right
+
+
+def _stacked(factors: Sequence[Array]) -> Array:
     xp = array_namespace(*factors)
-    ranks = [X.shape[-1] for X in factors]
-    # one masked direction keeps every later shape legal
-    if not sum(ranks):
-        X = xp.sum(factors[0], axis=-1, keepdims=True)
-    elif mirrored:
-        X = xp.matrix_transpose(xp.concat([xp.matrix_transpose(factor) for factor in factors], axis=-2))
-    else:
-        X = xp.concat(list(factors), axis=-1)
-    proven = orthonormal.cholesky_qr2(X)
-    if proven is not None:  # of full rank, nothing to mask
-        Q, Z, C, norms = proven
-        live = arrays.sizes(X.shape[-1], X)
-    else:
+    if sum(X.shape[-1] for X in factors):
+        return xp.concat(list(factors), axis=-1)
+    return xp.sum(factors[0], axis=-1, keepdims=True)  # one masked direction keeps every later shape legal
+
+
+def _side(factors: Sequence[Array], X: Array, proven: orthonormal.Factored | None, any_frame: bool) -> Side:
+    """The side of the stack X (…, m, R) of factors: of its layers of full rank as is proven, and others judged here."""
+    xp, missing = array_namespace(X), None if proven is None else proven.missing
+    if proven is None:
         Q, Z, C, norms, live = _revealed(X)
+    else:
+        Q, Z, C, norms, _ = proven
+        live = arrays.sizes(X.shape[-1], X)  # nothing to mask
+    if missing:
+        found = (Q, Z, C, norms, xp.broadcast_to(live, X.shape[:-2]))
+        Q, Z, C, norms, live = _replaced(found, missing, _revealed, X)
     S = None
     if not any_frame:
-        # masked rows of C are zero, hence rows and columns of this R are: however graded C is, they mix with nothing
-        if proven is not None:
-            P, S, _ = linalg.svd(C)
-        else:
-            # some libraries' QR overflows well below the largest number
-            unit = xp.max(linalg.column_norms(C), axis=-1)
-            unit = xp.where(unit > 0, unit, 1.0)
-            P, S, _ = linalg.svd(xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C / unit[..., None, None]))[1]))
-            P, S = _live_first(P, S * unit[..., None], linalg.first(live, S.shape[-1]))
+        small = _triangular(C)[0] if proven is None else C
+        if missing:
+            (small,) = _replaced((C,), missing, _triangular, C)
+        P, S, _ = linalg.svd(small)
+        if missing != []:
+            P, S = _live_first(P, S, linalg.first(live, S.shape[-1]))
         Z, C = Z @ P, xp.matrix_transpose(P) @ C
+    ranks = [factor.shape[-1] for factor in factors]
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
     cuts = [(..., slice(i, i + r)) for i, r in zip(starts, ranks, strict=True)]
-    return Side(Q, Z, live, [C[cut] for cut in cuts], [norms[cut] for cut in cuts], S, proven is not None)
+    return Side(Q, Z, live, [C[cut] for cut in cuts], [norms[cut] for cut in cuts], S, invertible=missing == [])
+
+
+def _replaced(
+    parts: Sequence[Array], missing: list[int], again: Callable[[Array], Sequence[Array]], X: Array
+) -> list[Array]:
+    """`parts` of X (…, a, b), those of the layers that are `missing` found `again`."""
+    xp, batch = array_namespace(X), X.shape[:-2]
+
+    def flat(part: Array) -> Array:
+        return xp.reshape(part, (math.prod(batch), *part.shape[len(batch) :]))
+
+    others = again(arrays.some(flat(X), missing))
+    patched = [arrays.patched(flat(part), missing, other) for part, other in zip(parts, others, strict=True)]
+    return [xp.reshape(new, part.shape) for new, part in zip(patched, parts, strict=True)]
+
+
+def _triangular(C: Array) -> tuple[Array]:
+    """A triangle (…, p, p) with the left singular vectors of C (…, p, R), however large C is.
+
+    Masked rows of C are zero, hence rows and columns of it are: however graded C is, they mix with nothing.
+    """
+    xp = array_namespace(C)
+    unit = xp.max(linalg.column_norms(C), axis=-1)  # some libraries' QR overflows well below the largest number
+    unit = xp.where(unit > 0, unit, 1.0)[..., None, None]
+    return (unit * xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(C / unit))[1]),)
 
 
 def _revealed(X: Array) -> tuple[Array, Array, Array, Array, Array]:

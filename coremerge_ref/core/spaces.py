@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.frames import Factors, Frames
-from coremerge_ref.core.sides import identity_side, stack_side, update_blocks
+from coremerge_ref.core.sides import identity_side, stack_side, stack_sides, update_blocks
 from coremerge_ref.errors import ParameterError, did_you_mean
 
 
@@ -32,9 +32,7 @@ class Space(Protocol):
 
 def factor_frames(factors: Factors, any_frame: bool = False) -> Frames:
     """U from the stack [B_1 … B_T], V from [A_1; …; A_T]: the reference bases of the paper (Def. 2)."""
-    xp = array_namespace(*[X for pair in factors for X in pair])
-    rights = [xp.matrix_transpose(A) for _, A in factors]
-    return Frames(stack_side([B for B, _ in factors], any_frame), stack_side(rights, any_frame, mirrored=True))
+    return Frames(*stack_sides([B for B, _ in factors], [A for _, A in factors], any_frame))
 
 
 @dataclass(frozen=True)

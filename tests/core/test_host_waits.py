@@ -5,9 +5,10 @@ from typing import Any
 import cupy_double
 import numpy as np
 import pytest
-from backends import CARD, available
+from backends import CARD, EPS, available
 
 import coremerge_ref as cm
+from coremerge_ref.testing import THRESHOLD, ratio
 
 pytestmark = pytest.mark.skipif(CARD, reason="the double counts, a card does not")
 T, R = 6, 16
@@ -30,7 +31,7 @@ def llama() -> Any:
     return model(32, {"q": (240, 240), "k": (200, 240), "v": (200, 240), "o": (240, 240)})
 
 
-@pytest.mark.parametrize("method", ["ta", "mean", "tsv", "iso"])
+@pytest.mark.parametrize("method", ["ta", "mean", "tsv", "iso", "tsv+iso"])
 def test_a_merge_of_128_layers_waits_at_most_20_times(llama: Any, method: str) -> None:
     with cupy_double.counting() as ledger:
         cm.merge_adapters(llama, method)
@@ -59,6 +60,36 @@ def test_nor_do_svds_of_core_matrices_and_of_what_is_trimmed(method: str) -> Non
     with cupy_double.counting() as ledger:
         cm.merge_adapters(layers, method)
     assert not ledger.loops
+
+
+@pytest.mark.parametrize("method", ["tsv", "ties", "iso"])
+def test_one_dependent_layer_does_not_send_the_others_to_the_library(method: str) -> None:
+    """Two tasks that are one there: what is decomposed one by one is that layer alone, and it is right."""
+    counts = []
+    for blocks in (3, 9):
+        layers = model(blocks, {"q": (120, 110)})
+        layers["1.q"][2] = layers["1.q"][0]
+        with cupy_double.counting() as ledger:
+            merged = cm.merge_adapters(layers, method)
+        counts.append(ledger.loops.total())
+    assert 0 < counts[0] == counts[1] <= 8, counts  # a few QRs and SVDs of both its stacks
+    host = [(u.B.get(), u.A.get(), u.scale) for u in layers["1.q"]]
+    right = cm.merge([cm.LowRankUpdate(*parts) for parts in host], method).to_dense()
+    found = available("cupy").dense(merged["1.q"])
+    assert ratio(found, right, float(np.linalg.norm(right)), EPS["float32"], 20.0) <= THRESHOLD
+
+
+@pytest.mark.parametrize("method", ["tsv", "ties", "iso"])
+def test_no_more_operands_are_copied_for_more_tasks(method: str) -> None:
+    """Batched products copy what is not contiguous: tasks of equal ranks are multiplied at once."""
+    layers = model(2, {"q": (240, 240)})
+    counts = []
+    for tasks in (4, 6):  # of more than 32 directions, decomposed in as many steps
+        with cupy_double.counting() as ledger:
+            cm.merge_adapters({name: updates[:tasks] for name, updates in layers.items()}, method)
+        counts.append({line: n for line, n in ledger.copies.items() if "jacobi" not in line})
+    assert counts[0] == counts[1]
+    assert sum(counts[0].values()) <= {"tsv": 35, "ties": 12, "iso": 24}[method]
 
 
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso"])

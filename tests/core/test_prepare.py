@@ -56,7 +56,7 @@ def test_frames_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return svd(X)
 
     monkeypatch.setattr(linalg, "svd", watched)
-    monkeypatch.setattr(orthonormal, "cholesky_qr2", lambda X: seen.append(max(X.shape)))
+    monkeypatch.setattr(orthonormal, "cholesky_qr2", lambda given: seen.extend(max(X.shape) for X in given))
     for setting in ("tsv", "iso", "ties", "cart", "dare+ties", "iso_cts", "drm"):
         ready.merge(setting)
     assert seen

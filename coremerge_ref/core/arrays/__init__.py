@@ -29,9 +29,11 @@ from coremerge_ref.core.arrays.dtypes import widened as widened
 from coremerge_ref.core.arrays.dtypes import working_dtype as working_dtype
 from coremerge_ref.core.arrays.layers import cholesky as cholesky
 from coremerge_ref.core.arrays.layers import indices as indices
+from coremerge_ref.core.arrays.layers import inverse as inverse
 from coremerge_ref.core.arrays.layers import patched as patched
 from coremerge_ref.core.arrays.layers import some as some
 from coremerge_ref.core.arrays.layers import unproven as unproven
+from coremerge_ref.core.arrays.layers import unproven_of as unproven_of
 from coremerge_ref.core.arrays.namespaces import array_namespace as array_namespace
 from coremerge_ref.core.arrays.namespaces import from_host as from_host
 from coremerge_ref.core.arrays.namespaces import is_concrete as is_concrete

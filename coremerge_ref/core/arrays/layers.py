@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ def unproven(flags: Array) -> list[int]:
     """Where `flags` (L,) are not True; the host waits once."""
     xp = array_namespace(flags)
     return [int(i) for i in np.flatnonzero(to_host(xp.astype(flags, xp.float32)) == 0)]
+
+
+def unproven_of(several: Sequence[Array]) -> list[list[int]]:
+    """The same of each of `several` (L_i,); the host waits once."""
+    if not several:
+        return []
+    places, starts = unproven(array_namespace(*several).concat(list(several))), [0]
+    for flags in several:
+        starts.append(starts[-1] + flags.shape[0])
+    return [[place - a for place in places if a <= place < b] for a, b in pairwise(starts)]
 
 
 def some(batch: Array, places: Sequence[int]) -> Array:
@@ -46,3 +57,11 @@ def cholesky(X: Array) -> Array:
         factor: Array = sys.modules["torch"].linalg.cholesky_ex(X).L
         return factor
     return array_namespace(X).linalg.cholesky(X)
+
+
+def inverse(X: Array) -> Array:
+    """Inverses of X (…, n, n); where X has none it may raise, in whatever way, or give what it likes."""
+    if is_torch_array(X):
+        inverses: Array = sys.modules["torch"].linalg.inv_ex(X).inverse
+        return inverses
+    return array_namespace(X).linalg.inv(X)
