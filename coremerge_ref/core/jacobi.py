@@ -39,7 +39,7 @@ def thin_svd(X: Array, null_vectors: bool) -> tuple[Array, Array, Array, list[in
             live = S > _rounding(X, S)[:, None]
             Qh = xp.where(live[..., None], Qh, 0.0)
             proven = _is_proven(X, P, S, Qh, live)
-            missing = arrays.unproven(proven & xp.all(live, axis=-1) if null_vectors else proven)
+            (missing,) = arrays.unproven(proven & xp.all(live, axis=-1) if null_vectors else proven)
             if not missing:
                 break
         return P, S * unit[:, None], Qh, missing

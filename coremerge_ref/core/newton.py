@@ -33,7 +33,7 @@ def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[
     with arrays.overflow_checked():
         found = [_walked(X, level, relative) for X in ([xp.stack(tall)] if one else [X[None, ...] for X in tall])]
         flags = [xp.reshape(flag[i, ...], (-1,)) for _, flag in found for i in range(flag.shape[0])]
-        missing = arrays.unproven_of(flags)
+        missing = arrays.unproven(*flags)
     factors = [walk[i, ...] for walk, _ in found for i in range(walk.shape[0])]
     upright = [P if P.shape == X.shape else xp.matrix_transpose(P) for P, X in zip(factors, given, strict=True)]
     return list(zip(upright, missing, strict=True))

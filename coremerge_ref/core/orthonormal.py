@@ -37,20 +37,22 @@ def cholesky_qr2(given: Sequence[Array]) -> list[Factored | None]:
     found: list[Factored | None] = [None] * len(given)
     passes = {i: _passes(X) for i, X in enumerate(given) if X.shape[-2] >= X.shape[-1] and arrays.is_concrete(X)}
     with arrays.overflow_checked():
-        failed: dict[int, list[int] | None] = dict.fromkeys(passes)
+        failed: dict[int, Any] = dict.fromkeys(passes)
         while failed:
-            asked: dict[int, Array] = {}
+            asked: dict[int, list[Array]] = {}
             for i, places in failed.items():
                 try:
                     asked[i] = passes[i].send(places)
                 except StopIteration as end:
                     found[i] = end.value
-            failed = dict(zip(asked, arrays.unproven_of(list(asked.values())), strict=True))
+            everything = [flags for questions in asked.values() for flags in questions]
+            answers = iter(arrays.unproven(*everything) if everything else [])
+            failed = {i: [next(answers) for _ in questions] for i, questions in asked.items()}
     return found
 
 
-def _passes(X: Array) -> Generator[Array, Any, Factored | None]:
-    """The passes of one X; asks with flags (k,), and is sent the places of those that are not True."""
+def _passes(X: Array) -> Generator[list[Array], Any, Factored | None]:
+    """The passes of one X; asks with lists of flags (k,), and is sent the places of those that are not True."""
     xp, eps = array_namespace(X), arrays.eps(X.dtype)
     far = eps**0.375  # distance from orthonormality up to which a second pass restores all digits
     X, layers = arrays.detached(X), math.prod(X.shape[:-2])
@@ -67,19 +69,19 @@ def _passes(X: Array) -> Generator[Array, Any, Factored | None]:
         # smaller squares lose digits to underflow
         sound = xp.all(unit <= finest**0.5, axis=-1) & _is_factor(L, balanced)  # (…)
         enough = xp.all((_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2) | ~sound)
-        failed = yield xp.concat([xp.reshape(sound, (-1,)), xp.reshape(enough, (1,))])
-        missing = [i for i in failed if i < layers]
+        missing, many = yield [xp.reshape(sound, (-1,)), xp.reshape(enough, (1,))]
         if len(missing) == layers:
             return None
-        if layers not in failed:
+        if not many:
             return Factored(X, once, C, norms, missing)
         Q = X @ once
         again = xp.matrix_transpose(Q) @ Q
         K = arrays.cholesky(again)
         Z, C = xp.matrix_transpose(arrays.inverse(K)), xp.matrix_transpose(K) @ C
         near = _small(again - arrays.identity(again, again.shape[-1]), far)
-        failed = yield xp.reshape(sound & near & _is_factor(K, again) & _proven(X, unit, Q, Z @ C), (-1,))
-        return Factored(Q, Z, C, norms, failed) if len(failed) < layers else None
+        sound = sound & near & _is_factor(K, again) & _proven(X, unit, Q, Z @ C)
+        (missing,) = yield [xp.reshape(sound, (-1,))]
+        return Factored(Q, Z, C, norms, missing) if len(missing) < layers else None
     except (ValueError, RuntimeError, ArithmeticError):  # each library's own word for "not positive definite"
         return None
 

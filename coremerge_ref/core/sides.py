@@ -57,9 +57,11 @@ class Side:
 
     def split(self, M: Array) -> tuple[Array, Array]:
         """An m-sized factor and what is left of M (…, p, q), with the same product as the frame times M."""
-        if self.Q is None or self.frame is None:
+        if self.Q is None:
             return arrays.identity(M, M.shape[-2]), M
-        return (self.Q, self.Z @ M) if self.invertible and self.Z is not None else (self.frame, M)
+        if self.Z is None:
+            return self.Q, M
+        return (self.Q, self.Z @ M) if self.invertible else (self.Q @ self.Z, M)
 
     def turned(self, inner: "Side") -> "Side":
         """The frame times `inner`'s frame W (…, p, p'), which is one of this side's coordinates."""

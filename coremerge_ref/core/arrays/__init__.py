@@ -33,7 +33,6 @@ from coremerge_ref.core.arrays.layers import inverse as inverse
 from coremerge_ref.core.arrays.layers import patched as patched
 from coremerge_ref.core.arrays.layers import some as some
 from coremerge_ref.core.arrays.layers import unproven as unproven
-from coremerge_ref.core.arrays.layers import unproven_of as unproven_of
 from coremerge_ref.core.arrays.namespaces import array_namespace as array_namespace
 from coremerge_ref.core.arrays.namespaces import from_host as from_host
 from coremerge_ref.core.arrays.namespaces import is_concrete as is_concrete

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from array_api_compat import is_torch_array
 from coremerge_ref.core.arrays.devices import to_host
 from coremerge_ref.core.arrays.namespaces import array_namespace, from_host
 from coremerge_ref.core.arrays.types import Array
+from coremerge_ref.core.arrays.values import look
 
 
 def indices(places: Any, like: Array) -> Array:
@@ -19,20 +19,18 @@ def indices(places: Any, like: Array) -> Array:
     return from_host(np.asarray(places, dtype=np.int64), like, dtype=xp.asarray(0).dtype)
 
 
-def unproven(flags: Array) -> list[int]:
-    """Where `flags` (L,) are not True; the host waits once."""
+def unproven(*several: Array) -> list[list[int]]:
+    """Where each of `several` flags (L,) is not True; the host waits once, and once for each that has such places."""
+    xp = array_namespace(*several)
+    whole = look(*[xp.all(flags) for flags in several])
+    return [[] if sound else _places(flags) for sound, flags in zip(whole, several, strict=True)]
+
+
+def _places(flags: Array) -> list[int]:
+    if flags.shape[0] == 1:
+        return [0]
     xp = array_namespace(flags)
     return [int(i) for i in np.flatnonzero(to_host(xp.astype(flags, xp.float32)) == 0)]
-
-
-def unproven_of(several: Sequence[Array]) -> list[list[int]]:
-    """The same of each of `several` (L_i,); the host waits once."""
-    if not several:
-        return []
-    places, starts = unproven(array_namespace(*several).concat(list(several))), [0]
-    for flags in several:
-        starts.append(starts[-1] + flags.shape[0])
-    return [[place - a for place in places if a <= place < b] for a, b in pairwise(starts)]
 
 
 def some(batch: Array, places: Sequence[int]) -> Array:
