@@ -80,7 +80,8 @@ def page(before: Facts, after: Facts, commit: str) -> str:
     groups, new = rows(before, after), after.keys() - before.keys()
     head = (
         "# Changed conformance cases\n\n"
-        f"Written by `python -m benchmarks.changed_cases`: the kit's cases at commit {commit} beside those of today,\n"
+        f"Cases of the kit whose expected answer is another than at commit {commit}: for comparing a report of then "
+        f"with one of today.\nWritten by `python -m benchmarks.changed_cases`, "
         f"in float64. {len(before)} cases were asked then, {len(after)} are now, {len(new)} of them new. A case counts "
         "as changed where its\n"
         "inputs are the same and its expected value differs by more than both tolerances, or where "

@@ -12,8 +12,9 @@ from coremerge_ref.conformance.answers import host
 
 HEAD = """# Other implementations under the conformance kit
 
-Made by `python -m benchmarks.peers`, which runs the installed packages themselves, and this one on its array
-libraries; do not edit. Needs `pip install -e '.[peers]'`. Every case is asked in float64. A package is asked
+How other packages that merge adapters answer the questions of the [kit](conformance.md), and this one beside them.
+Made by `python -m benchmarks.peers`, which runs the installed packages themselves; do not edit. Needs
+`pip install -e '.[peers]'`. Every case is asked in float64. A package is asked
 for what it has: cases of methods and spaces that it lacks are *unsupported*. Where it has no option for a choice that
 a case names (how many entries TIES keeps, what a zero sum elects), it answers its own way and the kit judges that: such
 a failure is a difference of definition, and the last table of each says in how many of the failing cases

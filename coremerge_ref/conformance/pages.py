@@ -41,6 +41,7 @@ def catalogue() -> str:
     """All pages as one Markdown document: ``python -m coremerge_ref.conformance.pages``."""
     head = (
         "# Mistakes that the conformance kit knows\n\n"
+        "Errors that people make when they write a merge of adapters, each with why it happens and how to mend it.\n"
         "Written by `python -m coremerge_ref.conformance.pages`. Each has a stable id, which reports, JSON and "
         "`coremerge conformance --explain ID` use.\nThe kit holds a model that makes each of them; where an answer is "
         "the model's to rounding, the mistake is named, and where it takes two at once,\nboth (`one+other`). "

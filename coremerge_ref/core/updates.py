@@ -13,7 +13,7 @@ from coremerge_ref.errors import DTypeError, ParameterError, ShapeError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LowRankUpdate(Operators):
-    """ΔW = scale · B A.
+    """An update of a weight matrix as a product of two thin ones, ΔW = scale · B A.
 
     B (…, m, r), A (…, r, n), any real floating dtype of one array namespace; leading dimensions are a batch of layers
     of equal shape. scale is a number or an array (…) with one number a layer: LoRA's alpha / r, rsLoRA's alpha / √r,

@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRAN
 @register
 @dataclass(frozen=True)
 class Breadcrumbs(Stage):
-    """Drop the int(d · gamma) largest magnitudes of each M_t and keep the int(d · density) below them, d live entries.
+    """Drop each task's largest entries as outliers, then the smallest.
+
+    Drop the int(d · gamma) largest magnitudes of each M_t and keep the int(d · density) below them, d live entries.
 
     Fewer outliers go where density + gamma exceeds 1; density 1 keeps all. Among equal magnitudes the later in
     row-major order counts as the larger. rescale: "none", or "l1" ‖M_t‖₁ / ‖what is kept‖₁. Every matrix by itself, and

@@ -17,7 +17,9 @@ from coremerge_ref.methods.ta import carry_sum
 @register
 @dataclass(frozen=True)
 class Cart(Stage):
-    """M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient.
+    """Low-rank parts of the tasks' deviations from their mean, added to it.
+
+    M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient.
 
     k: an absolute rank, the same in every space; None takes rounding(fraction · min(rows, cols)) of the live size:
     "ceil" as the Core Space paper's code, "floor" as the official code, at least 1.

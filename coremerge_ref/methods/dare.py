@@ -16,7 +16,9 @@ from coremerge_ref.methods.base import BOTH, DROPS, SIGNED_PERMUTATION, TRANSFOR
 @register
 @dataclass(frozen=True)
 class Dare(Stage):
-    """M_t ∘ Z_t / (1 − drop), Z_t ~ Bernoulli(1 − drop); drop is the share dropped (PEFT's density is 1 − drop).
+    """Drop a share of the entries at random (PEFT's density is 1 − drop), and rescale the rest.
+
+    M_t ∘ Z_t / (1 − drop), Z_t ~ Bernoulli(1 − drop); drop is the share dropped (PEFT's density is 1 − drop).
 
     Masks are drawn on the host, keyed by seed, layer name and task, so that one seed gives one result on every
     backend, in every batch grouping and order of layers. `masks`, boolean (T, …, p, q), replaces drawing them.

@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRAN
 @register
 @dataclass(frozen=True)
 class Della(Stage):
-    """M_t ∘ Z_t, rescaled; Z_t keeps an entry with probability density − ε + 2ε (rank − 1) / (cols − 1).
+    """Drop entries at random, small ones rather than large ones, and rescale the rest.
+
+    M_t ∘ Z_t, rescaled; Z_t keeps an entry with probability density − ε + 2ε (rank − 1) / (cols − 1).
 
     rank: of the magnitude within its row, 1 the smallest, the earlier first among equals; a row of one entry keeps it
     with probability `density`. density 1 keeps all; else density ± epsilon must lie within (0, 1). Random numbers are

@@ -18,7 +18,9 @@ from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search,
 @register
 @dataclass(frozen=True)
 class Drm(Stage):
-    """Decompose [M_1 … M_T] = U S [V_1 … V_T], renormalize the rows of each V_t, prune, elect signs, average.
+    """TIES-like merging of renormalized singular vectors.
+
+    Decompose [M_1 … M_T] = U S [V_1 … V_T], renormalize the rows of each V_t, prune, elect signs, average.
 
     direction "horizontal" stacks side by side and merges rows of V_t; "vertical" is its mirror image. drop: share of
     the renormalized entries pruned, over all tasks together, threshold included (≥). rank_cut: singular values up to

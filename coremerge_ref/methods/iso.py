@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, 
 @register
 @dataclass(frozen=True)
 class Iso(Stage):
-    """σ̄ · P Qᵀ of the merged M = P S Qᵀ.
+    """Isotropization: every singular value of the merged matrix becomes their mean.
+
+    σ̄ · P Qᵀ of the merged M = P S Qᵀ.
 
     support="rank": over the numerical support of M, σ̄ the mean of the singular values there; the same ΔW in every
     space. support="size": over all min(p, q) triplets, σ̄ the mean over min(rows, cols) values, zeros included, as the

@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, registe
 @register
 @dataclass(frozen=True)
 class IsoCts(Stage):
-    """The top common directions of Σ_t M_t beside each task's leading residual ones, all at the mean singular value.
+    """Directions that the tasks share, beside those of each task alone, all at one singular value.
+
+    The top common directions of Σ_t M_t beside each task's leading residual ones, all at the mean singular value.
 
     Of d = min(rows, cols) directions int(d · common_fraction) are common, adjusted so that the rest divides evenly
     among the T tasks: rounding "round" (official; half to even) or "floor". A task's residual is M_t − U_c U_cᵀ M_t,

@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import MERGE, ONE_SPACE, Search, Stage, register
 @register
 @dataclass(frozen=True)
 class Karcher(Stage):
-    """Σ_t α_t ‖M_t‖ · μ, μ the Karcher mean of the points M_t / ‖M_t‖ (Frobenius norms) with weights α_t = w_t / Σ w.
+    """The mean of the tasks' directions on the unit sphere, at their mean length.
+
+    Σ_t α_t ‖M_t‖ · μ, μ the Karcher mean of the points M_t / ‖M_t‖ (Frobenius norms) with weights α_t = w_t / Σ w.
 
     μ starts at the normalized Σ α_t M_t / ‖M_t‖, or at the first point where that is 0, and takes `steps` steps of the
     exponential map. Zero tasks are no points. A point opposite to μ, whose direction from there is any, does not pull.

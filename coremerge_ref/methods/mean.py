@@ -14,7 +14,9 @@ from coremerge_ref.methods.ta import carry_sum, summed
 @register
 @dataclass(frozen=True)
 class Mean(Stage):
-    """Σ_t w_t M_t / Σ_t w_t, the sum of the weights exactly rounded. ParameterError where it is 0.
+    """The mean of the tasks, with weights.
+
+    Σ_t w_t M_t / Σ_t w_t, the sum of the weights exactly rounded. ParameterError where it is 0.
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
     >>> cm.merge(updates, cm.Mean()).to_dense()

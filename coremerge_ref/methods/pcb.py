@@ -20,7 +20,9 @@ EXTREMES = 0.0001  # share of a task's magnitudes that are clamped at either end
 @register
 @dataclass(frozen=True)
 class Pcb(Stage):
-    """Σ_t τ_t s_t / Σ_t s_t entry by entry, s_t in [0, 1] the score of an entry in its competition.
+    """Entries compete within their task and with the other tasks'; their scores are the weights of a mean.
+
+    Σ_t τ_t s_t / Σ_t s_t entry by entry, s_t in [0, 1] the score of an entry in its competition.
 
     τ_t is M_t with its magnitudes clamped to those at places int(d / 10⁴) and int(d (1 − 1 / 10⁴) − 1) from below, d
     live entries: below d = 10⁴ the largest becomes the second largest. A score is exp(T a²) · tanh(M_t Σ_j M_j), a

@@ -18,7 +18,9 @@ from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Sea
 @register
 @dataclass(frozen=True)
 class Sce(Stage):
-    """Σ_t c_t M_t / Σ_t c_t over the selected entries that have the sign of Σ_t M_t, c_t the energy of task t.
+    """Entries where the tasks differ most, weighted by each task's energy, without those of the minority's sign.
+
+    Σ_t c_t M_t / Σ_t c_t over the selected entries that have the sign of Σ_t M_t, c_t the energy of task t.
 
     Select: of the entries whose variance over the tasks is not zero, the share `density` (mergekit's select_topk) of
     largest variance, the same for all tasks, the first among equals; density 1 selects all. Weigh: c_t is the sum of

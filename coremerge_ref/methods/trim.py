@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRAN
 @register
 @dataclass(frozen=True)
 class Trim(Stage):
-    """Keep the K = int(d · density) largest magnitudes of each M_t, d the live size rows · cols.
+    """Keep the largest entries of each task's matrix, by magnitude.
+
+    Keep the K = int(d · density) largest magnitudes of each M_t, d the live size rows · cols.
 
     keep="threshold" (original TIES, the paper's code): all entries ≥ the (d − K)-th smallest magnitude, so K + 1 of
     them and every equal one; magnitudes within rounding of the cut are equal to it. keep="exact" (PEFT, mergekit): K,

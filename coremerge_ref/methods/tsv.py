@@ -17,7 +17,9 @@ from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS
 @register
 @dataclass(frozen=True)
 class Tsv(Stage):
-    """polar([P_t]) · blkdiag(S_t) · polar([Q_t])ᵀ, where M_t ≈ P_t S_t Q_tᵀ are the k leading triplets of each task.
+    """The leading singular directions of every task, side by side, made orthogonal.
+
+    polar([P_t]) · blkdiag(S_t) · polar([Q_t])ᵀ, where M_t ≈ P_t S_t Q_tᵀ are the k leading triplets of each task.
 
     k: an absolute rank, the same in every space; None is the relative ⌊min(rows, cols) / T⌋ of the space's live size,
     at least 1. Triplets at or below the numerical rank of M_t are never taken: a task of rank below k gives what it

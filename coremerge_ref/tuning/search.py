@@ -48,7 +48,7 @@ def search(
     tell: Callable[[Tried | Baseline], None] | None = None,
     **reading: Any,
 ) -> Found:
-    """Merges of some adapters by many methods, each scored by `evaluate`; the best of them. Needs the extra `search`.
+    """Merge some adapters in many ways, score each by `evaluate`, and keep the best. Needs the extra `search`.
 
     Parameters
     ----------
