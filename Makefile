@@ -5,25 +5,47 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
+# every command that the tests start compiles the package anew where Python may not write what it compiled
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
-.PHONY: demo test quick lowest dist hostile peers lint proofs docs bench gpu fuzz mutants clean
+.PHONY: demo test weekly quick lowest extras pythons dist hostile peers lint proofs docs bench gpu fuzz mutants clean
 
 demo: $(VENV)/.package
 	$(BIN)/coremerge demo
 
+# a file's tests go to one process, so that what they share (fixtures, compilations of JAX) is made once
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not weekly" $(ARGS)
+
+# what takes long and would see no fault that `make test` does not
+weekly: $(VENV)/.test
+	$(BIN)/python -m pytest -m weekly $(ARGS)
 
 # NumPy as the only array library, without what is slow: the core, the methods, the properties that see every planted fault
 # (tests/properties/test_planted_faults.py), and what every change can break
+NOW := not slow and not weekly
 QUICK := tests/core tests/methods tests/properties/test_every_space_and_kind.py $(wildcard tests/test_*.py)
 quick: $(VENV)/.quick
-	$(VENV)/quick/bin/python -m pytest -n 2 -m "not slow" $(QUICK) $(ARGS)
+	$(VENV)/quick/bin/python -m pytest -n 2 --dist loadfile -m "$(NOW)" $(QUICK) $(ARGS)
 
 # the same with the lowest versions that pyproject.toml allows
 lowest: $(VENV)/.lowest
-	$(VENV)/lowest/bin/python -m pytest -m "not slow" $(QUICK) $(ARGS)
+	$(VENV)/lowest/bin/python -m pytest -m "$(NOW)" $(QUICK) $(ARGS)
+
+# the same with other versions of Python: make pythons PYTHONS="/somewhere/python3.12 python3.13"
+PYTHONS ?= python3.12 python3.13
+pythons:
+	set -e; for python in $(PYTHONS); do \
+	  place=build/pythons/$$(basename $$python); \
+	  $$python -m venv --clear $$place; \
+	  $$place/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' pytest-xdist; \
+	  $$place/bin/python -m pytest -n 2 --dist loadfile -m "$(NOW)" $(QUICK) $(ARGS); \
+	done
+
+# each extra by itself in an empty environment: it installs, the package imports and says what it finds, and its tests pass
+extras:
+	$(PYTHON) .ci/extras.py $(ARGS)
 
 # a wheel and a source archive, checked, and run in an empty environment with NumPy alone
 dist: $(VENV)/.dist

@@ -26,9 +26,11 @@ MODULES = [f"model.layers.{i}.self_attn.{name}" for i in range(2) for name in NA
     for i in range(2)
     for side in ("left_of_everything", "right_of_everything")
 ]
-# each in a process of its own, as for users; what they import is there already
+# each in a process of its own, as for users; what they import is there already, but for PEFT, beside which the demo
+# would time itself (tests/demo)
 CODE = """
 import os, sys
+sys.modules["peft"] = None
 import coremerge_ref.adapters
 from coremerge_ref.cli import main
 for words in {runs!r}:

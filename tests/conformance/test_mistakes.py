@@ -41,19 +41,23 @@ ENOUGH = 24  # failing cases by which a mistake is named
 
 @cache
 def cases(precision):
-    """In an order that takes a case of every family before the second of any; the large ones last."""
+    """In an order that takes a case of every family before the second of any; those that take long to judge last."""
     mixed = conformance.cases(precision=precision)
     Random(0).shuffle(mixed)
     taken = Counter()
-    turns = {case.name: (case.family == "large", taken.update([case.family]) or taken[case.family]) for case in mixed}
+    turns = {
+        case.name: (
+            case.family == "large" or case.freedom == "rotation",
+            taken.update([case.family]) or taken[case.family],
+        )
+        for case in mixed
+    }
     return sorted(mixed, key=lambda case: turns[case.name])
 
 
-@cache
-def asked(name, precision):
-    """The first failing cases with their answers, and the cases passed on the way."""
+def answered(name, precision):
+    """(case, answer, whether it fails) one after the other."""
     fn = Double(*name.split("+"), make=Permuted if precision == "float64" else AfterQr, dtype=precision)
-    failed, passed = [], []
     for case in cases(precision):
         if "+" in name and case.family not in ORDINARY:
             continue  # where one of two may not show
@@ -62,12 +66,19 @@ def asked(name, precision):
                 answer = fn(case)
             except (np.linalg.LinAlgError, ValueError, IndexError):
                 continue
-            verdict = judge(case, answer)[0]
-            if verdict == "fail":
-                failed.append((case, answer))
-            else:
-                passed.append(case)
-        if len(failed) == ENOUGH:
+            yield case, answer, judge(case, answer)[0] == "fail"
+
+
+@cache
+def asked(name, precision, enough=ENOUGH):
+    """The first failing cases with their answers, and the cases passed on the way."""
+    failed, passed = [], []
+    for case, answer, fails in answered(name, precision):
+        if fails:
+            failed.append((case, answer))
+        else:
+            passed.append(case)
+        if len(failed) == enough:
             break
     return failed, passed
 
@@ -77,8 +88,8 @@ def failures(name, precision):
 
 
 def cause(name, precision):
-    """The id of the mistake that explains most."""
-    failed, passed = asked(name, precision)
+    """The id of the mistake that explains most; half of the failing cases tell it nearly as well, in half the time."""
+    failed, passed = asked(name, precision, ENOUGH // 2)
     return leading(diagnose_all(failed), passed)
 
 
@@ -89,7 +100,7 @@ def leading(diagnoses, passed=()):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_every_mistake_is_caught(name, precision):
-    assert bool(failures(name, precision)) != (name in INVISIBLE[precision])
+    assert any(fails for *_, fails in answered(name, precision)) != (name in INVISIBLE[precision])
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ FACTORS = Recipe(12, 10, (3, 3, 2), scales=(1.0, -2.0, 0.5), seed=5).build()
 @pytest.mark.parametrize("rank", [1, 2, 4])
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso", "cart", "dare+ties", "drm"])
 def test_the_result_has_the_rank_asked(backend: Backend, rank: int, method: str) -> None:
-    if backend.name == "jax" and method not in ("ta", "ties"):
+    if backend.name == "jax" and (rank, method) not in ((2, "ta"), (4, "ties")):
         pytest.skip("compiled for nothing new")
     merged = cm.merge(backend.updates(FACTORS), method, cm.Compressed(rank))
     assert isinstance(merged, cm.LowRankUpdate)

@@ -120,7 +120,9 @@ def test_derivatives_are_left_to_the_svd() -> None:
 def test_merges_are_the_same_either_way(
     backend: Backend, method: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Switched on for every library."""
+    """Switched on for every library; no merge in JAX comes here by itself."""
+    if backend.name == "jax" and (method, kind) != ("tsv+iso", "a batch of both"):
+        pytest.skip("compiled for nothing new")
     rng = np.random.default_rng(1)
     full = [(rng.standard_normal((9, 2)), rng.standard_normal((2, 8))) for _ in range(3)]
     twice = [full[0], full[0], full[1]]
