@@ -74,6 +74,8 @@ def test_relative_settings_are_of_the_live_size(space: str) -> None:
 @pytest.mark.parametrize("method", ["iso_cts", "drm", "tsv", "cart"])
 def test_defaults_on_every_library(backend: Backend, space: str, method: str) -> None:
     """The same as NumPy's answer, which the tests above compare with formulas."""
+    if backend.name == "jax" and space == "full":
+        pytest.skip("compiled for nothing new")
     there = cm.merge(NUMPY.updates(FACTORS), method, space=space).to_dense()
     here = backend.dense(cm.merge(backend.updates(FACTORS), method, space=space))
     assert ratio(here, there, size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
