@@ -49,7 +49,10 @@ def test_the_table_is_what_a_sweep_of_the_demo_prints(tmp_path: Path, monkeypatc
 
     found = cm.sweep(tmp_path / "merged", accuracy)
     shown = (
-        (DOCS / "tutorials" / "alpha.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("best: ")[0]
+        (DOCS / "tutorials" / "alpha.md")
+        .read_text(encoding="utf-8")
+        .partition("helped:\n\n```text\n")[2]
+        .partition("best: ")[0]
     )
     assert [line.split() for line in str(found).splitlines()] == [line.split() for line in shown.splitlines()]
     assert found.verdict.partition("adapters/capitals")[0] in PAGE
