@@ -25,7 +25,8 @@ ORDER = (
     ("r16", 3, MAIN), ("r16", 4, MAIN),
     *((recipe, seed, MAIN) for seed in (1, 2) for recipe in ("mixed", "vera")),
     ("r16", 0, ("checks", "basis")),
-    *(("r16", seed, (part,)) for part in ("tasks", "rank") for seed in (0, 1, 2)),
+    *(("r16", seed, ("tasks", "rank")) for seed in (0, 1, 2)),
+    *((recipe, seed, ("alpha",)) for recipe in ("mixed", "vera") for seed in (0, 1, 2)),
 )  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="where texts and adapters are kept")
     parser.add_argument("--results", type=Path, default=results.FOLDER, help="where the raw results are, and go")
     parser.add_argument("--only", nargs="+", metavar="RECIPE", help="of r16, mixed and vera")
-    parser.add_argument("--rotations", type=int, default=100, help="random bases in the study of the basis")
+    parser.add_argument("--rotations", type=int, default=20, help="random bases in the study of the basis")
     return parser.parse_args()
 
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from statistics import mean, stdev
 
 from benchmarks.accuracy import tables
-from benchmarks.accuracy.methods import ELEMENTWISE, RELATIVE
-from benchmarks.accuracy.summary import BySeed, Interval, Summary, spread
+from benchmarks.accuracy.figures import listed, of_alpha
+from benchmarks.accuracy.methods import ABSOLUTE, ELEMENTWISE, RELATIVE
+from benchmarks.accuracy.summary import BySeed, Summary, spread
 
-MARKED = re.compile(r"(<!-- study (\w+) -->\n?)(.*?)(\n?<!-- /study -->)", re.DOTALL)
-RULES = {"norm": "norm-matched α", "one": "α = 1"}
+MARKED = re.compile(r"(<!-- study (\w+) -->).*?(<!-- /study -->)", re.DOTALL)
+RULES = {"one": "α = 1"}
 
 
 def in_core(found: Summary) -> dict[tuple[str, str], BySeed]:
@@ -61,21 +62,27 @@ def advice(r16: Summary, mixed: Summary, vera: Summary) -> Iterator[tuple[str, s
 
 
 def alphas(found: Summary) -> Iterator[tuple[str, str]]:
-    """What the rules cost, method by method."""
-    cells = found.by_seed("alpha", ("method", "mode", "which"))
-    for rule in RULES:
-        lost = {
-            method: Interval.of([by[seed] - found.spaces[method, mode, "core"][seed] for seed in by])
-            for (method, mode, name), by in cells.items()
-            if name == rule
-        }
-        yield f"{rule}_cost", f"{min(-d.mean for d in lost.values()):.1f} to {max(-d.mean for d in lost.values()):.1f}"
-    sizes = [float(row["size"]) for row in found.part("spaces") if row["space"] == "core" and row["mode"] != RELATIVE]
-    yield "sizes", f"{min(sizes):.2f} to {max(sizes):.2f}"
-    values = [float(row["alpha"]) for row in found.part("spaces") if row["space"] == "core" and row["mode"] != RELATIVE]
+    """Without an evaluation, method by method."""
+    figures = dict(of_alpha(found))
+    names = ("blind", "blind_figure", "blind_ta", "one_costs", "orthogonal_lose", "others_lose")
+    yield from ((name, figures[name]) for name in names)
+    yield "alpha_seeds", str(len({row["seed"] for row in found.part("alpha")}))
+    yield "default", spread(found.by_seed("alpha", ("method", "mode", "which"))["tsv", ABSOLUTE, "one"].values())
+    yield "default_cost", str(tables.rule_cost(found, "tsv", ABSOLUTE, "one"))
+    rows = [row for row in found.part("spaces") if row["space"] == "core" and row["mode"] != RELATIVE]
+    values = [float(row["alpha"]) for row in rows]
     yield "alphas", f"{min(values):.2f} to {max(values):.2f}"
+    by_size: dict[str, list[str]] = {}
+    for method, mode in dict.fromkeys((row["method"], row["mode"]) for row in rows):
+        by_size.setdefault(tables.sizes(found, method, mode), []).append(method)
+    yield "sizes", "; ".join(f"{size} for {listed(by_size[size])}" for size in sorted(by_size))
 
 
 def put_into(page: str, found: dict[str, str]) -> str:
-    """The page with what stands between its marks; KeyError for a name that is not there."""
-    return MARKED.sub(lambda match: match[1] + found[match[2]] + match[4], page)
+    """The page with what stands between its marks, tables on lines of their own; KeyError for a name not there."""
+
+    def filled(match: re.Match[str]) -> str:
+        text = found[match[2]]
+        return match[1] + (f"\n{text}\n" if text.startswith("|") else text) + match[3]
+
+    return MARKED.sub(filled, page)

@@ -9,6 +9,13 @@ from benchmarks.accuracy.methods import ABSOLUTE, RELATIVE
 from benchmarks.accuracy.summary import Interval, Summary, spread
 
 RECIPES = ("r16", "mixed", "vera")
+ORTHOGONALIZED, ADDED = ("tsv", "iso", "tsv+iso"), ("ta", "ties", "cart", "karcher")
+RULE_WORDS = {
+    "one": "α = 1",
+    "mean": "α = 1/T",
+    "norm": "the size of a task's update",
+    "sum": "the size of the sum",
+}
 Pairs = Iterator[tuple[str, str]]
 
 
@@ -39,7 +46,8 @@ def of_a_recipe(found: Summary) -> Pairs:
         yield f"{name}_{word}", listed(chosen)
         yield f"{name}_{word}_count", str(len(chosen))
     yield f"{name}_reversed", listed([m for m, d in against.items() if d.sign < 0 < gains[m]])
-    best = max(found.spaces, key=lambda cell: mean(found.spaces[cell].values()))
+    ours = [cell for cell in found.spaces if cell[1] != RELATIVE]
+    best = max(ours, key=lambda cell: mean(found.spaces[cell].values()))
     yield f"{name}_best", tables.named(best[0], best[1]) + ("" if best[1] == ABSOLUTE else f" in {best[2]} space")
     yield f"{name}_best_figure", spread(found.spaces[best].values())
     yield f"{name}_ta", spread(found.spaces["ta", "", "core"].values())
@@ -55,6 +63,7 @@ def of_a_recipe(found: Summary) -> Pairs:
                 gain = found.difference((method, ABSOLUTE, "core"), (method, RELATIVE, space))
                 yield f"{short}_cost", str(gain)
     for method in methods.ELEMENTWISE:
+        yield f"{name}_{method.replace('+', '_')}_gain", f"{against[method]} (paper: {gains[method]:+.1f})"
         short = f"{name}_{method.replace('+', '_')}"
         cells = {space: by for (m, _, space), by in found.spaces.items() if m == method}
         best_space = max(cells, key=lambda space: mean(cells[space].values()))
@@ -85,49 +94,52 @@ def of_the_checks(found: Summary) -> Pairs:
 
 
 def of_more(found: Summary) -> Pairs:
-    """Number of tasks, components, α, bases: LoRA of rank 16."""
-    yield "tasks", tables.against(found, "tasks", str(len(tasks.TASKS)))
-    yield "rank", tables.against(found, "rank", "all")
-    yield "alpha", tables.alpha(found)
-    yield "basis", tables.basis(found)
-    for part in ("tasks", "rank", "alpha"):
-        yield f"{part}_seeds", str(len({row["seed"] for row in found.part(part)}))
-    yield from of_alpha(found)
-    yield from of_the_bases(found)
-    yield from of_components(found)
-    yield from of_the_number_of_tasks(found)
+    """Number of tasks, components, α, bases, as far as they are measured: LoRA of rank 16."""
+    parts = {
+        "tasks": lambda: tables.against(found, "tasks", str(len(tasks.TASKS))),
+        "rank": lambda: tables.against(found, "rank", "all"),
+        "alpha": lambda: tables.alpha(found),
+        "basis": lambda: tables.basis(found),
+    }
+    words = {"tasks": of_the_number_of_tasks, "rank": of_components, "alpha": of_alpha, "basis": of_the_bases}
+    for part, table in parts.items():
+        if found.part(part):
+            yield part, table()
+            yield f"{part}_seeds", str(len({row["seed"] for row in found.part(part)}))
+            yield from words[part](found)
 
 
 def of_alpha(found: Summary) -> Pairs:
-    """What α by a rule costs beside α by search."""
+    """What α by a rule costs beside α by search, and which method and rule are best without any evaluation."""
     cells = found.by_seed("alpha", ("method", "mode", "which"))
-    lost: dict[str, dict[str, Interval]] = {}
-    for (method, mode, rule), by in cells.items():
-        best = found.spaces[method, mode, "core"]
-        lost.setdefault(rule, {})[method] = Interval.of([by[seed] - best[seed] for seed in by])
-    for rule in ("one", "norm"):
-        worst, least = (f(lost[rule], key=lambda m: lost[rule][m].mean) for f in (min, max))
-        yield f"{rule}_worst", f"{-lost[rule][worst].mean:.1f} (`{worst}`)"
-        yield f"{rule}_least", f"{-lost[rule][least].mean:.1f} (`{least}`)"
-        yield f"{rule}_mean", f"{-mean(d.mean for d in lost[rule].values()):.1f}"
-    norm = {method: mean(by.values()) for (method, _, rule), by in cells.items() if rule == "norm"}
-    blind = max(norm, key=lambda method: norm[method])
-    yield "blind", f"`{blind}`"
-    yield "blind_figure", f"{norm[blind]:.1f}"
-    yield "blind_ta", f"{norm['ta']:.1f}"
-    one = {method: mean(by.values()) for (method, _, rule), by in cells.items() if rule == "one"}
-    best_one = max(one, key=lambda method: one[method])
-    yield "one_best", f"`{best_one}`, {one[best_one]:.1f}"
-    yield "one_tsv", f"{one['tsv']:.1f}"
-    yield "norm_tsv", f"{norm['tsv']:.1f}"
-    alphas = {(row["method"], row["mode"]): [] for row in found.part("alpha")}
-    sizes: list[float] = []
+    for rule in ("one", "norm", "sum"):
+        costs = {method: tables.rule_cost(found, method, mode, rule) for method, mode, r in cells if r == rule}
+        least, most = (choose(costs, key=lambda m: costs[m].mean) for choose in (max, min))
+        yield f"{rule}_costs", f"{lost(costs[least])} (`{least}`) to {lost(costs[most])} (`{most}`)"
+    for words, rule, names in (("orthogonal", "sum", ORTHOGONALIZED), ("others", "norm", ADDED)):
+        costs = {m: tables.rule_cost(found, m, mode, r) for m, mode, r in cells if r == rule and m in names}
+        yield f"{words}_lose", ", ".join(f"`{m}` {lost(cost)}" for m, cost in costs.items())
+    method, mode, rule = max(cells, key=lambda key: mean(cells[key].values()))
+    yield "blind", f"`{method}` at {RULE_WORDS[rule]}"
+    yield "blind_figure", spread(cells[method, mode, rule].values())
+    yield "blind_cost", str(tables.rule_cost(found, method, mode, rule))
+    ta = max((key for key in cells if key[0] == "ta"), key=lambda key: mean(cells[key].values()))
+    yield "blind_ta", f"{spread(cells[ta].values())} at {RULE_WORDS[ta[2]]}"
+    alphas: dict[str, list[float]] = {method: [] for method, _, _ in cells}
     for row in found.part("spaces"):
-        if (row["method"], row["mode"]) in alphas and row["space"] == "core":
-            alphas[row["method"], row["mode"]].append(float(row["alpha"]))
-            sizes.append(float(row["size"]))
-    yield "alphas", ", ".join(f"`{m}` {min(a):.2g} to {max(a):.2g}" for (m, _), a in alphas.items())
-    yield "sizes", f"{min(sizes):.2g} to {max(sizes):.2g}"
+        if (row["method"], row["mode"], "one") in cells and row["space"] == "core":
+            alphas[row["method"]].append(float(row["alpha"]))
+    yield "alphas", ", ".join(f"`{m}` {ends(values)}" for m, values in alphas.items())
+
+
+def ends(values: list[float]) -> str:
+    """From the least to the largest; one number where they read the same."""
+    return " to ".join(dict.fromkeys(f"{x:.2g}" for x in (min(values), max(values))))
+
+
+def lost(cost: Interval) -> str:
+    """Points that a rule loses."""
+    return f"{max(0.0, -cost.mean):.1f}"
 
 
 def of_the_bases(found: Summary) -> Pairs:
@@ -171,6 +183,6 @@ def figures(folder: Path = results.FOLDER) -> dict[str, str]:
             found |= dict(of_a_recipe(one)) | dict(of_the_sum(one))
         if one.part("checks"):
             found |= dict(of_the_checks(one))
-        if recipe == "r16" and all(one.part(part) for part in ("tasks", "rank", "alpha", "basis")):
+        if recipe == "r16":
             found |= dict(of_more(one))
     return found

@@ -15,6 +15,7 @@ from benchmarks.accuracy.summary import Summary
 
 STYLE = {"full": ("o", "#4477aa", "full"), "knots": ("s", "#ccbb44", "KnOTS"), "core": ("D", "#aa3377", "core")}
 SETTINGS = {"svg.hashsalt": "coremerge", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+COLOURS = {"ta": "#4477aa", "ties": "#ccbb44", "tsv": "#228833", "tsv+iso": "#aa3377"}
 Point = tuple[float, float] | None
 
 
@@ -80,12 +81,15 @@ def lines(found: Summary, path: Path) -> None:
                 points[last] = list(found.spaces[method, mode, space].values())
                 name = method + (f", {mode}, {space}" if space == "full" else "")
                 spreads = [stdev(values) if len(values) > 1 else 0.0 for values in points.values()]
-                axis.errorbar(list(points), [mean(v) for v in points.values()], spreads, marker="o", ms=4, label=name)
+                y, dash = [mean(values) for values in points.values()], "--" if space == "full" else "-"
+                look = {"marker": "o", "ms": 4, "ls": dash, "color": COLOURS[method], "label": name}
+                axis.errorbar(list(points), y, spreads, **look)
             axis.set_xlabel(label)
             axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
         axes[0].set_ylabel("normalized accuracy, %")
         axes[1].set_xscale("log", base=2)
-        axes[1].legend(fontsize=8)
+        axes[1].set_xticks([8, 32, 64, 128], ["8", "32", "64", "128"])
         save(figure, path)
 
 

@@ -161,21 +161,22 @@ class Study:
             self.say(f"{setting.key}: cut to {KEPT}", start)
 
     def alpha(self) -> None:
-        """α without any evaluation: 1, and the one that makes the merge as large as a task's update is on average."""
+        """α without any evaluation: 1, or what makes the merge as large as a task's update on average or as the sum."""
         done = {(row["method"], row["which"]) for row in self.known("alpha")}
         for setting, row in self.settled(FREE):
-            rules = ["one", "norm"] + ["mean"] * (setting.method == "ta")
+            rules = ["one", "norm", "sum"] + ["mean"] * (setting.method == "ta")
             if all((setting.method, rule) in done for rule in rules):
                 continue
             start = time.perf_counter()
             update = setting.merge(self.layers, "core", chosen(row), self.seed)
-            alphas = {"one": 1.0, "mean": 1.0 / len(self.names), "norm": self.mean_norm / merged.norm(update)}
+            size = merged.norm(update)
+            alphas = {"one": 1.0, "mean": 1.0 / len(self.names), "norm": self.mean_norm / size, "sum": self.unit / size}
             for rule in rules:
                 if (setting.method, rule) not in done:
                     same = {name: row[name] for name in ("method", "mode", "space")}
-                    size = merged.norm(update) * alphas[rule] / self.unit
                     test = self.judge.accuracies(update, alphas[rule], "test")
-                    self.add("alpha", same | {"alpha": alphas[rule], "size": size, "test": test}, rule)
+                    chosen_size = size * alphas[rule] / self.unit
+                    self.add("alpha", same | {"alpha": alphas[rule], "size": chosen_size, "test": test}, rule)
             self.say(f"{setting.key}: α by rules", start)
 
 

@@ -14,7 +14,7 @@ TITLES = {
     "core": "core",
     "core-tucker": "core, Tucker",
 }
-RULES = {"one": "α = 1", "mean": "α = 1/T", "norm": "norm-matched"}
+RULES = {"one": "α = 1", "mean": "α = 1/T", "norm": "as large as a task", "sum": "as large as the sum"}
 DASH = "–"
 VERDICTS = {1: "core above", -1: "core below", 0: "not decided"}
 
@@ -116,17 +116,28 @@ def against(found: Summary, part: str, last: str) -> str:
 
 
 def alpha(found: Summary) -> str:
-    """α without an evaluation beside α by search: normalized accuracy, and what the rule costs."""
+    """α without an evaluation beside α by search, and the size that the search chose."""
     cells = found.by_seed("alpha", ("method", "mode", "which"))
     lines = []
     for method, mode in dict.fromkeys(key[:2] for key in cells):
-        best = found.spaces[method, mode, "core"]
         row = [spread(cells[method, mode, r].values()) if (method, mode, r) in cells else DASH for r in RULES]
-        norm = cells[method, mode, "norm"]
-        cost = Interval.of([norm[seed] - best[seed] for seed in norm])
-        searched = spread(best[seed] for seed in norm)
-        lines.append([named(method, mode), *row, searched, str(cost)])
-    return markdown(["method", *RULES.values(), "searched", "norm-matched − searched"], lines)
+        cost = rule_cost(found, method, mode, "one")
+        searched = spread(found.spaces[method, mode, "core"][seed] for seed in cells[method, mode, "one"])
+        lines.append([named(method, mode), *row, searched, sizes(found, method, mode), str(cost)])
+    return markdown(["method", *RULES.values(), "searched", "size found", "α = 1 − searched"], lines)
+
+
+def rule_cost(found: Summary, method: str, mode: str, rule: str) -> Interval:
+    """A rule minus the search, paired by seed."""
+    by = found.by_seed("alpha", ("method", "mode", "which"))[method, mode, rule]
+    return Interval.of([by[seed] - found.spaces[method, mode, "core"][seed] for seed in by])
+
+
+def sizes(found: Summary, method: str, mode: str) -> str:
+    """‖α ΔW‖ / ‖Σ ΔW_t‖ at the α that was found in core space, from the least to the largest over seeds."""
+    rows = found.part("spaces")
+    values = [float(r["size"]) for r in rows if (r["method"], r["mode"], r["space"]) == (method, mode, "core")]
+    return " to ".join(f"{size:.2f}" for size in sorted({min(values), max(values)}))
 
 
 def basis(found: Summary) -> str:

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
+
+from benchmarks.accuracy.figures import of_the_bases
+from benchmarks.accuracy.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 PAPER, DATA, IMG = Path(__file__).parent / "paper", ROOT / "docs" / "data", ROOT / "docs" / "img"
 SPACES = ("full", "knots", "core")
-T95 = 4.303  # Student's t at 97.5 %, two degrees of freedom: three seeds
 Rows = dict[tuple[str, str], dict[str, float]]
 
 
@@ -83,51 +85,33 @@ def of_the_paper() -> Iterator[tuple[str, str]]:
     yield "paper_tsv_full", f"{nli['tsv', 'full']['rel_time']:.0f}"
 
 
-def study() -> dict[tuple[str, str, str, str], list[float]]:
-    """(recipe, method, mode, space) → normalized accuracy by seed, of docs/accuracy.md."""
-    rows = read(IMG / "accuracy.csv")
-    return {
-        (row["recipe"], row["method"], row["mode"], row["space"]): [float(x) for x in row["seeds"].split()]
-        for row in rows
-    }
-
-
 def of_the_study() -> Iterator[tuple[str, str]]:
-    """Paired differences core − full by seed, at the paper's relative sizes; and the absolute ones."""
-    found, lines, sure = study(), [], 0
-    known = paper("vitb32_r16")
-    for method in methods(known):
-        mode = "relative" if ("r16", method, "relative", "core") in found else ""
-        core, full = (found["r16", method, mode, space] for space in ("core", "full"))
-        differences = [a - b for a, b in zip(core, full, strict=True)]
-        middle, half = mean(differences), T95 * stdev(differences) / len(differences) ** 0.5
-        sure += middle - half > 0
-        lines.append(f"| `{method}` | {gain(known, method):+.1f} | {middle:+.1f} ± {half:.1f} |")
-        if method == "ties+iso":
-            yield "ties_iso_t", f"{middle / (half / T95):.1f}"
-    yield "paired", "\n".join(["| method | paper | ours |", "|---|---:|---:|", *lines])
-    yield "study_sure", f"{sure} of {len(lines)}"
-    for method in ("tsv", "iso", "tsv+iso"):
-        absolute = {tuple(found["r16", method, "absolute", space]) for space in ("full", "knots-scaled", "core")}
-        if len(absolute) != 1:
-            raise ValueError(f"{method}: expected one figure in every space at absolute sizes, got {absolute}")
-    yield "study_absolute", f"{mean(found['r16', 'tsv+iso', 'absolute', 'core']):.1f}"
-    yield "study_full", f"{mean(found['r16', 'tsv+iso', 'relative', 'full']):.1f}"
-    yield "study_ta", f"{mean(found['r16', 'ta', '', 'core']):.1f}"
-    yield "vera_relative", f"{mean(found['vera', 'tsv+iso', 'relative', 'core']):.1f}"
-    yield "vera_absolute", f"{mean(found['vera', 'tsv+iso', 'absolute', 'core']):.1f}"
-    yield "vera_ta", f"{mean(found['vera', 'ta', '', 'core']):.1f}"
-    mixed = paper("vitb32_hetero_r16_r64")
-    against = []
-    for method in methods(mixed):
-        mode = "relative" if ("mixed", method, "relative", "core") in found else ""
-        core, full = (mean(found["mixed", method, mode, space]) for space in ("core", "full"))
-        if core < full and gain(mixed, method) > 0:
-            against.append(f"`{method}` {core - full:+.1f} (paper {gain(mixed, method):+.1f})")
-    yield "mixed_against", ", ".join(against)
-    yield "mixed_against_count", str(len(against))
-    yield "mixed_absolute", f"{mean(found['mixed', 'tsv+iso', 'absolute', 'core']):.1f}"
-    yield "mixed_relative", f"{mean(found['mixed', 'tsv+iso', 'relative', 'core']):.1f}"
+    """Core minus full space, paired by seed, at the paper's relative settings; and the absolute ones."""
+    found = {recipe: Summary.of(recipe) for recipe in ("r16", "mixed", "vera")}
+    for recipe, name in (("r16", "vitb32_r16"), ("mixed", "vitb32_hetero_r16_r64"), ("vera", "vitb32_vera_r16")):
+        known, cells = paper(name), found[recipe].spaces
+        lines, signs, against = [], [], []
+        for method in methods(known):
+            mode = "relative" if (method, "relative", "core") in cells else ""
+            if (method, mode, "full") not in cells:
+                continue
+            difference = found[recipe].difference((method, mode, "core"), (method, mode, "full"))
+            signs.append(difference.sign)
+            lines.append(f"| `{method}` | {gain(known, method):+.1f} | {difference} |")
+            if difference.sign < 0 < gain(known, method):
+                against.append(f"`{method}` {difference} (paper {gain(known, method):+.1f})")
+        yield f"{recipe}_paired", "\n".join(["| method | paper | ours |", "|---|---:|---:|", *lines])
+        yield f"{recipe}_sure", f"{signs.count(1)} of {len(signs)}"
+        yield f"{recipe}_under", f"{signs.count(-1)} of {len(signs)}"
+        yield f"{recipe}_against", ", ".join(against) or "none"
+        yield f"{recipe}_count_against", f"{len(against)} of {len(signs)}"
+        yield f"{recipe}_seeds", str(len(found[recipe].single))
+        yield f"{recipe}_absolute", f"{mean(cells['tsv+iso', 'absolute', 'core'].values()):.1f}"
+        for space in ("full", "core"):
+            yield f"{recipe}_relative_{space}", f"{mean(cells['tsv+iso', 'relative', space].values()):.1f}"
+        yield f"{recipe}_ta", f"{mean(cells['ta', '', 'core'].values()):.1f}"
+    yield "basis_range", dict(of_the_bases(found["r16"]))["basis_ties_range"]
+    yield "r16_apart", f"{max(float(row['which']) for row in found['r16'].part('checks')):.0e}"
 
 
 def of_the_llama_layers() -> Iterator[tuple[str, str]]:

@@ -117,6 +117,9 @@ def merge(
 
     The output appears whole or not at all, with a record of how it was made (coremerge.json). Arithmetic is float64.
 
+    Which method, which scale? If you cannot evaluate, stay with the defaults: tsv at scale 1. If you can, find
+    the scale with coremerge sweep, and try tsv+iso and ta too: methods return updates of unlike size (docs/which.md).
+
     \b
     TSV in core space, the default:
       coremerge merge task-a task-b task-c -o merged

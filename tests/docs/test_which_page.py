@@ -1,61 +1,64 @@
-"""What "Which method, which space, which α" quotes of the study is in the study's tables."""
+"""What "Which method, which space, which α" and other pages quote of the study is what its raw results give."""
 
+import csv
 import re
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
+pytest.importorskip("matplotlib")
+from benchmarks.accuracy import report
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "which.md").read_text(encoding="utf-8")
-STUDY = (DOCS / "accuracy.md").read_text(encoding="utf-8")
-SECTIONS = ("### LoRA of rank 16", "### LoRA of ranks 4, 8, 16 and 64", "### VeRA")
-CORE, ABSOLUTE_CORE = 3, 5  # columns of the study's two tables
 
 
-def rows(text: str) -> list[tuple[str, list[str]]]:
-    """Method and cells of each row of a table."""
-    found = re.findall(r"^\| `([a-z_+]+)`[^|]*\|(.*)\|$", text, re.MULTILINE)
-    return [(method, [cell.strip() for cell in cells.split("|")]) for method, cells in found]
+def test_pages_quote_what_the_results_give() -> None:
+    for path, text in report.marked().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run python -m benchmarks.accuracy.report"
+        assert "<!-- study " in text
 
 
-def studied(section: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The two tables of a section of the study."""
-    part = STUDY.partition(section)[2].partition("\n### ")[0]
-    _, spaces, sizes = re.split(r"^\| method \|.*$", part, flags=re.MULTILINE)
-    return dict(rows(spaces)), dict(rows(sizes))
+def rows(title: str) -> dict[str, list[str]]:
+    """Method → cells of the table whose header begins so."""
+    lines = PAGE.partition(f"\n| {title}")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {line[0].strip("`"): line[1:] for line in cells}
 
 
-METHODS = rows(PAGE.partition("\n## The method")[2].partition("\n### ")[0])
-SPACES = rows(PAGE.partition("\n| method | full")[2])
+def test_the_plain_sums_figure_by_plain_arithmetic() -> None:
+    with (DOCS / "data" / "accuracy_r16.csv").open(newline="", encoding="utf-8") as file:
+        measured = list(csv.DictReader(file))
+    tasks = list(measured[0])[-8:]
+    single = {r["seed"]: r for r in measured if r["method"] == "single" and r["part"] == "singles" and not r["space"]}
+    sums = [r for r in measured if r["part"] == "spaces" and r["method"] == "ta"]
+    kept = mean(mean(100 * float(r[t]) / float(single[r["seed"]][t]) for t in tasks) for r in sums)
+    assert rows("method | rank 16")["ta"][0].startswith(f"{kept:.1f} ± ")
 
 
-@pytest.mark.parametrize(("column", "section"), list(enumerate(SECTIONS)))
-def test_methods_have_the_studys_figures(column: int, section: str) -> None:
-    spaces, sizes = studied(section)
-    assert len(METHODS) >= 8
-    for method, cells in METHODS:
-        expected = sizes[method][ABSOLUTE_CORE] if method in sizes else spaces[method][CORE]
-        assert cells[column] == expected, method
+def test_methods_are_ordered_by_accuracy() -> None:
+    found = [float(cells[0].split()[0]) for cells in rows("method | rank 16").values()]
+    assert len(found) >= 12
+    assert found == sorted(found, reverse=True)
 
 
-def test_spaces_have_the_studys_figures() -> None:
-    spaces = studied(SECTIONS[0])[0]
-    assert [method for method, _ in SPACES] == ["ties", "dare+ties"]
-    for method, cells in SPACES:
-        full, _, scaled, core, tucker = spaces[method][:5]
-        assert cells == [full, scaled, core, tucker]
+def test_tables_of_spaces_have_both_elementwise_methods() -> None:
+    assert list(rows("method | full")) == ["ties", "dare+ties"]
 
 
-def test_it_says_of_which_code_the_figures_are_for_as_long_as_the_study_does() -> None:
-    assert ("before the core was rewritten" in STUDY) == ("before its core was\nrewritten" in PAGE)
+def test_the_short_form_recommends_what_is_above_the_sum() -> None:
+    short = re.search(r"Short form: take `([a-z+_]+)`", PAGE)
+    above = re.search(r"<!-- study r16_above -->(.*?)<!-- /study -->", PAGE, re.DOTALL)
+    assert short is not None
+    assert above is not None
+    assert f"`{short[1]}`" in above[1]
 
 
-def test_of_vera_nothing_shown_is_above_the_sum() -> None:
-    figures = {method: float(cells[2]) for method, cells in METHODS}
-    assert max(figures.values()) == figures["ta"]
+def test_without_an_evaluation_the_commands_defaults_are_best_at_scale_1() -> None:
+    from coremerge_ref.cli.settings import MergeSettings
 
-
-def test_the_faq_has_the_range_of_core_space() -> None:
-    figures = [float(cells[CORE].split()[0]) for cells in studied(SECTIONS[0])[0].values()]
-    least, most = re.findall(r"kept (\d+) to\s(\d+) %", (DOCS / "faq.md").read_text(encoding="utf-8"))[0]
-    assert (int(least), int(most)) == (round(min(figures)), round(max(figures)))
+    found = report.Summary.of("r16").by_seed("alpha", ("method", "which"))
+    at_one = {method: mean(by.values()) for (method, rule), by in found.items() if rule == "one"}
+    assert max(at_one, key=lambda method: at_one[method]) == MergeSettings().method
+    assert MergeSettings().scale == 1.0
