@@ -31,11 +31,15 @@ def llama() -> Any:
     return model(32, {"q": (240, 240), "k": (200, 240), "v": (200, 240), "o": (240, 240)})
 
 
+# docs/speed.md has these
+WAITS = {"ta": 6, "mean": 6, "iso": 12, "cart": 14, "ties": 16, "dare+ties": 16, "tsv": 18, "tsv+iso": 20}
+
+
 @pytest.mark.parametrize("method", ["ta", "mean", "tsv", "iso", "tsv+iso"])
 def test_a_merge_of_128_layers_waits_at_most_20_times(llama: Any, method: str) -> None:
     with cupy_double.counting() as ledger:
         cm.merge_adapters(llama, method)
-    assert ledger.syncs.total() <= 20, ledger.syncs
+    assert ledger.syncs.total() <= WAITS[method] <= 20, ledger.syncs
 
 
 @pytest.mark.parametrize("method", ["ties", "cart", "dare+ties"])
@@ -44,7 +48,7 @@ def test_so_does_one_of_fewer_layers_whose_svds_take_long_on_a_double(method: st
     layers = model(2, {"q": (240, 240), "k": (200, 240)})
     with cupy_double.counting() as ledger:
         cm.merge_adapters(layers, method)
-    assert ledger.syncs.total() <= 20, ledger.syncs
+    assert ledger.syncs.total() <= WAITS[method] <= 20, ledger.syncs
 
 
 @pytest.mark.parametrize("method", ["ta", "tsv", "iso", "tsv+iso"])
