@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from coremerge_ref.core import arrays, linalg, orthonormal
+from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
+from coremerge_ref.core.linalg import orthonormal
 
 
 @dataclass(frozen=True, eq=False)

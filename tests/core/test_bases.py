@@ -7,7 +7,7 @@ import pytest
 from backends import BACKENDS, EPS, Backend
 
 import coremerge_ref as cm
-from coremerge_ref.core import orthonormal
+from coremerge_ref.core.linalg import orthonormal
 from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio, size
 
 # Live sizes of the two stacks for 6 × 5 tasks of ranks 2, 2, of which the second is replaced.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from backends import EPS, Backend, available
 
-from coremerge_ref.core import arrays, jacobi, linalg
+from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.linalg import jacobi
 from coremerge_ref.testing import THRESHOLD, ratio
 
 

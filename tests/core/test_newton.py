@@ -7,7 +7,8 @@ import pytest
 from backends import EPS, Backend, available
 
 import coremerge_ref as cm
-from coremerge_ref.core import arrays, linalg, newton
+from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.linalg import newton
 from coremerge_ref.testing import THRESHOLD, ratio
 
 

@@ -9,7 +9,7 @@ from backends import CARD, EPS, Backend, available
 from cupy_double.linalg import LEFTOVERS
 
 import coremerge_ref as cm
-from coremerge_ref.core import orthonormal
+from coremerge_ref.core.linalg import orthonormal
 from coremerge_ref.testing import THRESHOLD, ratio
 
 
