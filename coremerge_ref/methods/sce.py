@@ -138,6 +138,7 @@ class Sce(Stage):
             return np.full((len(M), 1, 1), 1 / len(M)), np.ones((len(M), 1, 1))
         if total == 0 or total < least:
             return np.full((len(M), 1, 1), 1 / len(M)), np.zeros((len(M), 1, 1))
-        share = energy / total
-        change = np.minimum((off + share * every) / max(total - every, 1e-300), 1.0)
+        share, change = energy / total, np.ones(len(M))
+        if every < total:
+            change = np.minimum((off + share * every) / (total - every), 1.0)
         return share[:, None, None], change[:, None, None]

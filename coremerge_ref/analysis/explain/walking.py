@@ -28,12 +28,11 @@ def walk(
     """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
     seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]
     errors = [_start(*one, space) for one in zip(layers, levels, seen, strict=True)]
-    entering = [e.entering for e in errors]
     for stage, before, after in pieces:
         errors = stage.propagate(errors, before, after)
         if stage.kind == MERGE:
-            for e, first, layer, item in zip(errors, entering, layers, after, strict=True):
-                e.entering = first
+            for e, layer, item in zip(errors, layers, after, strict=True):
+                e.entering = e.shared["entering", e.level.name]
                 _multiply(e, layer, item.M)
     bounds = []
     for e, layer, item, sides in zip(errors, layers, ends, seen, strict=True):
@@ -68,6 +67,7 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
             )
         e.entry = e.entry + (change if side == "left" else change.mT)
         e.delta = e.delta + np.asarray([min(norm(x), most) for x in change])
+    e.shared["entering", level.name] = e.entering  # as the way back needs them
     if layer.sigma is not None:  # rows divided by σ_i: their errors grow by 1 / σ_i, and σ_i has its own
         live = layer.sigma > 0
         inverse = np.where(live, 1 / np.where(live, layer.sigma, 1.0), 0.0)[:, None]
@@ -79,7 +79,7 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         if not e.level.formed:
             e.entry = np.minimum(e.entry, layer.left.divided(e, layer.stack.M, layer.right.norms))
             e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
-        e.entry = np.minimum(e.entry, e.delta[:, None, None])
+        e.entry, e.entering = np.minimum(e.entry, e.delta[:, None, None]), e.delta
     return e
 
 

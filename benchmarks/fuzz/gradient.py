@@ -1,0 +1,67 @@
+"""python -m benchmarks.fuzz.gradient [--size N]: bounds of explain beside the largest change that gradients find.
+
+Where a search over all entries is out of reach, a climb is not: given the direction y that the result moves in, every
+entry moves by its size, up or down, as the gradient of ⟨y, result⟩ has it, and the result gives the next y.
+"""
+
+import argparse
+
+import numpy as np
+
+import coremerge_ref as cm
+
+METHODS = ("ta", "tsv", "iso", "tsv+iso", "cart", "iso_cts")  # differentiable in the factors
+CLIMBS, STEP = 4, 1e-7
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def inputs(kind: str, n: int, rank: int, seed: int = 0) -> Pairs:
+    """Three tasks of n × n: "gaussian" factors, or orthonormal ones with a spectrum "decaying" over two decades."""
+    rng, S = np.random.default_rng(seed), 10.0 ** -np.linspace(0, 2, rank)
+    pairs = []
+    for _ in range(3):
+        B, A = rng.standard_normal((n, rank)), rng.standard_normal((rank, n))
+        pairs.append((B, A) if kind == "gaussian" else (np.linalg.qr(B)[0] * S, np.linalg.qr(A.T)[0].T))
+    return pairs
+
+
+def largest_change(pairs: Pairs, method: str, climbs: int = CLIMBS) -> float:
+    """The largest relative change of the result per relative change of every entry that the climb finds."""
+    import torch
+
+    size = float(np.linalg.norm(merged(pairs, method)))
+    y, best = np.random.default_rng(1).standard_normal((pairs[0][0].shape[0], pairs[0][1].shape[1])), 0.0
+    for _ in range(climbs):
+        flat = [torch.tensor(X, requires_grad=True) for pair in pairs for X in pair]
+        result = cm.merge(list(zip(flat[::2], flat[1::2], strict=True)), method).to_dense()
+        gradients = torch.autograd.grad((result * torch.tensor(y)).sum(), flat)
+        E = [np.sign(g.numpy()) * np.abs(X.detach().numpy()) for g, X in zip(gradients, flat, strict=True)]
+        moved = [
+            [(B + h * b, A + h * a) for (B, A), b, a in zip(pairs, E[::2], E[1::2], strict=True)] for h in (STEP, -STEP)
+        ]
+        y = (merged(moved[0], method) - merged(moved[1], method)) / (2 * STEP)
+        best = max(best, float(np.linalg.norm(y)) / size)
+    return best
+
+
+def merged(pairs: Pairs, method: str) -> np.ndarray:
+    """ΔW."""
+    return np.asarray(cm.merge(pairs, method).to_dense())
+
+
+def main() -> None:
+    """Prints a row a method and kind of input."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz.gradient", description=__doc__)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--rank", type=int, default=16)
+    options = parser.parse_args()
+    for kind in ("gaussian", "decaying"):
+        for method in METHODS:
+            pairs = inputs(kind, options.size, options.rank)
+            bound, change = cm.explain(pairs, method).input_bound, largest_change(pairs, method)
+            condition = 2 * bound.relative / bound.eps  # an input is off by half an eps
+            print(f"{kind:10} {method:10} bound {condition:9.3g} found {change:9.3g} ratio {condition / change:7.3g}")
+
+
+if __name__ == "__main__":
+    main()
