@@ -132,7 +132,7 @@ def merge(
       coremerge merge task-a task-b -o merged --method dare+ties --space full --dense
     The whole model instead of an adapter, in the base's own files and dtypes:
       coremerge merge task-a task-b --into base-model -o fused-model
-    On many machines, with the same result (see the tutorial "Merge on many machines"):
+    On many machines, with the same result (tutorial "Merge on many machines"):
       coremerge merge adapters/* -o merged --scheduler tcp://head:8786 --max-shard-size 5GB
       coremerge merge adapters/* -o part-$I --layers $I/64      (each job of an array, then coremerge join)
     On a GPU, from a file, looking first:
