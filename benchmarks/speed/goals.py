@@ -9,6 +9,7 @@ dense. Errors are relative, in the Frobenius norm, against long double arithmeti
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from rich.table import Table
 
 import coremerge_ref as cm
 from benchmarks import dense
+from benchmarks.complexity import counts
+from benchmarks.complexity.replay import function
+from benchmarks.complexity.sweeps import timed
 from benchmarks.speed.exact import exact
 from benchmarks.speed.paired import paired
 from benchmarks.speed.shapes import factors
@@ -59,6 +63,7 @@ class Row:
     error: dict[str, float]
     ratio: float
     interval: tuple[float, float]
+    calls: float = 0.0  # seconds that the products and decompositions of ours take by themselves
 
     @property
     def reached(self) -> bool:
@@ -120,7 +125,18 @@ def measured(case: Case, rounds: int) -> Row:
         error = {name: right.error(*map(np.asarray, run())) for name, run in made.items()}
     seconds = {name: times.median(name) / case.layers for name in made}
     between = ("paper", "ours, torch")
-    return Row(case, seconds, error, times.ratio(*between), times.spread(*between))
+    return Row(case, seconds, error, times.ratio(*between), times.spread(*between), calls_alone(case))
+
+
+def calls_alone(case: Case) -> float:
+    """Seconds that the products and decompositions of ours, as counted, take by themselves: no merge is faster."""
+    count = sum(counts.ours(case.width, case.width, (case.r,) * case.T, case.method).values(), Counter())
+    total = 0.0
+    for call, times in count.items():
+        run = function(call)
+        run()
+        total += times * min(timed(run) for _ in range(3))
+    return total
 
 
 def densified(width: int, T: int, r: int, rounds: int) -> dict[str, float]:
@@ -166,7 +182,17 @@ def main() -> None:
 def shown(rows: list[Row]) -> Table:
     """The rows as a table for a terminal."""
     table = Table(
-        "layer", "method", "paper", "optimized", "ours torch", "ours numpy", "ratio", "95 %", "goal", "error (paper)"
+        "layer",
+        "method",
+        "paper",
+        "optimized",
+        "ours torch",
+        "ours numpy",
+        "calls",
+        "ratio",
+        "95 %",
+        "goal",
+        "error (paper)",
     )
     for row in rows:
         table.add_row(*cells(row))
@@ -180,6 +206,7 @@ def cells(row: Row) -> Iterator[str]:
     yield case.method
     for name in ("paper", "optimized", "ours, torch", "ours, numpy"):
         yield f"{1e3 * row.seconds[name]:.1f} ms"
+    yield f"{1e3 * row.calls:.1f} ms"
     yield f"{row.ratio:.1f}×"
     yield f"{row.interval[0]:.1f}–{row.interval[1]:.1f}"
     yield "–" if case.goal is None else f"{case.goal:g}× {'✓' if row.reached else '✗'}"

@@ -20,7 +20,8 @@ from benchmarks.speed.paired import Paired
 
 def goals(found: dict[str, Any]) -> str:
     """The table of goals."""
-    head = "layer | method | paper | optimized | ours, torch | ours, NumPy | ratio | 95 % | goal | error (paper's)"
+    head = "layer | method | paper | optimized | ours, torch | ours, NumPy | ours, calls alone | ratio | 95 % | goal"
+    head += " | error (paper's)"
     lines = [f"| {head} |", "|---" * head.count("|") + "|---|"]
     for row in found["rows"]:
         made = Row(**{**row, "case": Case(**row["case"]), "interval": tuple(row["interval"])})
@@ -33,8 +34,8 @@ def goals(found: dict[str, Any]) -> str:
 def llama(found: dict[str, Any]) -> str:
     """The whole-model line."""
     mebi = {name: found[name] / 2**20 for name in ("input", "output", "peak")}
-    head = "layers | input | output | processor time | the floor's | ratio | 95 % | goal | wall time | peak memory"
-    head += " | times the input | goal"
+    head = "layers | input | output | processor time | the floor's | ratio | least to most | goal | wall time"
+    head += " | peak memory | times the input | goal"
     cells = [
         str(found["layers"]), f"{mebi['input']:.0f} MiB", f"{mebi['output']:.0f} MiB", f"{found['seconds']:.2f} s",
         f"{found['floor']:.2f} s", f"{found['ratio']:.2f}", f"{found['low']:.2f}–{found['high']:.2f}",
@@ -51,7 +52,7 @@ def _mark(reached: bool) -> str:
 def users(found: dict[str, Any]) -> str:
     """One line a merge: its time, and how many times as long as ours of the same row it takes."""
     times = Paired(found["seconds"])
-    lines = ["| merge | what it computes | time | times `ours` | 95 % |", "|---|---|---:|---:|---|"]
+    lines = ["| merge | what it computes | time | times ours | least to most |", "|---|---|---:|---:|---|"]
     for name in found["seconds"]:
         beside = users_module.BESIDE.get(name)
         ratio = "– | –"

@@ -102,7 +102,10 @@ class Encoded:
             scaled = [(c[t] * B, A) for t, (B, A) in enumerate(self.factors)]
             if 0 < R <= min(m, n):
                 B, A = xp.concat([B for B, _ in scaled], axis=-1), xp.concat([A for _, A in scaled], axis=-2)
-                arrays.check_finite(linalg.norm(arrays.detached(B)) * linalg.norm(arrays.detached(A)), _beyond(B))
+                b, a = arrays.detached(B), arrays.detached(A)
+                most = linalg.largest(b) * linalg.largest(a) * float(R * max(m, n))  # at least ‖B‖ ‖A‖, and cheaper
+                if not arrays.is_finite(most):
+                    arrays.check_finite(linalg.norm(b) * linalg.norm(a), _beyond(B))
                 return LowRankUpdate(B, A)
             dense = sum((B @ A for B, A in scaled[1:]), scaled[0][0] @ scaled[0][1])
         arrays.check_range(dense, "product B A, summed")

@@ -21,6 +21,9 @@ from benchmarks.speed.shapes import factors
 from coremerge_ref.testing import THRESHOLD, ratio
 
 EPS = float(np.finfo(np.float64).eps)
+AGAIN = (
+    "python -m benchmarks.complexity.replay --results docs/data/sweeps_calls.csv, then benchmarks.complexity.figures"
+)
 
 
 def test_a_power_law_is_found_with_its_interval():
@@ -205,7 +208,7 @@ def test_the_page_says_what_the_measurements_say(tmp_path):
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "complexity.md").read_text(encoding="utf-8")
     for name, table in figures.tables(docs / "data").items():
-        assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in page, name
+        assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in page, f"{name}: {AGAIN}"
     found = figures.laws(docs / "data")
     figures.write_laws(tmp_path / "laws.csv", found)
     assert (tmp_path / "laws.csv").read_text(encoding="utf-8") == (docs / "data" / "sweeps_laws.csv").read_text(
@@ -330,3 +333,49 @@ def test_made_adapters_are_what_the_package_reads(tmp_path):
     assert folders == again
     report = merge_folders(folders, tmp_path / "merged", "tsv")
     assert (report.layers, report.adapters, report.ranks) == (4, 2, (4, 4))
+
+
+def test_speeds_are_put_into_tables():
+    from benchmarks.speed import report, users
+
+    seconds = {name: [0.1, 0.1, 0.1] for name in users.WHAT} | {"PEFT svd": [0.4, 0.5, 0.6]}
+    found = {"width": 8, "T": 2, "r": 1, "versions": {"peft": "1"}, "seconds": seconds}
+    table = report.users(found).splitlines()
+    assert next(row for row in table if row.startswith("| PEFT svd")).endswith(
+        "| 500 ms | 5.0× `ours ta, rank r` | 4.0–6.0 |"
+    )
+    assert set(users.BESIDE) | set(users.BESIDE.values()) <= set(users.WHAT)
+    model = dict.fromkeys(("input", "output", "peak"), 2.0**20) | {
+        "layers": 8,
+        "seconds": 3.0,
+        "wall": 4.0,
+        "floor": 2.0,
+    }
+    line = report.llama(model | {"ratio": 1.5, "low": 1.4, "high": 1.6}).splitlines()[2]
+    assert "| 1.50 | 1.40–1.60 | 1.3 ✗ |" in line
+    assert line.endswith("| 1.00 | 2.5 ✓ |")
+
+
+def test_the_floor_writes_as_much_as_a_merge(tmp_path):
+    from safetensors.numpy import load_file
+
+    from benchmarks.speed.floor import floor
+
+    folders = list(llama.adapters(tmp_path, 2, 1, 2, "float32", 32))
+    floor(folders, tmp_path / "floor")
+    written = load_file(tmp_path / "floor" / "adapter_model.safetensors")
+    shapes = {name.split(".")[-3]: X.shape for name, X in written.items() if "lora_B" in name}
+    assert shapes == {"q_proj": (128, 4), "k_proj": (32, 4), "v_proj": (32, 4), "o_proj": (128, 4)}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_row_of_goals(layers):
+    pytest.importorskip("torch")
+    from benchmarks.speed import goals
+
+    row = goals.measured(goals.Case(24, 2, 2, "tsv", 1e9, layers), rounds=3)
+    assert set(row.seconds) == {"paper", "optimized", "ours, torch", "ours, numpy"}
+    assert row.calls > 0
+    assert not row.reached
+    assert len(list(goals.cells(row))) == 11
+    assert bool(row.error) == (layers == 1)
