@@ -84,6 +84,8 @@ def _explained(groups: list[Group], pipeline: Pipeline, space: Space) -> dict[st
     with arrays.overflow_checked():
         merged = pipeline.merge(stacks, lambda *step: steps.append(step))
         upright = [restored(item, frames) for item, (frames, _) in zip(merged, encoded, strict=True)]
+        for item in (*merged, *upright):
+            arrays.check_range(item.M, "the merged update")
         finished = pipeline.finish(upright, lambda *step: steps.append(step))
     layers = [
         layer

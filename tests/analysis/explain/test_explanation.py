@@ -191,3 +191,11 @@ def test_errors_are_those_of_merge() -> None:
         cm.explain([pairs[0], (pairs[1][0] * np.nan, pairs[1][1])])
     with pytest.raises(cm.ShapeError, match="layer 'q', task 1"):
         cm.explain({"q": [pairs[0], (pairs[1][0][1:], pairs[1][1])]})
+
+
+@pytest.mark.parametrize("space", [cm.Core(), cm.Knots(scaled=False)])
+def test_what_no_merge_can_hold_is_not_explained(space: cm.Core | cm.Knots) -> None:
+    B, A = np.zeros((3, 1)), np.zeros((1, 2))
+    B[0, 0], A[0, 0] = 1e154, 1.2e154
+    with pytest.raises(cm.NonFiniteError, match="the merged update: expected numbers within the range of float64"):
+        cm.explain([(B, A)] * 2, [cm.Ties(aggregate="sum", density=1.0), cm.Iso()], space)
