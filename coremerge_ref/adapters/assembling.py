@@ -42,7 +42,8 @@ class Shard:
             writer.abandon()
 
 
-WriteShards = Callable[[Sequence[Shard], Mapping[str, int]], None]  # writes all, at these ranks
+# writes all, at these ranks; {name: SHA-256} of those that were hashed
+WriteShards = Callable[[Sequence[Shard], Mapping[str, int]], dict[str, str]]
 
 
 def assemble(
@@ -82,7 +83,7 @@ def assemble(
             outcome.ranks = final
         sizes, sources = before | sizes, dict.fromkeys(before, _BESIDE) | sources
     shards = _shards(path, sizes, sources, folder, most)
-    write_shards(shards, outcome.ranks)
+    outcome.digests = write_shards(shards, outcome.ranks)
     _write_index(path, shards, sizes)
     if not dense:
         form.finish(path, outcome.ranks)

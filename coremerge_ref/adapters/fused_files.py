@@ -48,6 +48,7 @@ class FusedFiles:
             for found in by_others(list(self.base.files)):
                 outcome.facts |= found.facts
                 outcome.zeros += found.zeros
+                outcome.digests |= found.digests
         else:
             everything = {layer.path: addition for layer, addition in _each(job, outcome)} if whole else None
             written = _Written(job.progress, sum(len(file.entries) for file in self.base.files.values()))

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.assembling import Shard, assemble
 from coremerge_ref.adapters.contents import PART
 from coremerge_ref.adapters.files import folder_at, is_regular_file, read_json, reason, shown
+from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.pieces import Piece, cut, group_of, numbered, piece_name, write_piece
 from coremerge_ref.adapters.prepared import PreparedFolders, Said
@@ -122,7 +123,9 @@ def write_part(
                         file=piece.file,
                         sha256=records.sha256(folder / piece.file),
                         groups={group: (order[group], dict(sizes)) for group, sizes in piece.groups.items()},
-                        **asdict(piece.outcome),
+                        ranks=piece.outcome.ranks,
+                        facts=piece.outcome.facts,
+                        zeros=piece.outcome.zeros,
                     )
                     for piece in pieces
                 ],
@@ -214,9 +217,10 @@ def _fitting(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(shards: Sequence[Shard], form: Any, ranks: Mapping[str, int]) -> None:
+def _write(shards: Sequence[Shard], form: Form | None, ranks: Mapping[str, int]) -> dict[str, str]:
     for shard in shards:
         shard.write(form, ranks)
+    return {}
 
 
 def _read(folder: Path) -> PartRecord:

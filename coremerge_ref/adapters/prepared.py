@@ -211,7 +211,10 @@ class PreparedFolders:
                     self._digests = hashes.results()
                 for adapter, each in zip(self.adapters, self._digests, strict=True):
                     records.check_recorded(adapter, each)
-                written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
+                written = {
+                    entry.name: outcome.digests.get(entry.name) or records.sha256(entry)
+                    for entry in sorted(folder.iterdir())
+                }
                 made = records.record(
                     self.adapters, dict(how), outcome, notes, self.plan.renamings, self._digests, written
                 )

@@ -24,6 +24,7 @@ from coremerge_ref.adapters.files import open_regular, shown
 from coremerge_ref.adapters.hub import is_hub_id
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.pieces import Batches, Piece, cut, numbered, piece_name, write_piece, written_at_once
+from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.workers import done_by
 from coremerge_ref.adapters.writing import Outcome
@@ -179,15 +180,18 @@ def do_file(order: Order, place: str, path: str) -> Outcome:
     job = within_memory(job, False, order.ignore_memory, lambda _: None, order.share)
     with written_at_once(Path(path)) as unfinished:
         fusion.files.write_place(job, place, unfinished, outcome)
+    outcome.digests[place] = sha256(Path(path))
     return outcome
 
 
-def do_shard(order: Order, shard: Shard, ranks: Mapping[str, int]) -> None:
-    """Writes a shard of the output from the pieces in it. What a worker does."""
-    dense = order.options.dense
-    shard.write(None if dense else _opened(order).form, ranks)
-    with open_regular(shard.path) as file:
-        os.fsync(file.fileno())
+def do_shard(order: Order, shard: Shard, ranks: Mapping[str, int]) -> str:
+    """Writes a shard of the output from the pieces; its SHA-256. What a worker does."""
+    form = None if order.options.dense else _opened(order).form
+    with written_at_once(shard.path) as unfinished:
+        replace(shard, path=unfinished).write(form, ranks)
+        with open_regular(unfinished) as file:
+            os.fsync(file.fileno())
+    return sha256(shard.path)
 
 
 def spread(
@@ -199,12 +203,16 @@ def spread(
     with known_here(order, prepared), pieces_folder(beside) as folder:
         pieces = do_pieces(job, order, way, cut(batches, dense), folder)
 
-        def write_shards(shards: Sequence[Shard], ranks: Mapping[str, int]) -> None:
+        def write_shards(shards: Sequence[Shard], ranks: Mapping[str, int]) -> dict[str, str]:
             assert way.executor is not None
             if len(shards) == 1:
                 shards[0].write(None if dense else prepared.form, ranks)
-            else:
-                done_by(way.executor, do_shard, [(order, shard, ranks) for shard in shards], lambda _: None)
+                return {}
+            made = [replace(shard, path=shard.folder / shard.path.name) for shard in shards]
+            digests = done_by(way.executor, do_shard, [(order, each, ranks) for each in made], lambda _: None)
+            for each, shard in zip(made, shards, strict=True):
+                os.rename(each.path, shard.path)
+            return {shard.path.name: digest for shard, digest in zip(shards, digests, strict=True)}
 
         return assemble(
             pieces, numbered(batches, dense), job, prepared.form, prepared.turned(dense), file, folder, ragged,

@@ -33,11 +33,15 @@ DIMENSIONS = 5  # of a 3-D convolution's factor, the most there are
 
 @dataclass
 class Outcome:
-    """What a merge found: ranks by module name (none if dense), facts by path, paths of surprising zeros."""
+    """What a merge found: ranks by module name (none if dense), facts by path, paths of surprising zeros.
+
+    digests: SHA-256 of files of the output, of those that who wrote them has hashed.
+    """
 
     ranks: dict[str, int] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
     zeros: list[str] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 class Sink(Protocol):

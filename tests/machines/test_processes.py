@@ -1,6 +1,7 @@
 """`--workers`: processes of this machine that are killed, interrupted, or find other files than were meant."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -21,6 +22,7 @@ from lora_sets import check_same, taken
 from methods_for_workers import FOLDER, SLOW, total
 
 from coremerge_ref.adapters import merge_folders, spreading
+from coremerge_ref.adapters.assembling import Shard
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.errors import AdapterError
@@ -142,6 +144,11 @@ def test_a_piece_done_twice_and_too_late(adapters: list[str], tmp_path: Path) ->
         pieces = [spreading.do_piece(order, [["layers.0.q"]], str(folder / "piece")) for _ in range(2)]
         assert pieces[0] == pieces[1]
         assert os.listdir(folder) == ["piece"]
+        sources = {name: "piece" for group in pieces[0].groups.values() for name in group}
+        shard = Shard(folder / "shard", list(sources), sources, folder)
+        digests = [spreading.do_shard(order, shard, pieces[0].outcome.ranks) for _ in range(2)]
+        assert digests == 2 * [hashlib.sha256((folder / "shard").read_bytes()).hexdigest()]
+        assert sorted(os.listdir(folder)) == ["piece", "shard"]
     with pytest.raises(AdapterError, match="cannot be written on"):
         spreading.do_piece(order, [["layers.0.q"]], str(folder / "piece"))
     assert sorted(os.listdir()) == ["a", "b", "c"]
