@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,8 +57,8 @@ class Way:
         """ParameterError for what is no executor."""
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise ParameterError(f"executor: expected a concurrent.futures executor, got {type(executor).__name__}")
-        # processes and threads of one machine; of other executors nothing is known
-        return cls(executor, getattr(executor, "_max_workers", 1), part, most)
+        here = isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)  # of others nothing is known
+        return cls(executor, getattr(executor, "_max_workers", 1) if here else 1, part, most)
 
 
 HERE = Way()

@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,11 @@ def failures(executor: Executor, sent: object) -> Iterator[None]:
                     f"executor: {kind} cannot send the method to its workers: {reason(why)}; define functions at the "
                     "top level of a module, or use a ThreadPoolExecutor"
                 ) from error
+        if isinstance(error, CancelledError):
+            raise AdapterError(
+                f"{kind}: the work was cancelled, and nothing was changed: did the scheduler, or whoever runs the "
+                "workers, go away?"
+            ) from error
         raise AdapterError(
             f"a worker of {kind} failed: {type(error).__name__}: {reason(error)}; nothing was changed: was it killed, "
             "or out of memory? can it import coremerge_ref?"

@@ -66,7 +66,9 @@ def _cluster(address: str, tell: Callable[[str], None]) -> Iterator[Executor]:
         raise ParameterError(
             "--scheduler: dask.distributed is not installed; pip install 'coremerge_ref[distributed]'"
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters arrives as an exception
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters arrives as an exception
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # workers compare the versions that matter themselves

@@ -12,10 +12,12 @@ from coremerge_ref.adapters.beside import open_updates
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
+from coremerge_ref.adapters.formats.shards import ShardedFile
 from coremerge_ref.adapters.modules import LINEAR, checked
 from coremerge_ref.adapters.plan import Layer, planned, weight_name
 from coremerge_ref.adapters.prepared import DENSE
 from coremerge_ref.adapters.record import NAME as RECORD
+from coremerge_ref.adapters.sharding import INDEX_SUFFIX
 from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
@@ -37,14 +39,14 @@ def read(
     """
     adapters, _ = open_updates(paths)
     place = Path(merged)
-    dense = place / DENSE if (place / DENSE).is_file() else place if place.is_file() and not is_adapter(place) else None
+    dense = _full_size(place)
     result = None if dense is not None else Adapter(Accepting(place, True, ()))
     notes = resolve_widths([*adapters, *([result] if result else [])], None if base is None else BaseShapes(base))
     plan = planned(adapters, allow_missing=True)
     layers, notes = plan.layers, notes + plan.notes
     loaded = load_layers(adapters, layers)
     updates = {layer.path: layer.updates(loaded) for layer in layers}
-    targets = _factors(layers, result) if result else _matrices(layers, TensorFile(dense or place), adapters)
+    targets = _matrices(layers, dense, adapters) if dense else _factors(layers, result) if result else {}
     if not targets:
         raise AdapterError(f"{shown(place)}: expected updates of {shown(layers[0].path)} and such, got none of them")
     missing = [layer.path for layer in layers if layer.path not in targets]
@@ -53,6 +55,15 @@ def read(
     if result and (extra := {m.path for m in result.modules.values()} - set(updates)):
         notes.append(f"{len(extra)} layers of the merged update, such as {min(extra)}, are in none of the inputs")
     return updates, targets, notes
+
+
+def _full_size(place: Path) -> TensorFile | ShardedFile | None:
+    """The file or files of full-size updates at `place`; None where there is an adapter."""
+    if (place / DENSE).is_file():
+        return TensorFile(place / DENSE)
+    if (place / (DENSE + INDEX_SUFFIX)).is_file():
+        return ShardedFile(place / (DENSE + INDEX_SUFFIX))
+    return TensorFile(place) if place.is_file() and not is_adapter(place) else None
 
 
 def recorded_dare(merged: str | Path) -> dict[str, Any]:
@@ -79,7 +90,9 @@ def _factors(layers: Sequence[Layer], result: Adapter) -> dict[str, Target]:
     return targets
 
 
-def _matrices(layers: Sequence[Layer], file: TensorFile, adapters: Sequence[Adapter]) -> dict[str, Target]:
+def _matrices(
+    layers: Sequence[Layer], file: TensorFile | ShardedFile, adapters: Sequence[Adapter]
+) -> dict[str, Target]:
     """Targets from full-size tensors, in the shapes and the orientation of the base model's weights."""
     stored_transposed = all(adapter.config.fan_in_fan_out for adapter in adapters)
     targets = {}

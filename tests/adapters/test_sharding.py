@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from coremerge_ref.adapters import Adapter, convert_adapter, load, merge_folders
 from coremerge_ref.adapters.sharding import bytes_of, laid_out, shard_names
+from coremerge_ref.compare.reading import read
 from coremerge_ref.errors import ParameterError
 
 
@@ -102,5 +103,9 @@ def test_full_size_output_in_shards(tmp_path: Path) -> None:
     index = json.loads((tmp_path / "many" / "delta_weights.safetensors.index.json").read_text())["weight_map"]
     whole = load_file(tmp_path / "one" / "delta_weights.safetensors")
     assert index.keys() == whole.keys()
+    (one, _), (many, _) = (
+        (targets, notes) for _, targets, notes in (read([tmp_path / "a"], tmp_path / name) for name in ("one", "many"))
+    )
+    assert one.keys() == many.keys()
     for name, file in index.items():
         np.testing.assert_array_equal(load_file(tmp_path / "many" / file)[name], whole[name], strict=True)

@@ -162,6 +162,22 @@ def test_an_executor_that_is_shut_down(adapters: list[str]) -> None:
     assert sorted(os.listdir()) == ["a", "b", "c"]
 
 
+class Cancelling(Executor):
+    """Cancels what is submitted, as dask does when its scheduler is gone."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_scheduler_that_goes_away(adapters: list[str]) -> None:
+    with pytest.raises(AdapterError, match="the work was cancelled, and nothing was changed"):
+        merge_folders(adapters, "out", "ta", executor=Cancelling())
+    assert sorted(os.listdir()) == ["a", "b", "c"]
+
+
 PROGRAM = """
 import sys
 from methods_for_workers import total
