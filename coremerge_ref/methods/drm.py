@@ -75,13 +75,13 @@ class Drm(Stage):
         U = linalg.masked(U, live)
         rank = xp.sum(xp.astype(live, stack.cols.dtype), axis=-1)
         Y = xp.matrix_transpose(U) @ stack.M  # (T, …, k, q): rows s_tj V̂_tj
-        length = linalg.norm(Y[..., None, :])  # (T, …, k)
-        there = length > stack.rounding_level[..., None]
-        unit = xp.where(there, length, 1.0)[..., None]
-        V = xp.where(there[..., None], Y / unit, 0.0)
         # a row is known as well as its direction in U is, which the gap between singular values says
         turn = linalg.at_most_half_precision(level[..., None] / gaps(S), 0.0)  # (…, k)
         known = stack.rounding_level[..., None] + turn * linalg.norm(stack.M)[..., None]  # (T, …, k)
+        length = linalg.norm(Y[..., None, :])  # (T, …, k)
+        there = length > known
+        unit = xp.where(there, length, 1.0)[..., None]
+        V = xp.where(there[..., None], Y / unit, 0.0)
         slack = xp.broadcast_to(known[..., None] / unit, V.shape)
         cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
         kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
@@ -164,8 +164,8 @@ class Drm(Stage):
         known = own + turn[:, None] * np.asarray([norm(M) for M in stack.M])[:, None, None]  # (T, k, 1)
         length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
         moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
-        there = length > own
-        if (near(length, own, errors.level.beside(moved, own)) & (length > 0)).any():
+        there = length > known
+        if (near(length, known, errors.level.beside(moved, known)) & (length > 0)).any():
             errors.doubt(self, "a task's part in a direction is at the level that counts as zero")
         unit = np.where(there, length, 1.0)
         V = np.where(there, np.abs(Y) / unit, 0.0)

@@ -32,7 +32,7 @@ def test_no_promise_is_broken(part: int) -> None:
 
 
 FULL, TRANSPOSED = "full", "knots transposed=True scaled=True"
-PAPER, UNSCALED = "core basis=paper", "knots transposed=False scaled=False"
+PAPER, TUCKER, UNSCALED = "core basis=paper", "core basis=tucker", "knots transposed=False scaled=False"
 BROKEN = {
     651991499: FULL,
     3002565941: FULL,
@@ -43,6 +43,7 @@ BROKEN = {
     1016813802: PAPER,
     20261253: UNSCALED,
     20261412: UNSCALED,
+    4225927902: TUCKER,
 }
 
 

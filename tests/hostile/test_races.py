@@ -46,3 +46,13 @@ def test_a_folder_is_another_when_its_config_is(tmp_path: Path) -> None:
     assert not place.is_there
     place.look()
     assert place.is_there
+
+
+def test_a_folder_that_was_away_and_is_back_is_another(tmp_path: Path) -> None:
+    """A merge that finds another's output exchanges back: what a reader opened in between was the other's."""
+    folder = adapter_folders.write(tmp_path / "a")
+    place, before = Place(folder), os.stat(folder).st_ctime_ns
+    while os.stat(folder).st_ctime_ns == before:  # the clock of some file systems ticks in milliseconds
+        os.rename(folder, tmp_path / "away")
+        os.rename(tmp_path / "away", folder)
+    assert not place.is_there

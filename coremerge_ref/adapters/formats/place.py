@@ -50,12 +50,17 @@ class Place:
     def is_there(self) -> bool:
         """Whether what was seen is still there: merges replace folders as a whole, others write into them.
 
-        The number of a folder says nothing alone: that of one that was removed soon is another's.
+        The number of a folder says nothing alone: that of one that was removed soon is another's, and one that was
+        exchanged and put back has the same. Its time of change is then another.
         """
         return self._now() == self._seen and (self.initial is None or self.initial.is_there)
 
-    def _now(self) -> tuple[tuple[int, ...] | None, ...]:
-        return identity(self.path), identity(self.path / CONFIG)
+    def _now(self) -> tuple[Any, ...]:
+        try:
+            changed = os.stat(self.path).st_ctime_ns
+        except OSError:
+            changed = None
+        return identity(self.path), changed, identity(self.path / CONFIG)
 
     @cached_property
     def fields(self) -> dict[str, Any] | None:

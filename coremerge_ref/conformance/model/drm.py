@@ -16,14 +16,23 @@ def one_sided_frame(model: Arithmetic, stack: Array, rank_cut: float) -> Array:
     return u[:, s > cut * s[0]] if s.size else u
 
 
+def turns(model: Arithmetic, stack: Array, level: float) -> Array:
+    """How far each of these vectors is known: ν over the gap to the nearest singular value, 0 being the last."""
+    below = -np.diff(model.svd(np.concatenate(list(stack), axis=1))[1], append=0.0)
+    gap = np.minimum(below, np.concatenate([below[:1], below[:-1]]))
+    return np.minimum(level / np.maximum(gap, np.finfo(float).tiny), model.eps**0.5)
+
+
 def drm(model: Arithmetic, stack: Array, levels: Array, weights: Array, p: dict[str, Any]) -> Array:
     """Decom-Renorm-Merge."""
     if p["direction"] == "vertical":
         mirrored = np.swapaxes(stack, 1, 2)
         return drm(model, mirrored, levels, weights, {**p, "direction": "horizontal"}).T
     u = one_sided_frame(model, stack, p["rank_cut"])
+    turn = turns(model, stack, float(levels.max()))[: u.shape[1]]
     rows = np.stack([u.T @ x for x in stack])
-    level = levels[:, None, None]
+    sizes = np.array([np.linalg.norm(np.asarray(x, float)) for x in stack])
+    level = levels[:, None, None] + turn[:, None] * sizes[:, None, None]  # a row is known as its direction is
     norms = np.stack([lengths(x.T) for x in rows])[..., None]
     dead = norms <= level
     unit = np.where(dead, 0, rows / np.where(dead, 1, norms).astype(rows.dtype))
