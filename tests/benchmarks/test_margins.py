@@ -4,14 +4,14 @@ import needs_scipy  # noqa: F401
 import pytest
 
 from benchmarks import margins
-from coremerge_ref.core import linalg
+from coremerge_ref.core import arrays, linalg
 
 
 @pytest.mark.parametrize(("size", "R"), [(64, 16), (512, 64), (1024, 256)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_null_singular_values_stay_below_the_threshold(size: int, R: int, dtype: str) -> None:
     rank, _ = linalg.thresholds(dtype)
-    allowed = rank / linalg.arrays.eps(dtype)
+    allowed = rank / arrays.eps(dtype)
     assert 0 <= margins.null_margin(size, R, dtype) < allowed / 4
 
 
