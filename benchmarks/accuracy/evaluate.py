@@ -15,7 +15,7 @@ BATCH = 256
 class Texts:
     """The texts of several tasks, one task after another, and batches of them of one length: nothing is padding."""
 
-    batches: list[tuple[Tensor, Tensor]]  # which texts, hidden (texts, tokens, 384)
+    batches: list[tuple[Tensor, Tensor]]  # which texts, hidden (texts, tokens, width)
     labels: dict[str, tuple[slice, Tensor]]
 
     @classmethod
@@ -50,7 +50,10 @@ class Judge:
             split: Texts.of({name: one.splits[split] for name, one in features.items()}, most)
             for split, most in (("val", None), ("test", tested))
         }
-        judge = cls(merged.Merger.fresh(), {n: f.head for n, f in features.items()}, texts, {"val": {}, "test": {}})
+        family = next(iter(features.values())).family
+        judge = cls(
+            merged.Merger.fresh(family), {n: f.head for n, f in features.items()}, texts, {"val": {}, "test": {}}
+        )
         for index, (name, one) in enumerate(features.items()):
             alone = merged.merge({layer: [updates[index]] for layer, updates in layers.items()}, "ta", "core")
             for split, most in (("val", None), ("test", tested)):
@@ -62,7 +65,8 @@ class Judge:
     def measured(self, texts: Texts, update: merged.Update | None, alpha: float) -> dict[str, float]:
         """Percent right by task, of W0 + α ΔW; of the base model where there is no update."""
         network = self.merger.apply(update, alpha)
-        found = torch.empty(sum(len(which) for which, _ in texts.batches), 384)
+        width = next(iter(self.heads.values())).shape[1]
+        found = torch.empty(sum(len(which) for which, _ in texts.batches), width)
         for which, hidden in texts.batches:
             found[which] = network(hidden)
         return {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.accuracy import methods, results, summary, tables, tasks
+from benchmarks.accuracy import family, methods, results, summary, tables, tasks
 from benchmarks.accuracy.methods import ABSOLUTE, RELATIVE
 from benchmarks.accuracy.summary import Interval, Summary, spread
 
@@ -185,4 +185,7 @@ def figures(folder: Path = results.FOLDER) -> dict[str, str]:
             found |= dict(of_the_checks(one))
         if recipe == "r16":
             found |= dict(of_more(one))
+    second = Summary.of(family.RECIPE, folder)
+    if second.part("spaces"):
+        found |= dict(family.of_the_family(second, Summary.of("r16", folder)))
     return found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import coremerge_ref as cm
-from benchmarks.accuracy import model, train
+from benchmarks.accuracy.model import Family
 from coremerge_ref.adapters import Adapter
 
 Layers = dict[str, list[Any]]  # layer name → one LowRankUpdate a task
@@ -58,10 +58,10 @@ class Merger:
     weights: dict[str, tuple[nn.Parameter, Tensor]]  # layer → the parameter, and what it is in the base model
 
     @classmethod
-    def fresh(cls) -> "Merger":
+    def fresh(cls, family: Family) -> "Merger":
         """Around a fresh base model."""
-        network = model.top()
-        modules = {n: m for n, m in network.named_modules() if any(n.endswith("." + t) for t in train.TARGETS)}
+        network = family.top()
+        modules = {f"layer.{name}": network.layer.get_submodule(name) for name in family.projections}
         weights = {name: module.weight.detach().clone() for name, module in modules.items()}
         network.bfloat16()
         return cls(network, {name: (modules[name].weight, W) for name, W in weights.items()})

@@ -71,11 +71,13 @@ def settings(recipe: str = "r16") -> Iterator[Setting]:
     """Those of a recipe, those that others inherit from first; new methods and CART for LoRA 16 alone."""
     more = recipe == "r16"
     yield Setting("ta")
+    if recipe == "family":
+        yield Setting("ties", "", PAPERS, {"density": DENSITIES})
+        yield from with_null_vectors_and_without()
+        return
     yield Setting("ties", "", ("full", "knots", "knots-scaled", "core", "core-tucker"), {"density": DENSITIES})
     yield Setting("dare+ties", "", ("full", "knots", "knots-scaled", "core"), {}, "ties")
-    for method in ("tsv", "iso", "tsv+iso"):
-        yield Setting(method, ABSOLUTE)
-        yield Setting(method, RELATIVE, PAPERS)
+    yield from with_null_vectors_and_without()
     yield Setting("ties+iso", RELATIVE, PAPERS, {}, "ties")
     if more:
         yield Setting("dare+ties+iso", RELATIVE, PAPERS, {}, "ties")
@@ -88,3 +90,10 @@ def settings(recipe: str = "r16") -> Iterator[Setting]:
     if more:
         for method in ("drm", "breadcrumbs", "della", "sce", "pcb"):
             yield Setting(method, "", ("full", "core"))
+
+
+def with_null_vectors_and_without() -> Iterator[Setting]:
+    """TSV, isotropization and both."""
+    for method in ("tsv", "iso", "tsv+iso"):
+        yield Setting(method, ABSOLUTE)
+        yield Setting(method, RELATIVE, PAPERS)

@@ -12,13 +12,11 @@ from pathlib import Path
 SKIP = ("tests", "test", "testing", "_vendor", "vendored", "externals", "extern", "_inductor", "_dynamo")
 
 
-def package_root(name: str) -> Path:
-    """The folder of an installed package; the error says how to get it."""
+def package_root(name: str, listed: str = "requirements.txt") -> Path:
+    """The folder of an installed package; the error says how to get it: `listed` is a file of this folder."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            f"package {name!r}: not installed; pip install -r benchmarks/accuracy/requirements.txt"
-        )
+        raise ModuleNotFoundError(f"package {name!r}: not installed; pip install -r benchmarks/accuracy/{listed}")
     return Path(spec.origin).parent
 
 

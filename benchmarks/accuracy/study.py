@@ -37,7 +37,7 @@ class Study:
     @cached_property
     def features(self) -> dict[str, features.Features]:
         """By task."""
-        return features.load(self.cache, self.names, self.sizes)
+        return features.load(self.cache, self.names, self.sizes, train.RECIPES[self.recipe].family)
 
     @cached_property
     def layers(self) -> merged.Layers:

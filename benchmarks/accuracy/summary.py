@@ -12,6 +12,7 @@ from scipy.stats import t as student
 from benchmarks.accuracy import results, tasks
 
 PAPER = Path(__file__).parent / "paper"
+SAME = {"family": "r16"}  # the recipe of another model
 TEXTS = tasks.SPLITS["test"]
 Cell = tuple[str, str, str]  # method, mode, space
 BySeed = dict[int, float]
@@ -122,7 +123,7 @@ def spread(values: Iterable[float]) -> str:
 def paper(recipe: str) -> dict[tuple[str, str], float]:
     """(method, space) → the paper's average; linear merges are one figure for "any" space."""
     figures = {}
-    with (PAPER / f"{recipe}.csv").open(encoding="utf-8") as file:
+    with (PAPER / f"{SAME.get(recipe, recipe)}.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             linear = row["method"] == "ta"
             for space in ("full", "knots", "core") if linear else (row["space"],):

@@ -13,8 +13,8 @@ from torch import nn
 
 from benchmarks.accuracy import model, store
 from benchmarks.accuracy.features import Features
+from benchmarks.accuracy.model import MINILM, MPNET, Family
 
-TARGETS = ["query", "key", "value", "attention.output.dense"]
 MIXED = (4, 8, 16, 64)
 
 
@@ -28,6 +28,7 @@ class Recipe:
     learning_rate: float
     steps: int = 100
     batch: int = 16
+    family: Family = MINILM
 
     def shortened(self, steps: int) -> "Recipe":
         """The same recipe with fewer steps."""
@@ -38,6 +39,7 @@ RECIPES = {
     "r16": Recipe("r16", "lora", (16,), 2e-3),
     "mixed": Recipe("mixed", "lora", MIXED, 2e-3),
     "vera": Recipe("vera", "vera", (16,), 2e-2),
+    "family": Recipe("family", "lora", (16,), 2e-3, family=MPNET),
 }
 
 
@@ -45,9 +47,10 @@ def config(recipe: Recipe, rank: int) -> Any:
     """PEFT's configuration: alpha = r, so ΔW = B A; VeRA's shared matrices come from one key and so are one pair."""
     from peft import LoraConfig, VeraConfig
 
+    targets = list(recipe.family.projections)
     if recipe.kind == "vera":
-        return VeraConfig(r=rank, target_modules=TARGETS, projection_prng_key=0, d_initial=0.1)
-    return LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules=TARGETS)
+        return VeraConfig(r=rank, target_modules=targets, projection_prng_key=0, d_initial=0.1)
+    return LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules=targets)
 
 
 def train(features: Features, recipe: Recipe, rank: int, seed: int, out: Path) -> float:
@@ -55,7 +58,9 @@ def train(features: Features, recipe: Recipe, rank: int, seed: int, out: Path) -
     from peft import get_peft_model
 
     torch.manual_seed(zlib.crc32(f"{features.task.name} {seed}".encode()))  # each adapter starts from an A of its own
-    network: nn.Module = get_peft_model(model.top(), config(recipe, rank)).eval()  # no dropout, gradients all the same
+    network: nn.Module = get_peft_model(
+        recipe.family.top(), config(recipe, rank)
+    ).eval()  # no dropout, gradients all the same
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -90,7 +95,7 @@ def train_all(cache: Path, recipe: Recipe, features: dict[str, Features], seed: 
         rank = recipe.ranks[index % len(recipe.ranks)]
         start = time.perf_counter()
         twin = store.adapter(cache, "r16", seed, name)
-        if recipe.kind == "lora" and (rank,) == RECIPES["r16"].ranks and twin.exists():
+        if recipe.name == "mixed" and (rank,) == RECIPES["r16"].ranks and twin.exists():
             shutil.copytree(twin, out)  # the same recipe and seed: the same adapter
             continue
         loss = train(features[name], recipe, rank, seed, out)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 
+from benchmarks.accuracy.family import RECIPE, of_the_family
 from benchmarks.accuracy.figures import of_the_bases
 from benchmarks.accuracy.summary import Summary
 
@@ -110,6 +111,7 @@ def of_the_study() -> Iterator[tuple[str, str]]:
         for space in ("full", "core"):
             yield f"{recipe}_relative_{space}", f"{mean(cells['tsv+iso', 'relative', space].values()):.1f}"
         yield f"{recipe}_ta", f"{mean(cells['ta', '', 'core'].values()):.1f}"
+    yield from of_the_family(Summary.of(RECIPE), found["r16"])
     yield "basis_range", dict(of_the_bases(found["r16"]))["basis_ties_range"]
     yield "r16_apart", f"{max(float(row['which']) for row in found['r16'].part('checks')):.0e}"
 

