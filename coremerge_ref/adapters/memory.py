@@ -4,6 +4,7 @@ Factors of a layer are small; its m × n matrices are not, and a file of a few k
 """
 
 import os
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -87,11 +88,32 @@ def _needed(job: Job, batch: Sequence[Layer], dense: bool) -> float:
     return 8 * entries * (MARGIN * taken + WRITTEN * dense)
 
 
+def measure_first(job: Job, dense: bool) -> None:
+    """Finds out what the job's merges take, before threads of this process merge beside one another.
+
+    Stopping tracemalloc while another thread allocates can crash Python, before 3.12.9.
+    """
+    for batch in job.batches(dense):
+        _needed(job, batch, dense)
+
+
+_measuring = threading.Lock()  # tracemalloc is one for all threads
+_measured: dict[str, float] = {}
+
+
 def matrices(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None) -> float:
     """How many float64 matrices of a layer's full size a merge holds at once; 0 where it holds factors alone.
 
-    Found out by merging something small.
+    Found out by merging something small, once.
     """
+    key = repr((pipeline, space, tasks, weights))
+    with _measuring:
+        if key not in _measured:
+            _measured[key] = _found_out(pipeline, space, tasks, weights)
+        return _measured[key]
+
+
+def _found_out(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None) -> float:
     try:
         if not isinstance(merge(_small(tasks), pipeline, space, 1.0, weights), DenseUpdate):
             return 0.0

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,19 @@ def test_merges_beside_one_another_fit_together(tmp_path: Path, monkeypatch: pyt
 def test_free_memory_is_what_the_system_says() -> None:
     free = memory.free_memory()
     assert free is None or 1e6 < free < 1e14
+
+
+def test_what_merges_take_is_found_out_before_threads_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tracemalloc, stopped while another thread allocates, crashed Python."""
+    monkeypatch.setattr(memory, "_measured", {})
+    where: list[str] = []
+
+    def watched(*given: Any, real: Any = memory.measured) -> float:
+        where.append(threading.current_thread().name)
+        return float(real(*given))
+
+    monkeypatch.setattr(memory, "measured", watched)
+    inputs = [folders.write(tmp_path / name, folders.lora_tensors(t)) for t, name in enumerate("ab")]
+    with ThreadPoolExecutor(2) as executor:
+        merge_folders(inputs, tmp_path / "out", "ties", space="full", dense=True, executor=executor)
+    assert where == [threading.main_thread().name]
