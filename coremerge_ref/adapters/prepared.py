@@ -21,7 +21,7 @@ from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.fusing import Fusion
-from coremerge_ref.adapters.memory import measure_first, within_memory
+from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.pieces import Turned
@@ -155,8 +155,6 @@ class PreparedFolders:
         order = None if way.executor is None else Order.of(self, options, ignore_memory, way.share)
         if order is None:
             job = within_memory(job, dense, ignore_memory, tell or _silent)
-        else:
-            measure_first(job, dense)
 
         def fill(folder: Path) -> Outcome:
             file = folder / (target.name if one_file else self.weights(dense))

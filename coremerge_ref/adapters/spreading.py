@@ -22,7 +22,7 @@ import numpy as np
 from coremerge_ref.adapters.assembling import Shard, assemble
 from coremerge_ref.adapters.files import open_regular, shown
 from coremerge_ref.adapters.hub import is_hub_id
-from coremerge_ref.adapters.memory import within_memory
+from coremerge_ref.adapters.memory import measure_first, within_memory
 from coremerge_ref.adapters.pieces import Batches, Piece, cut, numbered, piece_name, write_piece, written_at_once
 from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.streaming import Job, Progress
@@ -83,7 +83,8 @@ class Order:
 
     @classmethod
     def of(cls, prepared: "PreparedFolders", options: "Options", ignore_memory: bool, share: int) -> "Order":
-        """To do the merge of these adapters, wherever a worker's current folder is."""
+        """To do the merge of these adapters, wherever a worker's current folder is; workers may be threads of ours."""
+        measure_first(prepared.job(options), options.dense)
         paths = tuple(absolute_place(place) for place in prepared.places)
         into = None if options.into is None else absolute(options.into)
         base = None if prepared.base is None else absolute(prepared.base)

@@ -99,7 +99,10 @@ def test_free_memory_is_what_the_system_says() -> None:
     assert free is None or 1e6 < free < 1e14
 
 
-def test_what_merges_take_is_found_out_before_threads_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layers", [None, (1, 1)], ids=["a merge", "a part"])
+def test_what_merges_take_is_found_out_before_threads_merge(
+    layers: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """tracemalloc, stopped while another thread allocates, crashed Python."""
     monkeypatch.setattr(memory, "_measured", {})
     where: list[str] = []
@@ -111,5 +114,5 @@ def test_what_merges_take_is_found_out_before_threads_merge(tmp_path: Path, monk
     monkeypatch.setattr(memory, "measured", watched)
     inputs = [folders.write(tmp_path / name, folders.lora_tensors(t)) for t, name in enumerate("ab")]
     with ThreadPoolExecutor(2) as executor:
-        merge_folders(inputs, tmp_path / "out", "ties", space="full", dense=True, executor=executor)
+        merge_folders(inputs, tmp_path / "out", "ties", space="full", dense=True, executor=executor, layers=layers)
     assert where == [threading.main_thread().name]

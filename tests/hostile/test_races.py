@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import adapter_folders
+import pytest
 from bounded import MORE
 
 from coremerge_ref.adapters.formats.place import Place
@@ -52,7 +53,11 @@ def test_a_folder_that_was_away_and_is_back_is_another(tmp_path: Path) -> None:
     """A merge that finds another's output exchanges back: what a reader opened in between was the other's."""
     folder = adapter_folders.write(tmp_path / "a")
     place, before = Place(folder), os.stat(folder).st_ctime_ns
-    while os.stat(folder).st_ctime_ns == before:  # the clock of some file systems ticks in milliseconds
+    for _ in range(100_000):  # the clock of some file systems ticks in milliseconds
         os.rename(folder, tmp_path / "away")
         os.rename(tmp_path / "away", folder)
+        if os.stat(folder).st_ctime_ns != before:
+            break
+    else:
+        pytest.skip("this file system does not say when a folder was renamed")
     assert not place.is_there

@@ -1,6 +1,7 @@
 """What the core asks of an array and of its library, as types: mypy sees an operator or a function beyond them.
 
-Both are parts of the array API standard (2024.12), less what some library lacks: `xp.clip` or `X.T` is an error here.
+Both are parts of the array API standard (2024.12), no more than the core needs: `xp.clip`, for which the host waits on
+CuPy, and `X.T`, which is for two dimensions alone, are errors here.
 """
 
 from collections.abc import Sequence
