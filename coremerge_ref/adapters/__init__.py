@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from coremerge_ref.adapters.beside import open_one
 from coremerge_ref.adapters.convert import ConvertReport, convert_adapter
 from coremerge_ref.adapters.extract import ExtractReport, extract_adapter
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
+from coremerge_ref.adapters.others import REFUSE
 from coremerge_ref.adapters.parts import join_parts
 from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.renaming import plain_path
@@ -35,12 +37,13 @@ __all__ = [
 ]
 
 
-def load(path: str | Path, base: str | Path | None = None) -> dict[str, LowRankUpdate]:
+def load(path: str | Path, base: str | Path | None = None, others: str = REFUSE) -> dict[str, LowRankUpdate]:
     """{layer: update} of the adapter at `path`, as NumPy arrays in the dtypes of its file; layers by module path.
 
-    base: the base model's safetensors, for adapters that do not hold the sizes of their modules (VeRA, MiSS).
-    AdapterError for anything that cannot be read or is no low-rank product.
+    base: the base model's safetensors, for adapters that do not hold the sizes of their modules (VeRA, MiSS). others:
+    "refuse", or "drop" for the updates alone of an adapter that has heads, biases or token embeddings beside them.
+    AdapterError for anything that cannot be read or is no low-rank product, ParameterError for another `others`.
     """
-    adapter = Adapter(path)
+    adapter, _ = open_one(path, others)
     resolve_widths([adapter], None if base is None else BaseShapes(base))
     return {plain_path(name): update for name, update in adapter.load(adapter.modules).items()}

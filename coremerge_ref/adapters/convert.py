@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters import record as records
+from coremerge_ref.adapters.beside import beside, open_one
 from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.target import Target
 from coremerge_ref.adapters.forms.targets import TARGETS
 from coremerge_ref.adapters.modules import Module
+from coremerge_ref.adapters.others import REFUSE, headless_note
 from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
@@ -40,20 +42,32 @@ class ConvertReport:
 
 
 def convert_adapter(
-    source: str | Path, output: str | Path, to: str, *, base: str | Path | None = None, force: bool = False
+    source: str | Path,
+    output: str | Path,
+    to: str,
+    *,
+    base: str | Path | None = None,
+    others: str = REFUSE,
+    force: bool = False,
 ) -> ConvertReport:
     """Write the adapter at `source` as `to`: "peft", "kohya", "diffusers" or "mlx".
 
     Plain LoRA factors are kept bit for bit, with the scaling as alpha; factors of other products (LoHa, VeRA …) are
-    computed in float64 and rounded once. base: as in merge_folders. force: replace what is there.
+    computed in float64 and rounded once. base: as in merge_folders. others: "refuse", or "drop" to leave out heads,
+    biases and token embeddings, which formats other than PEFT's have no place for. force: replace what is there.
 
     Raises ParameterError for another `to`, AdapterError where the conversion is not exact or needs to know the
     architecture, saying why; nothing is written then.
     """
     if to not in TARGETS:
         raise ParameterError(f"to: expected one of {', '.join(TARGETS)}, got {to!r}")
-    adapter, place = Adapter(source), Path(output)
+    (adapter, opened), place = open_one(source, others), Path(output)
     notes = resolve_widths([adapter], None if base is None else BaseShapes(base))
+    without: dict[str, Any] = {}
+    if opened.others:
+        notes.append(beside(adapter, opened, " left out"))
+        if note := headless_note(adapter):
+            notes, without = [*notes, note], {"task_type": None}
     target = TARGETS[to](adapter)
     if why := target.refusal():
         raise AdapterError(f"{shown(adapter.path)}: cannot be converted to {to} exactly: {why}")
@@ -62,7 +76,7 @@ def convert_adapter(
     with replaced_file(there, records.NAME) if one_file else replaced(there) as folder:
         computed = _write(adapter, target, folder / (place.name if one_file else target.weights))
         for name, content in target.companions().items():
-            _write_json(folder / name, content)
+            _write_json(folder / name, content | {key: value for key, value in without.items() if key in content})
         digests = {path.name: records.sha256(path) for path in adapter.files}
         how = {"path": adapter.called, "sha256": digests}
         _write_json(folder / records.NAME, {"coremerge_ref": package_version(), "converted": how, "to": to})

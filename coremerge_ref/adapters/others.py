@@ -36,6 +36,14 @@ def check_choice(others: str, dense: bool) -> None:
         raise ParameterError(f"others: expected refuse or drop with full-size output (--dense, --into), got {others!r}")
 
 
+def headless_note(adapter: Adapter) -> str:
+    """What to say of a config whose task_type must go with the adapter's head; "" where there is no such."""
+    task = adapter.config.task_type
+    if task not in _WITH_HEADS:
+        return ""
+    return f"task_type {task} is left out, since peft would look for a trained head on loading"
+
+
 def unread(adapters: Sequence[Adapter]) -> list[str]:
     """A note for each adapter on files beside it that hold weights and are no part of it, as its loader sees it."""
     notes = []
@@ -66,9 +74,9 @@ class Others:
                 self._held.setdefault(_output_name(name, renaming), []).append((t, name))
         self.notes = _notes(adapters, self._held, how)
         self.fields: dict[str, Any] = {}
-        heads = [a.config.task_type for a in adapters if a.config.task_type in _WITH_HEADS]
-        if how == DROP and self._held and heads:
-            self.notes.append(f"task_type {heads[0]} is left out, since peft would look for a trained head on loading")
+        headless = [note for adapter in adapters if (note := headless_note(adapter))]
+        if how == DROP and self._held and headless:
+            self.notes.append(headless[0])
             self.fields["task_type"] = None
         self._held = {} if how == DROP else self._held
         if how == FIRST:

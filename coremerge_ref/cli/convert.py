@@ -15,6 +15,9 @@ def convert(
     base: Annotated[
         str | None, typer.Option(help="The base model's safetensors, where the adapter does not hold its sizes.")
     ] = None,
+    others: Annotated[
+        str, typer.Option(metavar="refuse|drop", help="Heads, biases and embeddings trained beside the update.")
+    ] = "refuse",
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -30,7 +33,7 @@ def convert(
     """
     from coremerge_ref.adapters.convert import convert_adapter
 
-    report = convert_adapter(adapter, output, to, base=base, force=force)
+    report = convert_adapter(adapter, output, to, base=base, others=others, force=force)
     if json:
         emit(report.as_json())
         return

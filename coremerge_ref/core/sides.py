@@ -4,14 +4,14 @@ With the thin SVD [X_1 … X_T] = U S Wᵀ the coordinates Uᵀ X_t are S times 
 an m-sized array is needed. The right side of a space is the left side of the transposed factors.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import AnyArray, Array, array_namespace
 from coremerge_ref.core.linalg import orthonormal
+from coremerge_ref.core.linalg.mending import mended
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +120,12 @@ def _side(factors: Sequence[Array], X: Array, proven: orthonormal.Factored | Non
         live = arrays.sizes(X.shape[-1], X)  # nothing to mask
     if missing:
         found = (Q, Z, C, norms, xp.broadcast_to(live, X.shape[:-2]))
-        Q, Z, C, norms, live = _replaced(found, missing, _revealed, X)
+        Q, Z, C, norms, live = mended(found, missing, _revealed, X)
     S = None
     if not any_frame:
         small = _triangular(C)[0] if proven is None else C
         if missing:
-            (small,) = _replaced((C,), missing, _triangular, C)
+            (small,) = mended((C,), missing, _triangular, C)
         P, S, _ = linalg.svd(small)
         if missing != []:
             P, S = _live_first(P, S, linalg.first(live, S.shape[-1]))
@@ -134,20 +134,6 @@ def _side(factors: Sequence[Array], X: Array, proven: orthonormal.Factored | Non
     starts = [sum(ranks[:t]) for t in range(len(ranks))]
     cuts = [(..., slice(i, i + r)) for i, r in zip(starts, ranks, strict=True)]
     return Side(Q, Z, live, [C[cut] for cut in cuts], [norms[cut] for cut in cuts], S, invertible=missing == [])
-
-
-def _replaced(
-    parts: Sequence[Array], missing: list[int], again: Callable[[Array], Sequence[Array]], X: Array
-) -> list[Array]:
-    """`parts` of X (…, a, b), those of the layers that are `missing` found `again`."""
-    xp, batch = array_namespace(X), X.shape[:-2]
-
-    def flat(part: Array) -> Array:
-        return xp.reshape(part, (math.prod(batch), *part.shape[len(batch) :]))
-
-    others = again(arrays.some(flat(X), missing))
-    patched = [arrays.patched(flat(part), missing, other) for part, other in zip(parts, others, strict=True)]
-    return [xp.reshape(new, part.shape) for new, part in zip(patched, parts, strict=True)]
 
 
 def _triangular(C: Array) -> tuple[Array]:

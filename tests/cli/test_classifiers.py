@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from coremerge_ref.adapters import load
+from coremerge_ref.errors import AdapterError, ParameterError
+
 Run = Callable[..., Any]
 HEAD = ("classifier.bias", "classifier.weight")
 
@@ -65,3 +68,32 @@ def test_the_refusal_says_which_choice_is_for_what(classifiers: list[str], refus
         "other labels",
     ):
         assert text in line
+
+
+@pytest.mark.parametrize("to", ["peft", "mlx"])
+def test_without_its_head_an_adapter_is_converted_and_its_update_is_the_same(
+    to: str, run: Run, classifiers: list[str]
+) -> None:
+    result = run("convert", classifiers[0], "out", "--to", to, "--others", "drop")
+    assert result.exit_code == 0, result.output
+    assert all(text in result.stderr for text in ("left out", *HEAD, "task_type SEQ_CLS"))
+    config = json.loads(Path("out/adapter_config.json").read_text())
+    assert config.get("task_type") is None
+    assert not config.get("modules_to_save")
+    before, after = load(classifiers[0], others="drop"), load("out")
+    assert before
+    assert after.keys() == {name if to == "peft" else name.removeprefix("base_model.model.") for name in before}
+    for (B, A), update in zip([(u.B, u.A) for u in before.values()], after.values(), strict=True):
+        assert np.array_equal(B, update.B)
+        assert np.array_equal(A, update.A)
+
+
+def test_what_an_adapter_has_beside_its_update_is_not_left_out_unasked(
+    classifiers: list[str], refused: Callable[..., str]
+) -> None:
+    line = refused("convert", classifiers[0], "out", "--to", "mlx")
+    assert all(text in line for text in ("classifier", "--others"))
+    with pytest.raises(AdapterError, match="modules_to_save"):
+        load(classifiers[0])
+    with pytest.raises(ParameterError, match=r"others: expected refuse or drop, got 'mean'"):
+        load(classifiers[0], others="mean")

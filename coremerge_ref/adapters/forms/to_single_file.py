@@ -1,7 +1,7 @@
 """Single files in the spelling of kohya or of diffusers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -108,7 +108,3 @@ class ToDiffusers(_ToSingleFile):
                 f"{component}.target_modules": sorted(paths),
             }
         return {"format": "pt", PEFT_METADATA: json.dumps(fields, sort_keys=True)}
-
-
-def _differing(paths: Mapping[str, Module], what: Callable[[Module], float], usual: float) -> dict[str, float]:
-    return {exact_pattern(path): what(module) for path, module in paths.items() if what(module) != usual}

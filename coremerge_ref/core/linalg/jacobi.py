@@ -8,6 +8,7 @@ matrix on the spot, as LAPACK's tests do: by the residual, and by how orthonorma
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
+from coremerge_ref.core.linalg.norms import squared
 
 SIDE = 32  # up to which libraries for GPUs decompose the matrices of a batch side by side
 _SWEEPS = 4  # that a matrix of two blocks needs, mostly, and one more each time that the blocks are doubled
@@ -62,7 +63,7 @@ def _padded(X: Array, rows: int) -> Array:
     if not rows:
         return X
     xp = array_namespace(X)
-    long = (1 + 2 * xp.sqrt(_squared(X)))[:, None, None] * arrays.identity(X, rows)
+    long = (1 + 2 * xp.sqrt(squared(X)))[:, None, None] * arrays.identity(X, rows)
     wide = arrays.widen(X, X.shape[-1] + rows)
     zeros = xp.zeros_like(long[..., :, :1] @ X[..., :1, :])
     return xp.concat([wide, xp.concat([zeros, long], axis=-1)], axis=-2)
@@ -139,20 +140,15 @@ def _orthonormalized(N: Array) -> Array:
 def _rounding(X: Array, S: Array) -> Array:
     """What singular values S (L, m) of X may be by rounding (L,): less than any that `linalg` takes for one."""
     xp = array_namespace(X)
-    return 4 * arrays.eps(X.dtype) * xp.minimum(xp.sqrt(_squared(X)), 16 * S[:, 0])
+    return 4 * arrays.eps(X.dtype) * xp.minimum(xp.sqrt(squared(X)), 16 * S[:, 0])
 
 
 def _is_proven(X: Array, P: Array, S: Array, Qh: Array, live: Array) -> Array:
     """Whether P S Qh is X, P is orthonormal, and Qh is where S is `live` (L, m), to rounding (L,); NaN is not."""
     xp = array_namespace(X)
     eye, bound = arrays.identity(X, X.shape[-2]), (_LOST * arrays.eps(X.dtype)) ** 2 * X.shape[-1]
-    close = _squared(X - (P * S[..., None, :]) @ Qh) <= bound * _squared(X)
+    close = squared(X - (P * S[..., None, :]) @ Qh) <= bound * squared(X)
     Pt, some = xp.matrix_transpose(P), xp.where(live[..., None], eye, 0.0)
     for rows, expected in ((Pt, eye), (Qh, some)):
-        close = close & (_squared(rows @ xp.matrix_transpose(rows) - expected) <= bound)
+        close = close & (squared(rows @ xp.matrix_transpose(rows) - expected) <= bound)
     return close
-
-
-def _squared(X: Array) -> Array:
-    """‖X‖² (L,) of X (L, a, b)."""
-    return array_namespace(X).sum(X * X, axis=(-2, -1))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
+from coremerge_ref.core.linalg.norms import squared
 
 _STEPS = 10  # enough for a condition number of a few hundred
 _NEAR = 0.75  # ‖E‖ (Frobenius) that they must have led to
@@ -48,10 +49,10 @@ def _walked(X: Array, level: Array, relative: bool) -> tuple[Array, Array]:
     E = _defect(walk, eye)
     for step in range(_STEPS + _MORE):
         if step == _STEPS:
-            proven = _squared(E) <= _NEAR**2  # NaN is not
+            proven = squared(E) <= _NEAR**2  # NaN is not
         walk = walk + walk @ (0.5 * E + 0.375 * (E @ E))
         E = _defect(walk, eye)
-    proven = proven & (_squared(E) <= (_LOST * eps * X.shape[-1]) ** 2)
+    proven = proven & (squared(E) <= (_LOST * eps * X.shape[-1]) ** 2)
     return walk, proven & (level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u))
 
 
@@ -65,8 +66,3 @@ def _unit(X: Array) -> Array:
 def _defect(X: Array, eye: Array) -> Array:
     """E = I − XᵀX (…, n, n)."""
     return eye - array_namespace(X).matrix_transpose(X) @ X
-
-
-def _squared(X: Array) -> Array:
-    """‖X‖² (…) of X (…, a, b)."""
-    return array_namespace(X).sum(X * X, axis=(-2, -1))

@@ -24,3 +24,8 @@ def column_norms(X: Array) -> Array:
     largest = xp.max(xp.abs(X), axis=-2)
     unit = xp.where(largest > 0, largest, 1.0)
     return unit * xp.sqrt(xp.sum((X / unit[..., None, :]) ** 2, axis=-2))
+
+
+def squared(X: Array) -> Array:
+    """‖X‖² (…) of X (…, a, b), quickly: for matrices of about unit size, whose underflow to 0 is as good as 0."""
+    return array_namespace(X).sum(X * X, axis=(-2, -1))

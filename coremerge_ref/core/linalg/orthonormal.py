@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
+from coremerge_ref.core.linalg.norms import squared
 
 _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
 _LOST = 30.0  # residuals, in units of eps · R, up to which a factorization is taken
@@ -68,7 +69,7 @@ def _passes(X: Array) -> Generator[list[Array], Any, Factored | None]:
         C = xp.matrix_transpose(L) / unit[..., None, :]
         # smaller squares lose digits to underflow
         sound = xp.all(unit <= finest**0.5, axis=-1) & _is_factor(L, balanced)  # (…)
-        enough = xp.all((_squared(L) * _squared(inverse) <= (_NEAR * X.shape[-1]) ** 2) | ~sound)
+        enough = xp.all((squared(L) * squared(inverse) <= (_NEAR * X.shape[-1]) ** 2) | ~sound)
         missing, many = yield [xp.reshape(sound, (-1,)), xp.reshape(enough, (1,))]
         if len(missing) == layers:
             return None
@@ -104,9 +105,4 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> Array:
 
 def _small(error: Array, bound: float) -> Array:
     """Whether `error` (…, a, b) has a norm of at most `bound` (…); NaN is not small."""
-    return _squared(error) <= bound**2
-
-
-def _squared(X: Array) -> Array:
-    """‖X‖² (…) of X (…, a, b), whose underflow to 0 is as good as 0 here."""
-    return array_namespace(X).sum(X * X, axis=(-2, -1))
+    return squared(error) <= bound**2

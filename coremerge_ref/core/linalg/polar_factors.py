@@ -39,7 +39,8 @@ def polar_above(X: Array, level: Array) -> tuple[Array, Array]:
         return _polar_above(X, level)
     ((factor, missing),) = found
     count = array_namespace(X).full_like(level, float(min(X.shape[-2:])))
-    return mended((factor, count), missing, _polar_above, X, level)
+    factor, count = mended((factor, count), missing, _polar_above, X, level)
+    return factor, count
 
 
 def _polar_above(X: Array, level: Array) -> tuple[Array, Array]:

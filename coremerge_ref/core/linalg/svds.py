@@ -37,14 +37,12 @@ def _side_by_side(X: Array, null_vectors: bool) -> tuple[Array, Array, Array] | 
         return None
     wide = xp.reshape(X if m <= n else xp.matrix_transpose(X), (layers, min(m, n), max(m, n)))
     try:
-        *parts, missing = jacobi.thin_svd(wide, null_vectors)
+        P, S, Qh, missing = jacobi.thin_svd(wide, null_vectors)
     except (ValueError, RuntimeError, ArithmeticError):  # its small SVDs: each library's own word for no convergence
         return None
     if len(missing) == layers:
         return None
-    if missing:
-        again = _one_by_one(arrays.some(wide, missing))
-        parts = [arrays.patched(part, missing, other) for part, other in zip(parts, again, strict=True)]
+    parts = mended((P, S, Qh), missing, _one_by_one, wide)
     P, S, Qh = (xp.reshape(part, (*batch, *part.shape[1:])) for part in parts)
     return (P, S, Qh) if m <= n else (xp.matrix_transpose(Qh), S, xp.matrix_transpose(P))
 
@@ -100,4 +98,5 @@ def _library_qr(X: Array) -> tuple[Array, Array]:
 def _proven_qr(X: Array, found: orthonormal.Factored | None) -> tuple[Array, Array]:
     if found is None:
         return _library_qr(X)
-    return mended((found.Q @ found.Z, found.C), found.missing, lambda X, _: _library_qr(X), X, X[..., 0, 0])
+    Q, R = mended((found.Q @ found.Z, found.C), found.missing, _library_qr, X)
+    return Q, R
