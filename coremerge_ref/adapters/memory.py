@@ -6,7 +6,7 @@ Factors of a layer are small; its m × n matrices are not, and a file of a few k
 import os
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def measure_first(job: Job, dense: bool) -> None:
 
 
 _measuring = threading.Lock()  # tracemalloc is one for all threads
-_measured: dict[str, float] = {}
+_measured: dict[Hashable, float] = {}
 
 
 def matrices(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[float] | None) -> float:
@@ -106,10 +106,15 @@ def matrices(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[flo
 
     Found out by merging something small, once.
     """
-    key = repr((pipeline, space, tasks, weights))
+    given = (pipeline, space, tasks, None if weights is None else tuple(weights))
+    try:
+        hash(given)
+        key: Hashable = given  # kept, so that no other function of a user's comes to stand at its address
+    except TypeError:  # masks, of which the sizes count alone
+        key = repr(given)
     with _measuring:
         if key not in _measured:
-            _measured[key] = _found_out(pipeline, space, tasks, weights)
+            _measured[key] = _found_out(*given)
         return _measured[key]
 
 

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from coremerge_ref.adapters import memory, merge_folders
+from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.spaces import Full
 from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods.dare import Dare
 
 
 def adapter(folder: Path, side: int, layers: int = 1) -> Path:
@@ -116,3 +119,27 @@ def test_what_merges_take_is_found_out_before_threads_merge(
     with ThreadPoolExecutor(2) as executor:
         merge_folders(inputs, tmp_path / "out", "ties", space="full", dense=True, executor=executor, layers=layers)
     assert where == [threading.main_thread().name]
+
+
+class Function:
+    """Merges by a sum, beside so many matrices that it holds; all of these print alike, as functions may."""
+
+    def __init__(self, held: int) -> None:
+        self.held = held
+
+    def __call__(self, M: np.ndarray) -> np.ndarray:
+        kept = [M[0] + i for i in range(self.held)]
+        return M.sum(axis=0) + 0 * sum(kept)
+
+    def __repr__(self) -> str:
+        return "<function merge at 0x7f>"
+
+
+def test_functions_that_print_alike_are_measured_each() -> None:
+    few, many = (memory.matrices(as_pipeline(Function(held)), Full(), 2, None) for held in (1, 40))
+    assert many > few + 30
+
+
+def test_parameters_that_cannot_be_hashed_are_measured_all_the_same() -> None:
+    masks = np.ones((2, memory._SMALL, memory._SMALL), dtype=bool)
+    assert memory.matrices(as_pipeline(Dare(masks=masks)), Full(), 2, (1.0, 2.0)) > 0
