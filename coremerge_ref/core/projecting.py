@@ -16,7 +16,7 @@ from coremerge_ref.errors import ShapeError
 def reference_bases(
     updates: Sequence[Any], space: str | Space = "core", compute_dtype: Any = "float64", basis: str = "paper"
 ) -> Frames:
-    """The frames U (…, m, p) and V (…, n, q) of `space` for these updates; the paper's reference bases by default.
+    """Find the paper's reference bases (Def. 2), or the frames U (…, m, p) and V (…, n, q) of another `space`.
 
     updates as in merge. In core space p = min(m, R), q = min(n, R), R = Σ r_t; null directions are zero columns. basis
     "tucker" takes the frames of the updates themselves instead. Raises what merge raises.
@@ -31,7 +31,9 @@ def reference_bases(
 
 @arrays.stays_beside
 def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64") -> AnyArray:
-    """The stack M (T, …, p, q) of Uᵀ ΔW_t V, one matrix for each update that is there; ShapeError where none fits.
+    """Project updates onto frames: the core matrix Uᵀ ΔW_t V of each task (paper, Eq. 9), stacked, M (T, …, p, q).
+
+    One matrix for each update that is there. Raises ShapeError where updates do not fit the frames.
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
     >>> bases = cm.reference_bases(updates)
@@ -50,7 +52,9 @@ def project(updates: Sequence[Any], bases: Frames, compute_dtype: Any = "float64
 
 @arrays.stays_beside
 def reconstruct(M: Array, bases: Frames) -> Update:
-    """U M Vᵀ of one matrix M (…, p, q): a LowRankUpdate of rank min(p, q) (DenseUpdate in full space).
+    """Reconstruct the update of one core matrix M (…, p, q): U M Vᵀ, in factors.
+
+    A LowRankUpdate of rank min(p, q); in full space a DenseUpdate. Raises ShapeError where M does not fit the frames.
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
     >>> bases = cm.reference_bases(updates)

@@ -14,7 +14,9 @@ from coremerge_ref.methods.base import MERGE, Stage, register
 @register
 @dataclass(frozen=True)
 class Ta(Stage):
-    """Task arithmetic Σ_t w_t M_t (Ilharco et al., 2023). weights: one a task; None takes those given to merge.
+    """Add the tasks up, each times its weight: task arithmetic, Σ_t w_t M_t.
+
+    weights: one a task; None takes those given to merge.
 
     >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
     >>> cm.merge(updates, cm.Ta(), weights=[1, 2]).to_dense()

@@ -28,7 +28,10 @@ def numerical_rank(update: Any, rtol: float | None = None) -> Array:
 
 @arrays.stays_beside
 def stable_rank(update: Any) -> Array:
-    """‖ΔW‖_F² / ‖ΔW‖_2² (…): at most the rank, equal to it where the spectrum is flat; 0 where ΔW = 0."""
+    """How many directions carry an update, ‖ΔW‖_F² / ‖ΔW‖_2² (…): its rank where the spectrum is flat, else less.
+
+    0 where ΔW = 0.
+    """
     S = triplets(*checked([update]))[1]
     xp = array_namespace(S)
     return (length(S) / xp.where(S[..., 0] > 0, S[..., 0], 1.0)) ** 2

@@ -12,12 +12,13 @@ from coremerge_ref.errors import ParameterError
 
 @arrays.stays_beside
 def alignment(update: Any, reference: Any, epsilon: float = 0.05, k: int | None = None) -> Array:
-    """Subspace alignment ratio ‖Π_k ΔW‖_F / ‖ΔW‖_F (…), 0 to 1; Π_k projects on the reference's k leading left vectors.
+    """How much of an update lies in a reference's leading directions (…), 0 to 1: the subspace alignment ratio.
 
-    k: the smallest for which ‖R − Π_k R‖_F ≤ epsilon · ‖R‖_F, R the reference, unless given. With a merged update as
-    reference this is the SAR of Marczak et al., "No Task Left Behind" (2025, arXiv 2502.04959); with another task, its
-    pairwise form. It weighs directions by what ΔW has there; overlap does not. 1 where ΔW = 0, of which nothing is
-    outside; 0 where only the reference is 0.
+    ‖Π_k ΔW‖_F / ‖ΔW‖_F, where Π_k projects on the reference's k leading left singular vectors. k: the smallest for
+    which ‖R − Π_k R‖_F ≤ epsilon · ‖R‖_F, R the reference, unless given. With a merged update as reference this is the
+    SAR of Marczak et al., "No Task Left Behind" (2025, arXiv 2502.04959); with another task, its pairwise form. It
+    weighs directions by what ΔW has there; overlap does not. 1 where ΔW = 0, of which nothing is outside; 0 where only
+    the reference is 0.
     """
     one, other = checked([update, reference])
     if not 0 < epsilon < 1:
@@ -33,10 +34,11 @@ def alignment(update: Any, reference: Any, epsilon: float = 0.05, k: int | None 
 
 @arrays.stays_beside
 def overlap(update: Any, other: Any, k: int | None = None, side: str = "left") -> Array:
-    """‖U_iᵀ U_j‖_F² / min(k_i, k_j) (…), 0 to 1, of the k leading singular vectors of two updates, by default all.
+    """How far the leading directions of two updates are the same (…), 0 to 1: ‖U_iᵀ U_j‖_F² / min(k_i, k_j).
 
-    The subspaces alone, whatever the singular values: Hu et al., "LoRA" (2021, arXiv 2106.09685), eq. 4. side "right"
-    takes the right singular vectors. 1 where one of the updates is 0.
+    U_i, U_j: the k leading singular vectors of each, by default all. The subspaces alone, whatever the singular values:
+    Hu et al., "LoRA" (2021, arXiv 2106.09685), eq. 4. side "right" takes the right singular vectors. 1 where one of the
+    updates is 0.
     """
     if side not in ("left", "right"):
         raise ParameterError(f"side: expected left or right, got {side!r}")
