@@ -19,7 +19,8 @@ def interference(updates: Sequence[Any], k: int | None = None) -> Array:
     """How much tasks interfere (…), 0 where they share no direction: singular task interference.
 
     Σ_ij |((ÛᵀÛ − I) Σ̂ (V̂ᵀV̂ − I))_ij|, Û, Σ̂ and V̂ being the k leading triplets of every task side by side, by default
-    all. Gargiulo et al., "Task Singular Vectors" (2025, arXiv 2412.00081), whose ‖·‖_1 is read as the sum over entries. None is a task that has no such module.
+    all. Gargiulo et al., "Task Singular Vectors" (2025, arXiv 2412.00081), whose ‖·‖_1 is read as the sum over entries.
+    None is a task that has no such module.
     """
     P, S, Q = [], [], []
     for one in checked(updates, absent=True):
@@ -41,10 +42,9 @@ def sign_conflict(updates: Sequence[Any], space: str | Space = "core") -> Array:
     """How often two tasks disagree about a sign (…): the share of the entries of the M_t in `space` where they do.
 
     Of the entries where at least two tasks are not 0: what TIES resolves (Yadav et al., 2023, section 3), untrimmed.
-    Entries that are rounding of what they were computed
-    from count as zero, as in Ties, and those up to √eps ‖M_t‖_F: where tasks share no direction entries are rounding,
-    the larger the closer singular values of the stacks are, with signs by chance. Depends on the basis; in full space
-    it forms the T matrices. None is a task that has no such module.
+    Entries that are rounding of what they were computed from count as zero, as in Ties, and those up to √eps ‖M_t‖_F:
+    where tasks share no direction entries are rounding, the larger the closer singular values of the stacks are, with
+    signs by chance. Depends on the basis; in full space it forms the T matrices. None is a task without such a module.
     """
     given = checked(updates, absent=True)
     dtype = arrays.counting_dtype(arrays.namespace_of(given[0].B), given[0].B)
