@@ -32,6 +32,13 @@ def test_two_libraries_in_one_call(first: str, second: str) -> None:
         cm.merge_adapters({"q": [None, *updates]})
 
 
+def test_a_library_without_decompositions_of_batches() -> None:
+    """dask's arrays had sums, and a ValueError of dask's for all that decomposes."""
+    dask = pytest.importorskip("dask.array")
+    with pytest.raises(cm.NamespaceError, match=r"decomposes matrices, .* got dask\.array; compute them first"):
+        cm.merge([(dask.from_array(B), dask.from_array(A))], "ta")
+
+
 def test_two_devices_in_one_call() -> None:
     one, other = available("strict"), available("strict-device1")
     with pytest.raises(cm.NamespaceError, match=r"expected arrays on one device, got .*device1.*; move them"):

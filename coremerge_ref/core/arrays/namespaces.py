@@ -17,10 +17,14 @@ else:
     from array_api_compat import array_namespace
 
 
+_INCOMPLETE = ("dask.array", "sparse", "ndonnx")
+
+
 def namespace_of(*arrays: AnyArray) -> Namespace:
     """The one namespace of `arrays`, all on one device; NamespaceError when there are two, or a non-array.
 
-    numpy.matrix and masked arrays are refused: their operators mean something else.
+    numpy.matrix and masked arrays are refused: their operators mean something else. So are dask's, sparse and ONNX
+    arrays: their libraries decompose no batch of matrices.
     """
     try:
         if any(isinstance(a, np.matrix | np.ma.MaskedArray) for a in arrays):
@@ -31,6 +35,12 @@ def namespace_of(*arrays: AnyArray) -> Namespace:
         raise NamespaceError(
             f"expected arrays of one library, got {', '.join(kinds)}; convert them to one library first"
         ) from error
+    library = getattr(xp, "__name__", "").removeprefix("array_api_compat.")
+    if library in _INCOMPLETE:
+        raise NamespaceError(
+            "expected arrays of a library that decomposes matrices, such as NumPy, CuPy, torch and JAX, got "
+            f"{library}; compute them first, as X.compute() or X.todense() does"
+        )
     places = {str(device(a)) for a in arrays if is_concrete(a)}
     if len(places) > 1:
         raise NamespaceError(f"expected arrays on one device, got {', '.join(sorted(places))}; move them to one first")
