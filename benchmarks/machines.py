@@ -1,11 +1,12 @@
 """What a merge of very many adapters takes of a worker, measured layer by layer, and what many machines make of it.
 
-    python -m benchmarks.machines [--quick] [--tasks 100] [--rank 16] [--methods ta,tsv] [--folder DIR] [--docs docs]
+    python -m benchmarks.machines [--quick] [--tasks 100] [--rank 16] [--methods ta,tsv] [--squares iso,ties]
+                                  [--folder DIR] [--docs docs]
 
 Makes adapters with one layer of each shape of Llama 3.1 405B and some of 4096 × 4096. Each layer is merged as a worker
-merges it, in a process of its own: seconds of processor time, peak memory, bytes written. Then all layers of 4096 ×
-4096 are merged by one process and by two, and the outputs compared. Last, what the whole 405B takes. With --docs the
-tables go into docs/complexity.md.
+merges it, in a process of its own: seconds of processor time, peak memory, bytes written; by --squares one of 4096 ×
+4096 alone. Then all layers of 4096 × 4096 are merged by one process and by two workers, by every method, and the
+outputs compared. Last, what the whole 405B takes. With --docs the tables go into docs/complexity.md.
 """
 
 import argparse
@@ -41,7 +42,7 @@ DISKS = (1e9, 10e9)  # bytes a second of a shared file system: one server, a par
 
 @dataclass(frozen=True)
 class Measured:
-    """One layer merged by a worker: processor seconds, those before any layer, peak bytes and bytes written."""
+    """One layer merged by a worker: processor seconds, those to open the adapters, peak bytes and bytes written."""
 
     method: str
     shape: tuple[int, int]
@@ -72,7 +73,7 @@ def one_layer(paths: Sequence[str], method: str, layer: str, shape: tuple[int, i
     opening = time.process_time() - started
     started = time.process_time()
     piece = do_piece(order, [[layer]], target)  # opens the adapters again, as a worker does
-    seconds = time.process_time() - started - opening
+    seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     size = Path(target).stat().st_size
     assert len(piece.groups) == 1
@@ -85,17 +86,39 @@ def in_fresh_process(*args: object) -> Measured:
         return executor.submit(one_layer, *args).result()  # type: ignore[arg-type]
 
 
-def whole(paths: Sequence[str], output: Path, more: Sequence[str]) -> tuple[dict[str, str], int]:
-    """The squares merged by the command line: {file: SHA-256}, and the peak of its largest process."""
-    words = ["merge", *paths, "-o", str(output), "--include", "square.*", "--json", *more]
+@dataclass(frozen=True)
+class Whole:
+    """A merge by the command line: {file: SHA-256}, processor seconds of all, and the peak of the largest process."""
+
+    digests: dict[str, str]
+    seconds: float
+    peak: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} s, {self.peak / 2**30:.1f} GiB"
+
+
+def whole(paths: Sequence[str], output: Path, method: str, more: Sequence[str]) -> Whole:
+    """The squares merged by the command line."""
+    words = ["merge", *paths, "-o", str(output), "--method", method, "--include", "square.*", "--json", *more]
     process = subprocess.Popen([sys.executable, "-m", "coremerge_ref", *words], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)  # with the workers that it waited for
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{words} failed")
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.iterdir())}
     shutil.rmtree(output)
-    return digests, usage.ru_maxrss * 1024
+    return Whole(digests, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def beside(wholes: Mapping[str, Sequence[Whole]], square: tuple[int, int]) -> str:
+    """One process beside two workers as Markdown."""
+    head = f"| {SQUARES} layers of {square[0]} × {square[1]} | one process | two workers, the larger | output |"
+    lines = [head, "|---|---|---|---|"]
+    for method, (one, two) in wholes.items():
+        same = "the same bytes" if one.digests == two.digests else "NOT the same bytes"
+        lines.append(f"| `{method}` | {one} | {two} | {same} |")
+    return "\n".join(lines)
 
 
 def table(rows: Sequence[Measured]) -> str:
@@ -120,6 +143,8 @@ def totals(rows: Sequence[Measured], shapes: Mapping[str, tuple[int, int]], bloc
     ]
     for method in dict.fromkeys(row.method for row in rows):
         found = {row.shape: row for row in rows if row.method == method}
+        if not found.keys() >= set(shapes.values()):
+            continue
         seconds = blocks * sum(found[shape].seconds for shape in shapes.values())
         written = blocks * sum(found[shape].written for shape in shapes.values())
         moved = 2 * given + 4 * written  # merged and hashed; pieces written and read, files written and hashed
@@ -134,7 +159,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="six adapters, and widths of a sixty-fourth")
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--methods", default="ta,tsv")
+    parser.add_argument("--methods", default="ta,tsv", help="of which every shape is merged")
+    parser.add_argument("--squares", default="iso,ties", help="of which 4096 × 4096 alone is")
     parser.add_argument("--folder", type=Path, help="where adapters are made and kept; a temporary folder by default")
     parser.add_argument("--docs", type=Path, help="put the tables into complexity.md of this folder")
     args = parser.parse_args()
@@ -149,24 +175,20 @@ def main() -> None:
         for task, path in enumerate(paths):
             if not Path(path).exists():
                 make(Path(path), task, once | squares, args.rank)
-        rows = []
-        for method in args.methods.split(","):
-            for name, shape in [("square.0", square), *once.items()]:
+        rows, wholes = [], {}
+        methods, squares_alone = (given.split(",") if given else [] for given in (args.methods, args.squares))
+        for method in (*methods, *squares_alone):
+            for name, shape in [("square.0", square), *(once.items() if method in methods else ())]:
                 row = in_fresh_process(paths, method, name, shape, str(root / "piece.safetensors"))
                 print(row, flush=True)
                 rows.append(row)
-        outputs, peaks = {}, {}
-        for what, more in (("one process", []), ("two workers", ["--workers", "2"])):
-            outputs[what], peaks[what] = whole(paths, root / "merged", more)
-            print(what, f"{peaks[what] / 2**30:.1f} GiB at the peak", flush=True)
-        same = outputs["one process"] == outputs["two workers"]
+            ways = ([], ["--workers", "2"])
+            wholes[method] = [whole(paths, root / "merged", method, more) for more in ways]
+            print(method, *wholes[method], flush=True)
     opening = np.median([row.opening for row in rows])
     text = (
         f"{tasks} adapters of rank {args.rank} in bfloat16, NumPy, one core a layer; opening the adapters takes a "
-        f"worker {opening:.1f} s, once. {SQUARES} layers of {square[0]} × {square[1]} by one process "
-        f"({peaks['one process'] / 2**30:.1f} GiB at its peak) and by two workers "
-        f"({peaks['two workers'] / 2**30:.1f} GiB in the largest process): "
-        f"{'the same bytes' if same else 'NOT the same bytes'}.\n\n{table(rows)}\n\n"
+        f"worker {opening:.1f} s, once.\n\n{table(rows)}\n\n{beside(wholes, square)}\n\n"
         f"All of Llama 3.1 405B, by these measurements:\n\n"
         f"{totals(rows, model, LLAMA_405B_BLOCKS, tasks, args.rank)}"
     )

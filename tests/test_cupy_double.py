@@ -97,6 +97,15 @@ def test_loops_in_the_library_and_copies_before_products() -> None:
     assert (loops, ledger.copies.total()) == ({"gesvd": 3, "qr": 3}, 1)
 
 
+def test_what_is_written_is_contiguous_and_singular_vectors_come_by_columns() -> None:
+    transposed = cp.asarray(np.stack([X] * 2)).swapaxes(-2, -1)
+    for kernel in (lambda a: a + 1, lambda a: cp.where(a > 2, a, 0.0), lambda a: cp.concatenate([a, a], axis=1)):
+        assert kernel(transposed).flags.c_contiguous
+    assert not transposed.astype(np.float32).flags.c_contiguous
+    U, _, Vh = cp.linalg.svd(cp.asarray(np.stack([np.eye(3)] * 2)))
+    assert (U.flags.c_contiguous, U.swapaxes(-2, -1).flags.c_contiguous, Vh.flags.c_contiguous) == (False, True, True)
+
+
 @pytest.mark.parametrize("leftover", LEFTOVERS)
 def test_decompositions_do_not_raise_unless_they_are_told_to(leftover: str) -> None:
     indefinite = cp.asarray([[4.0, 2.0], [2.0, 0.5]])  # pivots 4 and 0.5 − 1

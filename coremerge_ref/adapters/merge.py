@@ -103,7 +103,7 @@ def merge_folders(
         together. Paths are sent, not tensors: workers on other machines must see inputs and output at the same paths.
         The output is that of one process, byte for byte where processors and libraries are alike.
     layers : "i/n" to merge the i-th of n parts of the layers alone, for jobs that know nothing of each other:
-        `output` is then a folder for join_parts, which makes of all n what one merge writes.
+        `output` is then a folder for join_parts, which makes of all n what one merge writes. Not with `into`.
     max_shard_size : bytes of tensors in one file, or a text such as "2GB": a PEFT folder or full-size output that is
         larger lies in several, with the index that Hugging Face's libraries write.
 
@@ -118,7 +118,11 @@ def merge_folders(
     check_choice(others, dense or into is not None)
     way = Way.of(executor, part_of(layers), bytes_of(max_shard_size))
     if way.part is not None and into is not None:
-        raise ParameterError("layers: expected no `into` beside it; join the parts, and fuse the adapter they give")
+        raise ParameterError(
+            "layers: expected no `into` beside it: a file of a fused model holds weights of many layers, and is "
+            "written once, whole; merge parts with dtype float64, join them, and merge what they give alone, by ta, "
+            "into the base"
+        )
     prepared = PreparedFolders(paths, options, others, base, keep=False)
     how = {"recipe": recipe or recipes.recipe(paths, output, options, ragged, others, base, max_shard_size)}
     write = prepared.write if way.part is None else partial(write_part, prepared)

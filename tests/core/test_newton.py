@@ -66,6 +66,14 @@ def test_what_is_not_of_full_rank_beyond_doubt_is_refused(backend: Backend, name
     assert factor(backend, REFUSED[name]) is None
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-161, 1e-155, 1e-150])
+def test_squares_that_underflow_are_no_proof(unit: float) -> None:
+    """Nothing, or the right factor: digits that are lost in XᵀX turn no singular vector in silence."""
+    X, right = with_spectrum(9, 5, np.geomspace(1, 1 / 30, 5))
+    found = factor(available("numpy"), unit * X)
+    assert found is None or ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], 30.0) <= THRESHOLD
+
+
 @pytest.mark.parametrize("name", ["dependent", "NaN"])
 def test_one_such_layer_is_named_and_the_others_are_given(backend: Backend, name: str) -> None:
     good, right = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])

@@ -149,8 +149,15 @@ def svd(a: ndarray, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     if not batched and not np.isfinite(a._values).all():
         raise CUSOLVERError("CUSOLVER_STATUS_EXECUTION_FAILED")
     whole = run(lambda values: values, a)._values
-    parts = tuple(ndarray(X.astype(a.dtype)) for X in _svd(whole, **options))
+    parts = tuple(ndarray(X.astype(a.dtype, order="C")) for X in _svd(whole, **options))
+    if compute_uv and a.ndim > 2:
+        parts = (_by_columns(parts[0]), *parts[1:])
     return parts if compute_uv else parts[0]
+
+
+def _by_columns(X: ndarray) -> ndarray:
+    """As cuSOLVER writes U, whose transpose is contiguous then, like Vh, the transpose of V (_svd_batched)."""
+    return ndarray(np.ascontiguousarray(X._values.swapaxes(-2, -1)).swapaxes(-2, -1))
 
 
 def qr(a: ndarray, mode: str = "reduced") -> Any:

@@ -109,7 +109,7 @@ class ndarray:
         dtype = checked_dtype(dtype)
         if dtype == self.dtype and not copy:
             return self
-        return run(lambda values: values.astype(dtype, order=order), self)
+        return run(lambda values: values.astype(dtype, order=order), self, order="K")
 
     def copy(self, order: str = "C") -> "ndarray":
         """A copy on the current device, from whatever device."""
@@ -165,12 +165,16 @@ def operand(value: Any) -> Any:
     raise TypeError(f"Unsupported type {type(value)}")
 
 
-def run(function: Callable[..., Any], *arguments: Any, kernels: int = 1, **options: Any) -> ndarray:
-    """One kernel: `function` of the values, on the current device. No warning, no scalar."""
+def run(function: Callable[..., Any], *arguments: Any, kernels: int = 1, order: Any = "C", **options: Any) -> ndarray:
+    """One kernel: `function` of the values, on the current device. No warning, no scalar.
+
+    What it writes is C-contiguous, whatever it read (_kernel.pyx, _get_out_args_from_optionals); astype keeps
+    the order.
+    """
     values = [operand(argument) for argument in arguments]
     note("kernels", kernels)
     with np.errstate(all="ignore"):
-        return ndarray(np.asarray(function(*values, **options)))
+        return ndarray(np.asarray(function(*values, **options), order=order))
 
 
 def view(function: Callable[..., Any], array: ndarray, *arguments: Any, **options: Any) -> ndarray:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lora_sets import check_same, taken
-from safetensors.numpy import save_file
+from lora_sets import LAYERS, SHAPES, check_same, taken
+from safetensors.numpy import load_file, save_file
 
 from coremerge_ref.adapters import join_parts, merge_folders
 from coremerge_ref.errors import AdapterError
@@ -170,3 +170,20 @@ def test_a_method_that_is_a_function(adapters: list[str]) -> None:
     joined = taken(Path("out"))
     merge_folders(adapters, "out", lambda M: M.sum(0))
     check_same(taken(Path("out")), joined)
+
+
+def test_parts_become_a_fused_model_by_way_of_their_adapter(adapters: list[str]) -> None:
+    """What the message of --layers with --into says to do."""
+    shapes = {name: SHAPES[name.rpartition(".")[2]] for name in LAYERS}
+    rng = np.random.default_rng(3)
+    weights = {f"{name}.weight": rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(weights, "base.safetensors")
+    merge_folders(adapters, "fused.safetensors", "tsv", into="base.safetensors")
+    for i in (1, 2):
+        merge_folders(adapters, f"p{i}", "tsv", layers=(i, 2), dtype="float64")
+    join_parts(["p1", "p2"], "out")
+    merge_folders(["out"], "again.safetensors", "ta", into="base.safetensors")
+    directly, again = load_file("fused.safetensors"), load_file("again.safetensors")
+    for name, weight in weights.items():
+        assert (directly[name] != weight).any()
+        np.testing.assert_array_max_ulp(again[name], directly[name], 1)

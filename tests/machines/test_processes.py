@@ -65,7 +65,7 @@ def test_the_command_line(adapters: list[str], run: Callable[..., Any]) -> None:
         (["--layers", "0/3"], "layers: expected i/n"),
         (["--layers", "4/3"], "layers: expected i/n"),
         (["--layers", "1"], "layers: expected i/n"),
-        (["--layers", "1/3", "--into", "base"], "layers: expected no `into`"),
+        (["--layers", "1/3", "--into", "base"], "join them, and merge what they give alone, by ta"),
         (["--max-shard-size", "2 apples"], "max_shard_size: expected a size such as 2GB"),
         (["--max-shard-size", "0"], "max_shard_size: expected at least 1 byte"),
     ],

@@ -43,26 +43,17 @@ def polar_factors(given: Sequence[Array], level: Array, relative: bool) -> list[
 def _walked(X: Array, level: Array, relative: bool) -> tuple[Array, Array]:
     """The factors (…, m, n) of X, and which are proven (…)."""
     xp, eps = array_namespace(X), arrays.eps(X.dtype)
-    u = _unit(X)  # (…), so that no σ² is above 2
-    eye = arrays.identity(X, X.shape[-1])
-    walk = X / xp.where(u > 0, u, 1.0)[..., None, None]
-    E = _defect(walk, eye)
+    gram, eye = xp.matrix_transpose(X) @ X, arrays.identity(X, X.shape[-1])
+    square = xp.max(xp.sum(xp.abs(gram), axis=-1), axis=-1) / 2  # (…), of u, at least σ_1 / √2: no σ² is above 2 then
+    sound = square > arrays.smallest_normal(X.dtype) / eps  # smaller squares lose digits to underflow
+    square = xp.where(sound, square, 1.0)
+    u = xp.sqrt(square)
+    walk = X / u[..., None, None]
+    E = eye - gram / square[..., None, None]
     for step in range(_STEPS + _MORE):
         if step == _STEPS:
             proven = squared(E) <= _NEAR**2  # NaN is not
         walk = walk + walk @ (0.5 * E + 0.375 * (E @ E))
-        E = _defect(walk, eye)
-    proven = proven & (squared(E) <= (_LOST * eps * X.shape[-1]) ** 2)
+        E = eye - xp.matrix_transpose(walk) @ walk
+    proven = proven & sound & (squared(E) <= (_LOST * eps * X.shape[-1]) ** 2)
     return walk, proven & (level < _LEAST * (2**-0.5 * xp.ones_like(u) if relative else u))
-
-
-def _unit(X: Array) -> Array:
-    """√(‖XᵀX‖_∞ / 2) (…), at least σ_1 / √2."""
-    xp = array_namespace(X)
-    gram = xp.matrix_transpose(X) @ X
-    return xp.sqrt(xp.max(xp.sum(xp.abs(gram), axis=-1), axis=-1) / 2)
-
-
-def _defect(X: Array, eye: Array) -> Array:
-    """E = I − XᵀX (…, n, n)."""
-    return eye - array_namespace(X).matrix_transpose(X) @ X

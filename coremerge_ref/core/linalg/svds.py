@@ -1,7 +1,7 @@
 """Singular value decompositions: by the library, or of a batch side by side; of a product from its factors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
@@ -78,16 +78,23 @@ def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
     r = B.shape[-1]
     if not 0 < r < min(B.shape[-2], A.shape[-1]):
         return svd(B @ A)
-    (QB, RB), (QA, RA) = _thin_qr([arrays.detached(B), xp.matrix_transpose(arrays.detached(A))])
+    (QB, RB), (QA, RA) = _thin_qr(arrays.detached(B), xp.matrix_transpose(arrays.detached(A)))
     P, S, Qh = svd(RB @ xp.matrix_transpose(RA))
     return QB @ P, S, Qh @ xp.matrix_transpose(QA)
 
 
-def _thin_qr(given: Sequence[Array]) -> list[tuple[Array, Array]]:
-    """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, of each X (…, m, r): by products on GPUs."""
-    if not arrays.loops_over_batches(given[0]):
-        return [_library_qr(X) for X in given]
-    return [_proven_qr(X, found) for X, found in zip(given, orthonormal.cholesky_qr2(given), strict=True)]
+def _thin_qr(X: Array, Y: Array) -> list[tuple[Array, Array]]:
+    """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, and of Y, rows of whose transpose are contiguous.
+
+    By products on GPUs, which leave Q as they find X or Y: the short factor is what is transposed for a product.
+    """
+    if not arrays.loops_over_batches(X):
+        return [_library_qr(X), _library_qr(Y)]
+    xp, (left, right) = array_namespace(X), orthonormal.cholesky_qr2([X, Y])
+    return [
+        _proven_qr(X, left, lambda Q, Z: Q @ Z),
+        _proven_qr(Y, right, lambda Q, Z: xp.matrix_transpose(xp.matrix_transpose(Z) @ xp.matrix_transpose(Q))),
+    ]
 
 
 def _library_qr(X: Array) -> tuple[Array, Array]:
@@ -95,8 +102,10 @@ def _library_qr(X: Array) -> tuple[Array, Array]:
     return Q, R
 
 
-def _proven_qr(X: Array, found: orthonormal.Factored | None) -> tuple[Array, Array]:
+def _proven_qr(
+    X: Array, found: orthonormal.Factored | None, multiplied: Callable[[Array, Array], Array]
+) -> tuple[Array, Array]:
     if found is None:
         return _library_qr(X)
-    Q, R = mended((found.Q @ found.Z, found.C), found.missing, _library_qr, X)
+    Q, R = mended((multiplied(found.Q, found.Z), found.C), found.missing, _library_qr, X)
     return Q, R

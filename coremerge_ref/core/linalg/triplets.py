@@ -44,7 +44,8 @@ def leading(M: Array, triplets: tuple[Array, Array, Array], k: Array, level: Arr
     most = arrays.one_size(k)
     s = S.shape[-1] if most is None else max(1, min(most, S.shape[-1]))
     cut, Q = taken[..., :s], xp.matrix_transpose(Qh)
-    Ps, Ss, Qs = masked(P[..., :s], cut), xp.where(cut, S[..., :s], 0.0), masked(Q[..., :s], cut)
+    Ps, Ss = masked(P[..., :s], cut), xp.where(cut, S[..., :s], 0.0)
+    Qs = xp.matrix_transpose(xp.where(cut[..., None], Qh[..., :s, :], 0.0))  # rows contiguous, as `product` takes them
     if not arrays.may_differentiate(M):
         return Triplets(Ps, Ss, Qs, error)
     dM = M - arrays.detached(M)
