@@ -95,3 +95,16 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     names = {name.casefold(): name for name in known}
     near = get_close_matches(str(word)[:80].casefold(), names, n=1, cutoff=0.55)
     return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+def shown(text: object, limit: int = 160) -> str:
+    """`text` quoted for a message: control characters escaped, cut at `limit` characters."""
+    plain = text if isinstance(text, str) else str(text)
+    quoted = repr(plain[: limit + 1])
+    return quoted if len(plain) <= limit and len(quoted) <= limit else quoted[:limit] + "…'"
+
+
+def reason(error: Exception) -> str:
+    """The first line of what went wrong, without a path: the caller names the path."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text[:2000].splitlines() or [type(error).__name__])[0][:200]

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.tensors import DTYPES
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
-from coremerge_ref.errors import DTypeError, ParameterError
+from coremerge_ref.errors import DTypeError, ParameterError, shown
 
 
 def check_numbers(adapters: int, weights: Sequence[Any], dtype: str | None) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.others import Others
 from coremerge_ref.adapters.pieces import Piece, Turned, group_of, together
@@ -14,7 +13,7 @@ from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import METADATA, TensorWriter
 from coremerge_ref.adapters.writing import DIMENSIONS, Outcome, final_ranks, longest_metadata, tensors_beside
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 _BESIDE = "beside.safetensors"  # the piece of what is written beside the update
 _OPEN = 32  # pieces that are open at a time

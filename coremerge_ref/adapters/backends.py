@@ -9,8 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from coremerge_ref.adapters.files import reason
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, reason
 
 _MOST_WORKERS = 4  # each holds a batch of layers; more cost memory for little
 BACKENDS = ("numpy", "torch", "cupy", "jax")

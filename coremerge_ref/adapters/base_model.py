@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.conversions import tables
-from coremerge_ref.adapters.files import is_regular_file, open_regular, read_json, shown
+from coremerge_ref.adapters.files import is_regular_file, open_regular, read_json
 from coremerge_ref.adapters.formats.place import GGUF, PICKLES, first_bytes, refuse_pointer
 from coremerge_ref.adapters.formats.spellings import is_update
 from coremerge_ref.adapters.hub import MODEL, located
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile, byte_ranges
 from coremerge_ref.adapters.widths import BaseShapes
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 CONFIG, INDEX = "config.json", ".safetensors.index.json"
 _PIECE = 2**24  # bytes that are copied at a time

@@ -5,9 +5,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.patterns import Patterns
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 def _off_if_null(value: Any) -> Any:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from coremerge_ref.adapters import card
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 # What any merge writes, and a later one may remove. README.md is ours where it says so.
 WRITTEN = frozenset(

@@ -10,7 +10,6 @@ import numpy as np
 
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.beside import beside, open_one
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.target import Target
 from coremerge_ref.adapters.forms.targets import TARGETS
@@ -20,7 +19,7 @@ from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 from coremerge_ref.version import package_version
 
 _DIMENSIONS = 5

@@ -12,7 +12,6 @@ from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.extracting import AUTO, WAYS, DifferencePlace, Extraction, Pair
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG, WEIGHTS
 from coremerge_ref.adapters.forms.peft import PeftForm
@@ -27,7 +26,7 @@ from coremerge_ref.adapters.targets import exactly
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import Outcome, facts, finish_ranks, rounded
 from coremerge_ref.core.updates import Update
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 from coremerge_ref.version import package_version
 
 _SKETCH, _SVD = 3, 8  # float64 matrices of a layer's size that each takes

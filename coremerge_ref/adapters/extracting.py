@@ -12,7 +12,6 @@ import numpy as np
 
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.cutting import Cut
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.place import WEIGHTS, Place
 from coremerge_ref.adapters.modules import widest
 from coremerge_ref.adapters.orientation import stored_alike
@@ -24,7 +23,7 @@ from coremerge_ref.adapters.streaming import Job, computing
 from coremerge_ref.adapters.tensors import DTYPES, Entry, TensorFile
 from coremerge_ref.core import linalg
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 FULL, RANDOMIZED, AUTO = WAYS = ("full", "randomized", "auto")
 _SMALL = 512  # rows or columns up to which a full SVD takes no time

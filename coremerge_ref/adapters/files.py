@@ -9,24 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 # Bytes of a JSON file and values in it: room for the records of 50,000 modules, and below 200 MB as Python holds them.
 JSON_LIMIT, JSON_VALUES = 16 * 2**20, 500_000
 _LARGE = re.compile(r"\d{99}|[eE]\+?\d{3}")  # in every text with a number beyond float64
-
-
-def shown(text: object, limit: int = 160) -> str:
-    """`text` quoted for a message: control characters escaped, cut at `limit` characters."""
-    plain = text if isinstance(text, str) else str(text)
-    quoted = repr(plain[: limit + 1])
-    return quoted if len(plain) <= limit and len(quoted) <= limit else quoted[:limit] + "…'"
-
-
-def reason(error: Exception) -> str:
-    """The first line of what went wrong, without a path: the caller names the path."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text[:2000].splitlines() or [type(error).__name__])[0][:200]
 
 
 def folder_at(path: Path) -> Path:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import identity, shown
+from coremerge_ref.adapters.files import identity
 from coremerge_ref.adapters.formats import open_reader
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 _TRIES = 10  # a merge replaces a folder in a moment; it takes a second to come again
 

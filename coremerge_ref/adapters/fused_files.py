@@ -12,14 +12,14 @@ import numpy as np
 from coremerge_ref.adapters import card
 from coremerge_ref.adapters.base_model import CONFIG, BaseModel
 from coremerge_ref.adapters.base_ties import TIED, BaseTies, Target
-from coremerge_ref.adapters.files import read_json, shown
+from coremerge_ref.adapters.files import read_json
 from coremerge_ref.adapters.leftovers import mark_all_ours
 from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import Outcome, facts
 from coremerge_ref.core.updates import LowRankUpdate, Update
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 Addition = tuple[np.ndarray, np.ndarray | None]  # B (m, r) and A (r, n), or ΔW (m, n) and None
 ByOthers = Callable[[Sequence[str]], Sequence[Outcome]]

@@ -8,7 +8,6 @@ import numpy as np
 
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.base_ties import BaseTies, Target
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.fused_files import FusedFiles
 from coremerge_ref.adapters.orientation import check_attention, stored_transposed
@@ -17,7 +16,7 @@ from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.replace import Output, check_output
 from coremerge_ref.adapters.replace_file import check_output_file
 from coremerge_ref.adapters.writing import base_weights
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 
 
 class Fusion:

@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, reason, shown
 
 SCHEME = "hf://"
 _ID = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?P<inside>(?:/[^/@]+)*)(?:@(?P<revision>[^@]+))?")

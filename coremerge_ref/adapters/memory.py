@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
-from coremerge_ref.errors import CoreMergeError, ParameterError
+from coremerge_ref.errors import CoreMergeError, ParameterError, shown
 
 TOLD = 1e9  # bytes that are worth a note
 # An update written in full: its float64 entries, those in the output's dtype, and which of them are finite. MARGIN:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.patterns import NESTED, module_path
 from coremerge_ref.adapters.tensors import DTYPES, Entry
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 LINEAR, CONV, EMBEDDING = "linear", "conv", "embedding"
 

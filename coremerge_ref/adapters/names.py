@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 # role of a tensor → the end of its name
 SUFFIXES = {

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, nested_in_attention
 from coremerge_ref.adapters.widths import BaseShapes
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 def stored_transposed(adapters: Sequence[Adapter], layers: Sequence[Layer], base: BaseShapes | None) -> dict[str, bool]:

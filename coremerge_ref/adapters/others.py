@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.accepting import TOKENS, Accepting
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import checked, widest
 from coremerge_ref.adapters.patterns import PREFIX
 from coremerge_ref.adapters.renaming import Renaming, plain_path
 from coremerge_ref.adapters.writer import numpy_dtype
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 
 REFUSE, FIRST, MEAN, DROP = CHOICES = ("refuse", "first", "mean", "drop")
 # Tasks whose heads PEFT adds to modules_to_save itself, on loading too: without the head nothing would load.

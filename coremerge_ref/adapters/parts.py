@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.assembling import Shard, assemble
 from coremerge_ref.adapters.contents import PART
-from coremerge_ref.adapters.files import folder_at, is_regular_file, read_json, reason, shown
+from coremerge_ref.adapters.files import folder_at, is_regular_file, read_json
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.pieces import Piece, cut, group_of, numbered, piece_name, write_piece
@@ -25,7 +25,7 @@ from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.spreading import Order, Way, do_pieces, pieces_folder, stamps, versions
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.adapters.writing import Outcome
-from coremerge_ref.errors import AdapterError, CoreMergeError
+from coremerge_ref.errors import AdapterError, CoreMergeError, reason, shown
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters.config import AdapterConfig

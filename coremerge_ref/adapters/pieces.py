@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.plan import Layer, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import DIMENSIONS, Outcome, merged_factors, merged_matrices
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 Batches: TypeAlias = Sequence[Sequence[Layer]]
 Turned: TypeAlias = Callable[[Layer], bool] | None  # whether weights are stored as (in, out); None: factors are written

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from coremerge_ref.adapters.aligning import aligned, groups_sharing
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.modules import Module, widest
 from coremerge_ref.adapters.patterns import PREFIX
@@ -19,7 +18,7 @@ from coremerge_ref.adapters.renaming import (
 )
 from coremerge_ref.adapters.selection import chosen
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 
 # Bytes of float64 factors in one batch. Batches exist to amortize calls on small layers; a few layers of 4096 × 4096
 # fill one. What a merge needs on top is a small multiple of this, so it bounds the memory of the whole run.

@@ -15,7 +15,6 @@ from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.arguments import check_numbers, check_shards
 from coremerge_ref.adapters.assembling import split
 from coremerge_ref.adapters.base_model import BaseModel
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
@@ -37,7 +36,7 @@ from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import Outcome, write_dense, write_factors
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 DENSE = "delta_weights.safetensors"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from coremerge_ref.adapters.files import is_regular_file, read_json, shown
+from coremerge_ref.adapters.files import is_regular_file, read_json
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.renaming import Renaming
 from coremerge_ref.adapters.replace_file import record_beside
@@ -15,7 +15,7 @@ from coremerge_ref.adapters.workers import failures
 from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 from coremerge_ref.version import package_version
 
 NAME = "coremerge.json"

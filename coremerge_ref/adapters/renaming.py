@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.adapters.patterns import PREFIX
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 
 Modules = Mapping[str, Module]  # path in the base model → what the adapter holds for it
 Rename = Callable[[str], str]

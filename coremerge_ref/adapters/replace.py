@@ -20,9 +20,8 @@ from pathlib import Path
 
 from coremerge_ref.adapters.contents import Contents, contents, link_others, remove
 from coremerge_ref.adapters.exchange import exchange, rename_new, sync
-from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.leftovers import Hidden, discard, hidden_folder, sweep
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 
 @dataclass

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coremerge_ref.adapters.exchange import rename_new
-from coremerge_ref.adapters.files import identity, is_regular_file, reason, shown
+from coremerge_ref.adapters.files import identity, is_regular_file
 from coremerge_ref.adapters.replace import Output
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 
 def record_beside(output: Path, name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from coremerge_ref.adapters import card
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.accepting import Accepting
-from coremerge_ref.adapters.files import is_regular_file, read_json, shown
+from coremerge_ref.adapters.files import is_regular_file, read_json
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
 from coremerge_ref.adapters.merge import merge_folders
@@ -19,7 +19,7 @@ from coremerge_ref.adapters.others import FIRST
 from coremerge_ref.adapters.replace import Output, check_output, replaced
 from coremerge_ref.adapters.replace_file import check_output_file, record_beside, replaced_file
 from coremerge_ref.adapters.scaled import WRITERS
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 from coremerge_ref.version import package_version
 
 

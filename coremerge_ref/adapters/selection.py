@@ -8,8 +8,7 @@ from functools import cache
 from itertools import product
 from typing import Any, Generic, TypeVar
 
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, shown
 
 Value = TypeVar("Value")
 _REGULAR = frozenset("\\^$()|+{}")  # characters that no glob and no module path has

@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, shown
 
 INDEX_SUFFIX = ".index.json"
 SHARD_ENDS = "-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].safetensors"  # a glob

@@ -20,7 +20,7 @@ from uuid import uuid4
 import numpy as np
 
 from coremerge_ref.adapters.assembling import Shard, assemble
-from coremerge_ref.adapters.files import open_regular, shown
+from coremerge_ref.adapters.files import open_regular
 from coremerge_ref.adapters.hub import is_hub_id
 from coremerge_ref.adapters.memory import measure_first, within_memory
 from coremerge_ref.adapters.pieces import Batches, Piece, cut, numbered, piece_name, write_piece, written_at_once
@@ -28,7 +28,7 @@ from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.workers import done_by
 from coremerge_ref.adapters.writing import Outcome
-from coremerge_ref.errors import AdapterError, ParameterError
+from coremerge_ref.errors import AdapterError, ParameterError, shown
 from coremerge_ref.version import package_version
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from coremerge_ref.adapters.backends import Backend
 from coremerge_ref.adapters.cutting import Cut
-from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.plan import Layer, batches
 from coremerge_ref.core.models import PreparedModel
@@ -21,7 +20,7 @@ from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Full, Space
 from coremerge_ref.core.stages import ORTHOGONAL
 from coremerge_ref.core.updates import LowRankUpdate, Update
-from coremerge_ref.errors import AdapterError, NonFiniteError
+from coremerge_ref.errors import AdapterError, NonFiniteError, reason, shown
 
 Progress = Callable[[int, int, str], None]  # layers done, layers in all, the path of the one at work
 Result = TypeVar("Result")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from coremerge_ref.adapters.files import is_regular_file, open_regular, reason, shown
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.adapters.files import is_regular_file, open_regular
+from coremerge_ref.errors import AdapterError, reason, shown
 
 _BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters import record as records
-from coremerge_ref.adapters.files import is_regular_file, read_json, shown
+from coremerge_ref.adapters.files import is_regular_file, read_json
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.hub import ADAPTER, is_hub_id, located
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 SAME, CHANGED, MISSING = "same", "changed", "missing"
 IDENTICAL, ROUNDING, DIFFERENT = "identical", "equal to rounding", "different"

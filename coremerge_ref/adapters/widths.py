@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.together import check_together
 from coremerge_ref.adapters.hub import MODEL, located
 from coremerge_ref.adapters.modules import LINEAR, Module
 from coremerge_ref.adapters.patterns import module_path
 from coremerge_ref.adapters.tensors import TensorFile
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class BaseShapes:

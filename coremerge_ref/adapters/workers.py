@@ -6,8 +6,7 @@ from concurrent.futures import CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager
 from typing import Any
 
-from coremerge_ref.adapters.files import reason
-from coremerge_ref.errors import AdapterError, CoreMergeError, ParameterError
+from coremerge_ref.errors import AdapterError, CoreMergeError, ParameterError, reason
 
 
 def done_by(

@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from coremerge_ref.adapters import output
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.modules import CONV, LINEAR
@@ -23,7 +22,7 @@ from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
 from coremerge_ref.core import arrays
 from coremerge_ref.core.updates import LowRankUpdate, Update
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 Facts: TypeAlias = dict[str, dict[str, Any]]  # module path → what is known about its result
 Found: TypeAlias = tuple[Layer, Any, bool]  # a layer, its result, whether any input is other than zero there

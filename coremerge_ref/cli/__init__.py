@@ -1,36 +1,17 @@
-"""The command line `coremerge`: one command a file; a new command is one line in COMMANDS.
+"""The command line `coremerge`: one command a file; a new command is one line in commands.py.
 
 Heavy imports belong inside the commands, so that `coremerge --help` is quick and no array library but the one in use
 is ever imported.
 """
 
-from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from coremerge_ref.cli.reporting import reported, say
+from coremerge_ref.cli.commands import COMMANDS
+from coremerge_ref.cli.reporting import say
 from coremerge_ref.cli.streams import guard_streams
 from coremerge_ref.cli.usage import Commands
-
-# each a module of this package with a function of the same name
-COMMANDS = (
-    "merge",
-    "join",
-    "sweep",
-    "search",
-    "inspect",
-    "resize",
-    "extract",
-    "convert",
-    "verify",
-    "explain",
-    "compare",
-    "vectors",
-    "conformance",
-    "demo",
-    "doctor",
-)
 
 
 def _version(wanted: bool) -> None:
@@ -42,7 +23,7 @@ def _version(wanted: bool) -> None:
 
 
 def build() -> typer.Typer:
-    """The application with every command registered."""
+    """The application, which knows every command and loads the one that is asked for."""
     app = typer.Typer(
         name="coremerge",
         cls=Commands,
@@ -70,9 +51,6 @@ def build() -> typer.Typer:
         Each command explains itself: coremerge merge --help
         """
 
-    for name in COMMANDS:
-        module = import_module(f"{__name__}.{name}")
-        app.command(name)(reported(getattr(module, name)))
     return app
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from coremerge_ref.adapters.files import read_text, reason, shown
+from coremerge_ref.adapters.files import read_text
 from coremerge_ref.cli.reporting import emit, progress, refusal, say_lines
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, reason, shown
 
 FAILED = 1
 

@@ -11,8 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import wait
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, reason, shown
 
 _SECONDS = 10  # that a scheduler may take to answer
 

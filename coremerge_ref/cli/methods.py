@@ -8,14 +8,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.record import plain
 from coremerge_ref.cli.naming import parse_method
 from coremerge_ref.cli.reporting import note
 from coremerge_ref.core.names import unknown_parameter
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import SPACES, Space
-from coremerge_ref.errors import ParameterError, did_you_mean
+from coremerge_ref.errors import ParameterError, did_you_mean, shown
 from coremerge_ref.methods import STAGES
 from coremerge_ref.methods.plugins import load_plugins
 

@@ -18,8 +18,7 @@ from typing import Any
 
 import typer
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import CoreMergeError, ParameterError
+from coremerge_ref.errors import CoreMergeError, ParameterError, reason, shown
 
 UNSAID, REFUSED, INTERRUPTED = 1, 2, 130
 _LONGEST = 1500  # characters of a line that nobody asked for

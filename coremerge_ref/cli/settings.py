@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coremerge_ref.adapters.files import read_json, reason, shown
+from coremerge_ref.adapters.files import read_json
 from coremerge_ref.cli.usage import expectation
 from coremerge_ref.cli.yaml_file import read_yaml
-from coremerge_ref.errors import ParameterError, did_you_mean
+from coremerge_ref.errors import ParameterError, did_you_mean, reason, shown
 
 
 class MethodRule(BaseModel):

@@ -10,9 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from coremerge_ref.adapters.files import shown
+from coremerge_ref.cli.commands import COMMANDS, load_command
 from coremerge_ref.cli.reporting import REFUSED, say_error
-from coremerge_ref.errors import did_you_mean
+from coremerge_ref.errors import did_you_mean, shown
 
 # typer's own parser has click's classes; typer names this one of them
 _Complaint: Any = typer.BadParameter.__mro__[2]
@@ -32,7 +32,20 @@ _INSTEAD = {
 
 
 class Commands(TyperGroup):
-    """The group of commands, which says what is wrong in one line and ends with exit code 2."""
+    """The group of commands, which says what is wrong in one line and ends with exit code 2.
+
+    A command is loaded when it is asked for, as click's documentation does it ("Lazily loading subcommands").
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """As TyperGroup's."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """As TyperGroup's."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = load_command(cmd_name)
+        return self.commands.get(cmd_name)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
         """As TyperGroup's."""
@@ -45,7 +58,7 @@ class Commands(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()
             else:
-                say_error(said(error, words, list(self.commands)))
+                say_error(said(error, words, COMMANDS))
             sys.exit(REFUSED)
         except typer.Abort:
             say_error("interrupted")

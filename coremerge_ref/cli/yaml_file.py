@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from coremerge_ref.adapters.files import read_text, reason, shown
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.adapters.files import read_text
+from coremerge_ref.errors import ParameterError, reason, shown
 
 LIMIT, DEPTH = 2**16, 32  # bytes of a file, and lists and mappings inside one another
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}

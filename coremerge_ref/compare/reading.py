@@ -9,7 +9,6 @@ import numpy as np
 
 from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.beside import open_updates
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.formats.shards import ShardedFile
@@ -22,7 +21,7 @@ from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.compare.target import Target, dense_target, low_rank_target
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 from coremerge_ref.methods import Dare
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from numbers import Real
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import ParameterError, ScoreError
+from coremerge_ref.errors import ParameterError, ScoreError, reason, shown
 
 Evaluate: TypeAlias = Callable[..., Any]  # of an adapter, and of a fraction of the data where some are asked for
 

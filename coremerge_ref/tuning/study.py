@@ -11,8 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coremerge_ref.adapters.files import reason, shown
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import ParameterError, reason, shown
 from coremerge_ref.tuning.baselines import Baseline
 
 if TYPE_CHECKING:

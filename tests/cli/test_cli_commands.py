@@ -52,6 +52,18 @@ def test_nothing_heavy_is_imported_to_merge_with_numpy(adapters: list[str]) -> N
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_help_of_a_command_loads_no_other_command_and_nothing_that_reads_adapters() -> None:
+    script = (
+        "import sys; sys.argv = ['coremerge', 'merge', '--help']\n"
+        "from coremerge_ref.cli import COMMANDS, main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        "print([name for name in COMMANDS if f'coremerge_ref.cli.{name}' in sys.modules])\n"
+        "print([name for name in sys.modules if name.startswith('coremerge_ref.adapters')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["['merge']", "[]"]
+
+
 def test_unknown_options_and_commands_exit_with_2(run: Run) -> None:
     assert run("merge", "--metod", "tsv").exit_code == 2
     assert run("mrege").exit_code == 2

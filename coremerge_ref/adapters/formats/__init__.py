@@ -7,7 +7,6 @@ these tables.
 
 from pathlib import Path
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.adalora import AdaLoraReader
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.delora import DeloraReader
@@ -25,7 +24,7 @@ from coremerge_ref.adapters.formats.refused import why_refused
 from coremerge_ref.adapters.formats.single_file import SingleFileReader
 from coremerge_ref.adapters.formats.vblora import VbloraReader
 from coremerge_ref.adapters.formats.vera import VeraReader
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 READERS: tuple[type[Reader], ...] = (
     LoraReader,

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.place import CONFIG, Place
 from coremerge_ref.adapters.formats.shards import ShardedFile
 from coremerge_ref.adapters.modules import CONV, Module
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class Reader(ABC):

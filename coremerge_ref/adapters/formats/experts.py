@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.adapters.patterns import module_path, scaling
 from coremerge_ref.adapters.tensors import Entry
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 INNER = ".base_layer"
 

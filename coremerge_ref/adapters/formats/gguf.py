@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.gguf_file import GgufFile
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.modules import EMBEDDING, LINEAR, Module, checked, widest
 from coremerge_ref.adapters.names import by_role
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 SUFFIXES = {"A": ".lora_a", "B": ".lora_b"}
 EMBEDDED = "token_embd.weight"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.adapters.files import reason, shown
 from coremerge_ref.adapters.tensors import Entry
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason, shown
 
 _CODES = {"F32": "F32", "F16": "F16", "BF16": "F32", "Q8_0": "F32"}  # what each is read as, exactly
 

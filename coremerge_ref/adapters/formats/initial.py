@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.lora import LoraConfig, LoraReader
 from coremerge_ref.adapters.formats.place import Place
 from coremerge_ref.adapters.modules import Module, widest
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class _AnyStart(LoraConfig):

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.hadamard import tucker_product
 from coremerge_ref.adapters.formats.products import expect, thin
 from coremerge_ref.adapters.modules import CONV, LINEAR, Module, checked, widest
 from coremerge_ref.adapters.tensors import Entry
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 SUFFIXES = {role: f".lokr_{role}" for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
 

@@ -7,14 +7,13 @@ import numpy as np
 
 from coremerge_ref.adapters import names
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats import experts
 from coremerge_ref.adapters.formats.base import PeftReader
 from coremerge_ref.adapters.modules import EMBEDDING, Module, as_matrix, checked, factor_module, widest
 from coremerge_ref.adapters.patterns import scaling
 from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 Roles: TypeAlias = Mapping[str, str]  # "A" → the name of the tensor that is factor A
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.products import ProductReader, expect
 from coremerge_ref.adapters.formats.refused import CONVERT, EXTRACT
 from coremerge_ref.adapters.modules import LINEAR, Module, checked
 from coremerge_ref.adapters.tensors import Entry
+from coremerge_ref.errors import shown
 
 
 class MissConfig(AdapterConfig):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig, Alpha
-from coremerge_ref.adapters.files import is_regular_file, shown
+from coremerge_ref.adapters.files import is_regular_file
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.place import CONFIG, Place, refuse_pointer
 from coremerge_ref.adapters.formats.refused import EXTRACT_ANY
@@ -15,7 +15,7 @@ from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.adapters.names import by_role
 from coremerge_ref.adapters.tensors import Entry, TensorFile
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 MLX_WEIGHTS = "adapters.safetensors"
 SUFFIXES = {"A": ".lora_a", "B": ".lora_b"}

@@ -1,7 +1,8 @@
 """What lies at a path that no reader knows."""
 
-from coremerge_ref.adapters.files import is_regular_file, shown
+from coremerge_ref.adapters.files import is_regular_file
 from coremerge_ref.adapters.formats.place import CONFIG, PICKLES, Place, pickled
+from coremerge_ref.errors import shown
 
 
 def why_nothing(place: Place) -> str:

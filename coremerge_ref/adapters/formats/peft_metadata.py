@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters.files import parse_json, reason
+from coremerge_ref.adapters.files import parse_json
 from coremerge_ref.adapters.formats.lora import LoraConfig, LoraReader
 from coremerge_ref.adapters.patterns import exact_pattern
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, reason
 
 PEFT_METADATA = "lora_adapter_metadata"
 

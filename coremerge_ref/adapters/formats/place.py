@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from coremerge_ref.adapters.contents import PART
-from coremerge_ref.adapters.files import folder_at, identity, is_regular_file, open_regular, read_json, shown
+from coremerge_ref.adapters.files import folder_at, identity, is_regular_file, open_regular, read_json
 from coremerge_ref.adapters.formats.shards import INDEX, ShardedFile
 from coremerge_ref.adapters.hub import ADAPTER, located
 from coremerge_ref.adapters.tensors import TensorFile
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _POINTER = b"version https://git-lfs.github.com/spec/"

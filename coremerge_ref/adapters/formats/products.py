@@ -7,12 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from coremerge_ref.adapters import names
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import PeftReader
 from coremerge_ref.adapters.modules import Module
 from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class ProductReader(PeftReader):

@@ -5,7 +5,7 @@ What helps was tried for each type with PEFT 0.21.2 (tests/adapters/test_peft_re
 
 from typing import Any
 
-from coremerge_ref.adapters.files import shown
+from coremerge_ref.errors import shown
 
 EXTRACT = (
     "merge it into the base weights with PEFT's merge_and_unload and extract a LoRA from the difference with coremerge "

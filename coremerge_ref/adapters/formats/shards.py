@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from coremerge_ref.adapters.files import read_json, shown
+from coremerge_ref.adapters.files import read_json
 from coremerge_ref.adapters.tensors import Entry, TensorFile
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 INDEX = "adapter_model.safetensors.index.json"
 

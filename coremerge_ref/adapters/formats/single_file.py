@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import Reader
 from coremerge_ref.adapters.formats.hadamard import hadamard_module, hadamard_product
 from coremerge_ref.adapters.formats.kronecker import kronecker_module, kronecker_product
@@ -24,7 +23,7 @@ from coremerge_ref.adapters.modules import Module, as_matrix, checked, factor_mo
 from coremerge_ref.adapters.patterns import scaling
 from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 _ADVICE = "merge it into its checkpoint and extract a LoCon from the difference with coremerge extract"
 

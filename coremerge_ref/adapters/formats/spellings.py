@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats import hadamard, kronecker
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class Spelling(NamedTuple):

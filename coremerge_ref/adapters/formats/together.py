@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coremerge_ref.adapters.files import shown
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters.folder import Adapter

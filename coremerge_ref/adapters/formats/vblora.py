@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig, Flag, Rank
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.products import ProductReader, expect
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.adapters.tensors import Entry
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 BANK = "base_model.vblora_vector_bank"
 _INTEGERS = ("U8", "I8", "I16", "I32", "I64")

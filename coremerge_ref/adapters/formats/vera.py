@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from coremerge_ref.adapters.config import AdapterConfig, Flag
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.base import PeftReader
 from coremerge_ref.adapters.formats.refused import CONVERT
 from coremerge_ref.adapters.modules import LINEAR, Module, checked, widest
 from coremerge_ref.core.updates import LowRankUpdate
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 SHARED_A, SHARED_B = "base_model.vera_A", "base_model.vera_B"
 _LAMBDA = re.compile(r"(.+)\.vera_lambda_([bd])")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coremerge_ref.adapters.files import shown
 from coremerge_ref.adapters.formats.gguf import EMBEDDED, SUFFIXES, GgufReader
 from coremerge_ref.adapters.forms.base import Form, Merged, with_experts
 from coremerge_ref.adapters.tensors import TensorFile
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 
 class GgufForm(Form):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coremerge_ref.adapters.files import parse_json, shown
+from coremerge_ref.adapters.files import parse_json
 from coremerge_ref.adapters.formats.peft_metadata import PEFT_METADATA, read_peft_metadata
 from coremerge_ref.adapters.formats.single_file import SingleFileReader
 from coremerge_ref.adapters.formats.spellings import KOHYA
 from coremerge_ref.adapters.scaled.base import Share, Writer, times
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, shown
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters.folder import Adapter
