@@ -18,7 +18,8 @@ from coremerge_ref.adapters.files import folder_at, is_regular_file, read_json
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.pieces import Piece, cut, group_of, numbered, piece_name, write_piece
-from coremerge_ref.adapters.prepared import PreparedFolders, Said
+from coremerge_ref.adapters.prepared import PreparedFolders
+from coremerge_ref.adapters.publishing import Publication, Said
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.report import MergeReport
@@ -201,7 +202,7 @@ def join_parts(parts: Sequence[str | Path], output: str | Path, *, force: bool =
             )  # fmt: skip
 
     said = Said(first.method, first.space, first.scale, started)
-    return prepared.publish(target, there, one_file, dense, how, said, fill)
+    return Publication(prepared, target, there, one_file, dense, said).publish(how, fill)
 
 
 @contextmanager

@@ -1,22 +1,18 @@
 """Adapters opened, checked to fit together, and found in a space once, for many merges."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coremerge_ref.adapters import card, recipes
-from coremerge_ref.adapters import record as records
+from coremerge_ref.adapters import recipes
 from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.arguments import check_numbers, check_shards
 from coremerge_ref.adapters.assembling import split
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.formats.place import CONFIG
 from coremerge_ref.adapters.forms import FORMS, SUFFIXES
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.fusing import Fusion
@@ -24,12 +20,12 @@ from coremerge_ref.adapters.memory import within_memory
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.pieces import Turned
+from coremerge_ref.adapters.publishing import Publication, Said
 from coremerge_ref.adapters.ready import Options, ready
-from coremerge_ref.adapters.replace import Output, check_output, replaced
-from coremerge_ref.adapters.replace_file import check_output_file, replaced_file
-from coremerge_ref.adapters.report import MergeReport, outcome_notes
+from coremerge_ref.adapters.replace import Output, check_output
+from coremerge_ref.adapters.replace_file import check_output_file
+from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
-from coremerge_ref.adapters.sharding import SHARD_ENDS
 from coremerge_ref.adapters.spreading import HERE, Order, Way, spread, spread_files
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.widths import BaseShapes
@@ -69,18 +65,12 @@ def prepare_folders(
     return PreparedFolders(paths, reading, others, base, keep=True)
 
 
-@dataclass(frozen=True)
-class Said:
-    """Of a merge, for its report; started: by time.monotonic."""
-
-    method: str
-    space: str
-    scale: float
-    started: float
-
-
 class PreparedFolders:
-    """Adapters that were opened together. adapters, plan: what they hold, and what is merged. notes: worth knowing."""
+    """Adapters that were opened together.
+
+    adapters, plan: what they hold, and what is merged. kind: what they are written back as. notes: worth knowing.
+    digests: of their files, once known.
+    """
 
     def __init__(
         self, paths: Sequence[str | Path], reading: Options, others: str, base: str | Path | None, keep: bool
@@ -89,7 +79,7 @@ class PreparedFolders:
         self.paths, self.reading, self.others, self.base = list(paths), reading, others, base
         self.places = places = [Accepting(path, others != REFUSE, reading.exclude) for path in paths]
         self.adapters = [Adapter(place) for place in places]
-        self._kind = FORMS[self.adapters[0].reader.family]
+        self.kind = FORMS[self.adapters[0].reader.family]
         self._into = None if reading.into is None else BaseModel(reading.into)
         self._shapes = self._into if base is None else BaseShapes(base)
         left_out = set().union(*(place.left_out for place in places))
@@ -97,7 +87,7 @@ class PreparedFolders:
         self._job = replace(job, kept={}) if keep else job
         self.beside = Others(places, self.adapters, self.plan.renamings, others)
         self.notes = notes + self.beside.notes + unread(self.adapters)
-        self._digests: list[dict[str, str]] | None = None
+        self.digests: list[dict[str, str]] | None = None
 
     def merge(
         self,
@@ -173,81 +163,12 @@ class PreparedFolders:
 
         how = self.how(options, ragged, about, way)
         said = Said(options.method_text(), options.where.name, float(options.scale), started)
-        return self.publish(target, there, one_file, dense, how, said, None if dry_run else fill, way.executor, fusion)
-
-    def publish(
-        self,
-        target: Path,
-        there: Output,
-        one_file: bool,
-        dense: bool,
-        how: Mapping[str, Any],
-        said: "Said",
-        fill: Callable[[Path], Outcome] | None,
-        executor: Executor | None = None,
-        fusion: Fusion | None = None,
-    ) -> MergeReport:
-        """The output, whole or not at all: what `fill` writes of tensors into a folder, and all that goes beside them.
-
-        how: the settings, for the record. fill None: nothing is written. executor: whose workers hash the inputs.
-        """
-        notes, outcome, size, load = [*self.notes], Outcome(), 0, ""
-        if fill is not None:
-            place = replaced_file(there, records.NAME) if one_file else replaced(there)
-            known = self._digests is not None
-            with records.Hashes(() if known else self.adapters, executor) as hashes, place as folder:
-                outcome = fill(folder)
-                size = sum(entry.stat().st_size for entry in folder.iterdir())
-                shards = sum(1 for entry in folder.glob(f"*{SHARD_ENDS}"))
-                if fusion:
-                    notes += fusion.notes
-                    how = {**how, "base": fusion.described()}
-                elif not dense:
-                    for name, content in self.form.companions(outcome.ranks).items():
-                        _write_json(folder / name, content | (self.beside.fields if name == CONFIG else {}))
-                notes += outcome_notes(outcome.zeros, outcome.facts, len(self.plan.layers))
-                if self._digests is None:
-                    self._digests = hashes.results()
-                for adapter, each in zip(self.adapters, self._digests, strict=True):
-                    records.check_recorded(adapter, each)
-                written = {
-                    entry.name: outcome.digests.get(entry.name) or records.sha256(entry)
-                    for entry in sorted(folder.iterdir())
-                }
-                made = records.record(
-                    self.adapters, dict(how), outcome, notes, self.plan.renamings, self._digests, written
-                )
-                _write_json(folder / records.NAME, made)
-                bases = self._kind.hub_names([adapter.config.base_model_name_or_path for adapter in self.adapters])
-                library = fusion.library if fusion else self._kind.library
-                text = card.model_card(bases, made, library, fused=fusion is not None)
-                (folder / card.NAME).write_text(text, encoding="utf-8")
-            if shards and not dense and not fusion:
-                notes.append(
-                    f"the output is in {shards} files: this package reads them, and peft, which knows one file, does "
-                    f"not; coremerge convert {target} --to peft -o ONE makes one of them"
-                )
-        if not (dense or fusion or (fill and shards)):
-            load = self._kind.loading.format(path=self._loaded_from(target, one_file))
-        return MergeReport(
-            output=str(target),
-            written=fill is not None,
-            method=said.method,
-            space=said.space,
-            adapters=len(self.adapters),
-            layers=len(self.plan.layers),
-            ranks=(min(outcome.ranks.values()), max(outcome.ranks.values())) if outcome.ranks else None,
-            bytes=size,
-            seconds=round(time.monotonic() - said.started, 3),
-            scale=said.scale,
-            load=load,
-            notes=notes + there.notes,
-            facts=outcome.facts,
-        )
+        publication = Publication(self, target, there, one_file, dense, said, fusion)
+        return publication.publish(how, None if dry_run else fill, way.executor)
 
     def check_shards(self, way: Way, dense: bool, one_file: bool = False) -> None:
         """ParameterError where shards are asked for and there is no such output."""
-        check_shards(way.most, self._kind, one_file, dense, self._into is not None)
+        check_shards(way.most, self.kind, one_file, dense, self._into is not None)
 
     def job(self, options: Options) -> Job:
         """The merge of checked options, to run here."""
@@ -270,7 +191,7 @@ class PreparedFolders:
     @cached_property
     def form(self) -> Form:
         """How the merged adapter is laid out."""
-        return self._kind(self.adapters, self.plan)
+        return self.kind(self.adapters, self.plan)
 
     @cached_property
     def fusion(self) -> Fusion | None:
@@ -291,16 +212,12 @@ class PreparedFolders:
         """The name of the file of tensors in a folder."""
         return DENSE if dense else self.form.weights
 
-    def _loaded_from(self, target: Path, one_file: bool) -> Path:
-        """What a loader is given: of a format that is one file, the file."""
-        return target / self._kind.weights if self._kind.suffix == ".gguf" and not one_file else target
-
     def output(self, target: Path, dense: bool, force: bool, more: Sequence[Path] = ()) -> tuple[Output, bool]:
         """What is at the output, checked to be one that may be written, and whether it is one file.
 
         more: files that are read, beside the adapters'.
         """
-        kind = self._kind
+        kind = self.kind
         one_file = bool(kind.suffix) and target.suffix == kind.suffix and not dense
         if target.suffix in SUFFIXES and not one_file and not dense:
             raise AdapterError(
@@ -318,7 +235,3 @@ class PreparedFolders:
 
 def _silent(*_: object) -> None:
     """What nobody watches."""
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
