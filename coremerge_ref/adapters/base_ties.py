@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coremerge_ref.adapters.base_model import BaseModel
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.modules import EMBEDDING
-from coremerge_ref.adapters.plan import Layer
 
 TIED = "tie_word_embeddings"
 # What language models call their input embedding and their output head, which many tie: one weight for both.

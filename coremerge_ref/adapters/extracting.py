@@ -13,10 +13,10 @@ import numpy as np
 from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.formats.place import WEIGHTS, Place
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.modules import widest
 from coremerge_ref.adapters.orientation import stored_alike
 from coremerge_ref.adapters.patterns import PREFIX
-from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.selection import chosen
 from coremerge_ref.adapters.sketching import OVERSAMPLING, sketch
 from coremerge_ref.adapters.streaming import Job, computing

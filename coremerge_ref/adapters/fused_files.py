@@ -13,8 +13,8 @@ from coremerge_ref.adapters import card
 from coremerge_ref.adapters.base_model import CONFIG, BaseModel
 from coremerge_ref.adapters.base_ties import TIED, BaseTies, Target
 from coremerge_ref.adapters.files import read_json
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.leftovers import mark_all_ours
-from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import Outcome, facts

@@ -10,8 +10,8 @@ from coremerge_ref.adapters.base_model import BaseModel
 from coremerge_ref.adapters.base_ties import BaseTies, Target
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.fused_files import FusedFiles
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.orientation import check_attention, stored_transposed
-from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.record import sha256
 from coremerge_ref.adapters.replace import Output, check_output
 from coremerge_ref.adapters.replace_file import check_output_file

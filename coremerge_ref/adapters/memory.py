@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coremerge_ref.adapters.plan import Layer
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.pipeline import Pipeline

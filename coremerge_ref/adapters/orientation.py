@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.plan import Layer, nested_in_attention
+from coremerge_ref.adapters.layer import Layer, nested_in_attention
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.errors import AdapterError, shown
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.experts import rank_paths
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.modules import EMBEDDING
 from coremerge_ref.adapters.names import SUFFIXES
 from coremerge_ref.adapters.patterns import exact_pattern
-from coremerge_ref.adapters.plan import Layer, Plan
+from coremerge_ref.adapters.plan import Plan
 from coremerge_ref.adapters.targets import target_fields
 
 # Fields that say how PEFT loads an adapter and not what its tensors mean: kept where all inputs agree.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from coremerge_ref.adapters.forms.base import Form
-from coremerge_ref.adapters.plan import Layer, weight_name
+from coremerge_ref.adapters.layer import Layer, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.writer import TensorWriter
 from coremerge_ref.adapters.writing import DIMENSIONS, Outcome, merged_factors, merged_matrices

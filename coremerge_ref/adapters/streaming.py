@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from coremerge_ref.adapters.backends import Backend
 from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.folder import Adapter
-from coremerge_ref.adapters.plan import Layer, batches
+from coremerge_ref.adapters.layer import Layer, batches
 from coremerge_ref.core.models import PreparedModel
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Full, Space

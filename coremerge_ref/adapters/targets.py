@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.patterns import module_path
-from coremerge_ref.adapters.plan import Layer
 
 FIELDS = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")
 ALL_LINEAR = "all-linear"  # PEFT's word for every linear layer but the head

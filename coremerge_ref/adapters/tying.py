@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.modules import EMBEDDING, LINEAR
-from coremerge_ref.adapters.plan import Layer
 from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.core.updates import LowRankUpdate
 

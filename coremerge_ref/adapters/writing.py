@@ -13,10 +13,10 @@ import numpy as np
 from coremerge_ref.adapters import output
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.forms.base import Form
+from coremerge_ref.adapters.layer import Layer, stacked_with, weight_name
 from coremerge_ref.adapters.modules import CONV, LINEAR
 from coremerge_ref.adapters.names import BASE
 from coremerge_ref.adapters.others import Others
-from coremerge_ref.adapters.plan import Layer, stacked_with, weight_name
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.writer import TensorWriter, numpy_dtype

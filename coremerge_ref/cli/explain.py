@@ -7,7 +7,7 @@ import typer
 from coremerge_ref.cli.reporting import emit, note, progress
 
 if TYPE_CHECKING:
-    from coremerge_ref.adapters.plan import Layer
+    from coremerge_ref.adapters.layer import Layer
 
 
 def explain(

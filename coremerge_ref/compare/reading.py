@@ -12,8 +12,9 @@ from coremerge_ref.adapters.beside import open_updates
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.formats.shards import ShardedFile
+from coremerge_ref.adapters.layer import Layer, weight_name
 from coremerge_ref.adapters.modules import LINEAR, checked
-from coremerge_ref.adapters.plan import Layer, planned, weight_name
+from coremerge_ref.adapters.plan import planned
 from coremerge_ref.adapters.prepared import DENSE
 from coremerge_ref.adapters.record import NAME as RECORD
 from coremerge_ref.adapters.sharding import INDEX_SUFFIX

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import coremerge_ref as cm
 from coremerge_ref.adapters import Adapter, merge_folders, output, patterns, plan, writer
+from coremerge_ref.adapters import layer as layers_module
 from coremerge_ref.errors import AdapterError
 
 names = st.lists(st.sampled_from(["a", "b", "layers", "1", "10", "q_proj", "q"]), min_size=1, max_size=4).map(".".join)
@@ -83,12 +84,12 @@ def test_batches_hold_equal_layers_and_bounded_memory(tmp_path: Path, monkeypatc
         tensors[f"{folders.PREFIX}l.{i}.lora_A.weight"] = np.ones((2, 8 if i % 2 else 6), np.float32)
         tensors[f"{folders.PREFIX}l.{i}.lora_B.weight"] = np.ones((4, 2), np.float32)
     layers = plan.planned([Adapter(folders.write(tmp_path / "a", tensors))]).layers
-    monkeypatch.setattr(plan, "BATCH_BYTES", 3 * 8 * (4 + 8) * 2)
-    cut = list(plan.batches(layers, dense=False, whole_model=False))
+    monkeypatch.setattr(layers_module, "BATCH_BYTES", 3 * 8 * (4 + 8) * 2)
+    cut = list(layers_module.batches(layers, dense=False, whole_model=False))
     assert sorted(layer.path for batch in cut for layer in batch) == sorted(layer.path for layer in layers)
     assert all(len({layer.shape for layer in batch}) == 1 for batch in cut)
     assert max(map(len, cut)) == 3
-    assert [len(batch) for batch in plan.batches(layers, dense=False, whole_model=True)] == [10]
+    assert [len(batch) for batch in layers_module.batches(layers, dense=False, whole_model=True)] == [10]
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from lora_sets import check_same, taken, write_adapter
 @pytest.fixture
 def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three adapters in the current folder, of ranks that differ; two layers make a batch."""
-    from coremerge_ref.adapters import plan
+    from coremerge_ref.adapters import layer
 
-    monkeypatch.setattr(plan, "BATCH_BYTES", 2 * 8 * 22 * 8)
+    monkeypatch.setattr(layer, "BATCH_BYTES", 2 * 8 * 22 * 8)
     monkeypatch.chdir(tmp_path)
     write_adapter(tmp_path / "a", 0)
     write_adapter(tmp_path / "b", 1, {"layers.2.q": 1, "layers.4.up": 5})

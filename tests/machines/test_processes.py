@@ -181,7 +181,7 @@ def test_a_scheduler_that_goes_away(adapters: list[str]) -> None:
 PROGRAM = """
 import sys
 from methods_for_workers import total
-from coremerge_ref.adapters import merge_folders, plan
+from coremerge_ref.adapters import merge_folders, layer
 from coremerge_ref.cli.executors import executor_of
 from coremerge_ref.cli.reporting import reported
 
@@ -191,7 +191,7 @@ def main():
         merge_folders(["a", "b", "c"], "out", total, executor=executor)
 
 if __name__ == "__main__":
-    plan.BATCH_BYTES = 1
+    layer.BATCH_BYTES = 1
     main()
 """
 

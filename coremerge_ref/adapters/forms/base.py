@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coremerge_ref.adapters.folder import Adapter
-    from coremerge_ref.adapters.plan import Layer, Plan
+    from coremerge_ref.adapters.layer import Layer
+    from coremerge_ref.adapters.plan import Plan
 
 Merged: TypeAlias = "tuple[Layer, np.ndarray, np.ndarray]"  # a layer with its update's B (m, r) and A (r, n)
 

@@ -13,7 +13,7 @@ from coremerge_ref.adapters.forms.base import Form, Merged
 from coremerge_ref.adapters.names import SUFFIXES
 
 if TYPE_CHECKING:
-    from coremerge_ref.adapters.plan import Layer
+    from coremerge_ref.adapters.layer import Layer
 
 
 class PeftForm(Form):

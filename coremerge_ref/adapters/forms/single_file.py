@@ -13,7 +13,8 @@ from coremerge_ref.adapters.forms.base import Form, Merged
 
 if TYPE_CHECKING:
     from coremerge_ref.adapters.folder import Adapter
-    from coremerge_ref.adapters.plan import Layer, Plan
+    from coremerge_ref.adapters.layer import Layer
+    from coremerge_ref.adapters.plan import Plan
 
 # Header fields that speak of one file's tensors or training, and would be untrue of the merged file.
 _UNTRUE = ("sshs_model_hash", "sshs_legacy_hash", "ss_network_args", "modelspec.hash_sha256", "modelspec.thumbnail")
