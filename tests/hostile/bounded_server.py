@@ -108,7 +108,7 @@ def kill_before(number: int, exchanging: bool) -> None:
     if not exchanging:
         replace.exchange = lambda a, b: False
         exchange._NEW = 1 << 20  # unknown to any system
-    os.fsync = audited("test.fsync", os.fsync)
+    os.fsync = audited("test.fsync", lambda _: None)  # a kill loses nothing that was not synced, and disks are slow
     sys.addaudithook(hook)
 
 
