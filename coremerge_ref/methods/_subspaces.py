@@ -85,6 +85,9 @@ def at_zero(
     Which it is beyond the rank, or the nonzero rows or columns of `possible`. floor: error of the values if the level
     were known.
     """
+    S = S[:rank]
+    if not len(S) or S[-1] > level + delta:
+        return  # all are clear of it
     S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
     error = delta if errors.jumped else errors.level.beside(delta, level)
     found = np.flatnonzero(near(S, level, error) | ((S > floor) & (S <= level)))
@@ -131,7 +134,8 @@ def orthogonalizing(
     if len(turned) == 1:
         return float(np.max(turned[0] * levels)) + own * float(levels.max()) if np.isfinite(moved) else np.inf, support
     inside = L[: min(active, size)]
-    found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0])))
+    lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
+    found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0]))) if lowest else L[:0]
     if len(found):
         errors.doubt(
             stage,

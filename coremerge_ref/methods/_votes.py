@@ -16,10 +16,13 @@ def zeroed(errors: Errors, stack: Any) -> None:
     """
     level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
     error = errors.entry if errors.gauge_free else errors.level.beside(errors.entry, level)
-    unsure = near(size, level, error) & (size > 0)
-    sure = (size + error <= level) & ~unsure
+    clear = bool((size > level + error).all())
+    unsure = np.zeros(size.shape, dtype=bool) if clear else near(size, level, error) & (size > 0)
     errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
     errors.jumped |= bool(unsure.any())
+    if clear:
+        return
+    sure = (size + error <= level) & ~unsure
     errors.entry = np.where(unsure, errors.entry + level, np.where(sure, 0.0, errors.entry))
     lost = np.where(unsure, level, 0.0)
     errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
@@ -69,15 +72,15 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
     threshold, must stay within `slack` of it. An entry that is no larger than its error makes no difference.
     """
     unsure, gap = np.zeros(len(x), dtype=bool), 1.0
-    if kept.any() and not kept.all():
-        room = slack if keep == "threshold" else np.zeros_like(slack)
-        low, high = np.min((x - error)[kept]), np.max((x + error + room)[~kept])
-        either = np.where(kept, x - error <= high, x + error + room >= low)
-        if (either & kept).any() and (either & ~kept).any():
-            unsure = either
+    count = np.count_nonzero(kept)
+    if 0 < count < len(x):
+        least, most = x - error, x + error + (slack if keep == "threshold" else 0.0)
+        low, high = np.min(least[kept]), np.max(most[~kept])
+        if low <= high:
+            unsure = np.where(kept, least <= high, most >= low)
         edge = float(np.min(x[kept]))
         gap = (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0
-    if keep == "threshold" and np.sum(kept) > K + 1:
+    if keep == "threshold" and count > K + 1:
         unsure = unsure | (kept & (x - error < np.sort(x + error)[-(K + 1)] - slack))
     return Cut(unsure & (x > error), gap)
 
@@ -143,9 +146,13 @@ def elected(
     An open election whose outcomes lie within the errors is no discontinuity.
     """
     undecided = votes.undecided
+    if not undecided.any():
+        errors.undecided = undecided
+        errors.margin(stage, "smallest relative majority of a decided entry", votes.margin)
+        return errors.merged(min(delta, norm(smooth)), smooth, M, min(M.shape))
     matters = jump > 4 * np.sum(np.abs(votes.W) * votes.E, axis=0)
     errors.undecided = undecided & matters
-    errors.jumped |= bool(undecided.any())
+    errors.jumped = True
     errors.margin(stage, "smallest relative majority of a decided entry", votes.margin)
     number = int(errors.undecided.sum())
     if number:

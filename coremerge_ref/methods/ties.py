@@ -140,7 +140,7 @@ class Ties(Stage):
         """Trim, then elect: an entry's error is Σ |w_t| δ_t / divisor over its voters where sign and voters are
         decided, the spread of its possible values where they are not."""
         trim = Trim(self.density, self.keep, self.scope)
-        trimmed = trim(before)
+        trimmed = errors[0].once(trim, lambda: trim(before))
         errors = trim.propagate(errors, before, trimmed)
         if all(not self.sees(stack.T) for stack in before):
             return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
@@ -187,14 +187,15 @@ class Ties(Stage):
         divisor = np.abs(np.sum(np.where(agrees, share, 0.0), axis=0))
         if self.aggregate == "sum":
             divisor = np.ones_like(divisor)
+        if not votes.undecided.any():
+            jump = np.zeros(divisor.shape)
+        elif self.aggregate == "sum":
             jump = np.sum(np.where(votes.possible, W * (np.abs(votes.X) + votes.E), 0.0), axis=0)
         elif self.divisor == "count":
             jump = votes.spread(signed)
         else:  # a mean with the weights as shares: within the values' hull, unless weights of both signs cancel
             mixed = signed.min() < 0 < signed.max()
             jump = np.full(divisor.shape, np.inf) if mixed else votes.spread(np.ones_like(W))
-            if mixed and not votes.undecided.any():
-                jump = np.zeros(divisor.shape)
         divisor = np.where(divisor > 0, divisor, 1.0)
         smooth = np.sum(np.where(agrees, W * votes.E, 0.0), axis=0) / divisor
         summing = errors.unit * (stack.T / 2 + 2) if errors.level.name == "compute" else 0.0

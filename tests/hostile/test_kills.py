@@ -35,9 +35,7 @@ def with_others(output: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_kills(
-    scenario: str, folder: Path, coremerge: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kills(scenario: str, folder: Path, coremerge: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # as in bounded_server.kill_before
     there, exchanging = SCENARIOS[scenario]
     merge = ["merge", "b", "-o", "out", "--method", "ta", *(["--force"] if there else [])]

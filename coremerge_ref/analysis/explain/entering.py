@@ -1,13 +1,15 @@
 """Errors of the tasks' matrices on entering a space, and of the way back."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from coremerge_ref.analysis.explain.turning import Turn, turning
 from coremerge_ref.core import linalg
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, mixing, near, norm, safely
+from coremerge_ref.core.perturbation import Errors, Level, coupling, mixed, near, norm, safely
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
@@ -37,25 +39,28 @@ class Frame:
     size: int  # m or n
     names: tuple[str, str]  # of the stack of factors, of updates
     distinct: int  # columns of the factors that differ by more than a factor
-    units: tuple[np.ndarray, np.ndarray] | None = None  # coordinates (p, R) of columns of norm 1, their singular values
+    # coordinates (p, R) of columns of norm 1, their singular values, and how many are not zero
+    units: tuple[np.ndarray, np.ndarray, int] | None = None
+    alike: Callable[[Level], Turn] | None = None  # `turn`, where that of many layers is found at once
 
     def turned(self, errors: Errors, M: np.ndarray) -> tuple[np.ndarray, float]:
         """(bounds on the entries, bound on the norm) of the change of the rows of M (…, p, q) as errors turn the frame
         within its span."""
         if self.S is None:
             return np.zeros(M.shape), 0.0
-        S = self.S[: self.live]
-        K, widest, most = errors.once((id(self), errors.level.name), lambda: self._turn(errors, S))
-        change = np.zeros(M.shape)
-        change[..., : self.live, :] = mixed(K, widest, M[..., : self.live, :])
-        return change, min(norm(change), most * norm(M))
+        turn, change = self.turn(errors), np.zeros(M.shape)
+        change[..., : self.live, :] = mixed(turn.inside, turn.widest, M[..., : self.live, :])
+        return change, min(norm(change), float(turn.most) * norm(M))
 
-    def _turn(self, errors: Errors, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        error = self.error(errors)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            widest = float(np.max(coupling(S[1:], S[:-1]), initial=0.0))
-        # ‖K‖ ≤ √2 error · the largest coupling
-        return *mixing(S, error, self.own(errors)), float(safely(2**0.5 * error, widest))
+    def turn(self, errors: Errors) -> Turn:
+        """What errors make of the singular vectors, S not None."""
+        if self.alike is not None:
+            return self.alike(errors.level)
+        assert self.S is not None
+        S = self.S[: self.live]
+        key = (id(self), errors.level.name)
+        made: Turn = errors.once(key, lambda: turning(S, np.asarray(self.error(errors)), self.own(errors)))
+        return made
 
     def error(self, errors: Errors) -> float:
         """Bound on the norm of the error of the stack, its SVD's own and that of each update's included."""
@@ -104,9 +109,7 @@ class Frame:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
         if self.S is None or self.live >= self.size:
             return 0.0
-        with np.errstate(divide="ignore"):
-            turn = np.minimum(safely(self.own(errors), 1 / self.S[: self.live]), 2.0)
-        return norm(turn[:, None] * np.abs(M[: self.live]))
+        return norm(self.turn(errors).outside[:, None] * np.abs(M[: self.live]))
 
     def closest(self) -> tuple[int, float]:
         """i and the relative gap, where the values i and i + 1 (from 1) are the nearest ones."""
@@ -134,12 +137,27 @@ class Terms:
     whole: np.ndarray
     ranks: np.ndarray
     there: np.ndarray
+    made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    def at(self, at: tuple[int, ...]) -> "Terms":
-        """Those of one layer of a batch (T, …)."""
+    def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(delta (T), entry (T, p, q)) of one layer of a batch (T, …), see `entered`; computed for all at once."""
+        key = level, identities
         place: Any = (slice(None), *at)
-        left, right = self.sides
-        return Terms(self.within[place], (left[place], right[place]), self.whole[place], self.ranks, self.there[place])
+        if key not in self.made:
+            self.made[key] = self._errors(*key)
+        delta, entry = self.made[key]
+        return delta[place].copy(), entry[place].copy()
+
+    def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, np.ndarray]:
+        g, formed = level.size, level.name == "compute"
+        parts = sum(X * (0.0 if formed and one else g) for one, X in zip(identities, self.sides, strict=True))
+        ranks = self.ranks.reshape(-1, *[1] * (self.there.ndim - 1))  # (T, …)
+        tiny = level.tiny * (1 + ranks) * self.there
+        own = formed * level.eps * (ranks / 2 + 1)
+        parts = parts + own[..., None, None] * self.within + tiny[..., None, None]
+        size = self.within.shape[-2] * self.within.shape[-1]
+        delta = np.minimum(g * self.whole + tiny * size**0.5, np.asarray(linalg.norm(parts)))
+        return delta, np.minimum(parts, delta[..., None, None])
 
 
 Factors = tuple[list[np.ndarray], list[np.ndarray]]  # coordinates (…, p, r_t) and norms (…, r_t) of each task
@@ -160,24 +178,19 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
     return Terms(within, (of_left, of_right), np.stack(whole), ranks, there)
 
 
-def entered(level: Level, left: Frame, right: Frame, terms: Terms, tasks: tuple[int, ...], **rest: Any) -> Errors:
-    """The errors of every M_t (T, p, q) = L_t R_tᵀ, coordinates of B_t and A_tᵀ, before frames turn.
+def entered(
+    level: Level, left: Frame, right: Frame, terms: tuple[Terms, tuple[int, ...]], tasks: tuple[int, ...], **rest: Any
+) -> Errors:
+    """The errors of every M_t (T, p, q) = L_t R_tᵀ, coordinates of B_t and A_tᵀ, before frames turn; terms: those of
+    the layer's group, and the layer's place in it.
 
     A column of B_t and a row of A_t are off by g = eps · growth of their norms, and so are their coordinates; where a
     frame is an identity nothing is computed, and rounded inputs are off entry by entry. With s = Σ_i ‖b_i‖ ‖a_i‖,
     ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
     """
-    g, formed = level.size, level.name == "compute"
-    parts = sum(X * (0.0 if formed and f.identity else g) for f, X in zip((left, right), terms.sides, strict=True))
-    tiny = level.tiny * (1 + terms.ranks) * terms.there  # (T)
-    own = formed * level.eps * (terms.ranks / 2 + 1)
-    parts = parts + own[:, None, None] * terms.within + tiny[:, None, None]
-    size = terms.within[0].size
-    delta = np.minimum(g * terms.whole + tiny * size**0.5, np.asarray(linalg.norm(parts)))
-    entry = np.minimum(parts, delta[:, None, None])
-    rank = np.minimum(terms.ranks, min(terms.within.shape[1:]))
-    factors = None
-    if not formed:
+    delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
+    g, rank, factors = level.size, np.minimum(terms[0].ranks, min(entry.shape[1:])), None
+    if level.name != "compute":
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
         factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
     sizes, computed = (left.size, right.size), not (left.identity and right.identity)
@@ -193,7 +206,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     if frame.identity:
         return
     if frame.units is not None:
-        X, values = frame.units
+        X, values, columns = frame.units
         error = errors.level.size * X.shape[1] ** 0.5
     else:
         blocks, slack = [], []
@@ -204,7 +217,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
             with np.errstate(over="ignore"):
                 slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
         error, X = norm(slack), np.concatenate(blocks, axis=1)
-        values = errors.svd(X)[1] if X.size else np.zeros(1)
+        values, columns = errors.svd(X)[1] if X.size else np.zeros(1), int(np.count_nonzero(np.any(X, axis=0)))
     what, live = frame.name, frame.live
     cut = ZERO * errors.unit * values[0]
     errors.spectrum(space, f"{what}, columns of norm 1", values, live, cut)
@@ -213,9 +226,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         gap = (values[min(live, len(values)) - 1] - dropped) / (values[0] or 1.0)
         errors.margin(space, f"gap between kept and dropped singular values of {what}", gap)
     # errors raise the rank to the number of columns that are not zero, and no further
-    most = min(frame.size, int(np.count_nonzero(np.any(X, axis=0))))
+    most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
-    found = np.flatnonzero(near(possible, cut, errors.level.beside(error, cut)))
+    clear = most > 0 and possible[-1] > cut + error
+    found = np.zeros(0) if clear else np.flatnonzero(near(possible, cut, errors.level.beside(error, cut)))
     if frame.of_updates and error > cut and 0 < live < min(frame.size, frame.distinct):
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         found, possible = np.asarray([live]), np.append(values, 0.0)

@@ -10,7 +10,7 @@ from coremerge_ref.analysis.explain.probing import probed
 from coremerge_ref.analysis.explain.walking import level_at, walk
 from coremerge_ref.core import arrays
 from coremerge_ref.core.batches import equal_shapes, stacked
-from coremerge_ref.core.inputs import as_updates
+from coremerge_ref.core.inputs import are_finite, as_updates
 from coremerge_ref.core.merging import restored
 from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
@@ -54,10 +54,13 @@ def explain(
         chosen = Core()
     groups: list[Group] = []
     if isinstance(updates, Mapping):
-        checked = {name: as_updates(given, name) for name, given in updates.items()}
+        checked = {name: as_updates(given, name, look=False) for name, given in updates.items()}
         for group in equal_shapes(checked):
             copies = {name: on_host(checked[name], pipeline) for name in group}
             batch, factors = stacked({k: u for k, (u, _) in copies.items()}, group), [f for _, f in copies.values()]
+            if not are_finite(batch):
+                for name in group:
+                    as_updates(checked[name], name)  # says where
             groups.append(Group(batch, chosen, compute_dtype, group, weights, coarsest(checked[group[0]]), factors))
     else:
         alone = as_updates(updates)

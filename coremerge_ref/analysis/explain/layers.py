@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.analysis.explain.entering import Frame, Terms, terms_of
+from coremerge_ref.analysis.explain.turning import Alike
 from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core.arrays.dtypes import WORKING
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.core.merging import Prepared
@@ -48,7 +50,7 @@ class Layer:
     left: Frame
     right: Frame
     M: np.ndarray
-    terms: Terms
+    terms: tuple[Terms, tuple[int, ...]]  # of the group, and where in it
     levels: np.ndarray
     sigma: np.ndarray | None
     unit: float
@@ -74,7 +76,7 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
             left_frame,
             right_frame,
             M[place],
-            terms.at(at),
+            (terms, at),
             levels[place],
             sigma,
             group.unit,
@@ -93,7 +95,10 @@ def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
     elif side.Q is not None:
         units = [C / np.where(x > 0, x, 1.0)[..., None, :] for C, x in zip(coordinates, norms, strict=True)]
         X = np.concatenate(units, axis=-1)  # (…, p, R), columns of norm 1
-        spectrum = X, np.linalg.svd(X, compute_uv=False) if X.shape[-1] else np.zeros((*X.shape[:-2], 1))
+        values = np.linalg.svd(X, compute_uv=False) if X.shape[-1] else np.zeros((*X.shape[:-2], 1))
+        spectrum = X, values, np.count_nonzero(np.any(X, axis=-2), axis=-1)
+    live = np.broadcast_to(np.asarray(side.live, dtype=int), M.shape[1:-2])
+    alike = None if S is None or side.of_updates else Alike(coordinates, norms, S, live)
 
     def cut(at: tuple[int, ...]) -> Frame:
         distinct = 0
@@ -105,13 +110,14 @@ def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
             [x[at] for x in norms],
             [] if rows is None else list(rows[(slice(None), *at)]),
             None if S is None else S[at],
-            int(_at(side.live, at)),
+            int(live[at]),
             side.Q is None,
             side.of_updates,
             group.shape[place],
             NAMES[place],
             distinct,
-            None if spectrum is None else (spectrum[0][at], spectrum[1][at]),
+            None if spectrum is None else tuple(part[at] for part in spectrum),
+            None if alike is None else lambda level: alike.turn(level, at),
         )
 
     return cut
@@ -148,10 +154,7 @@ def on_host(updates: Updates, pipeline: Pipeline) -> tuple[list[LowRankUpdate | 
 
     That is 1 but for a sum of scalars times updates, which forms no product and so has none out of range.
     """
-    made, factor = [], 1.0
-    for u in updates:
-        scale = 1.0 if u is None else arrays.to_host(u.scale) if hasattr(u.scale, "shape") else u.scale
-        made.append(u and LowRankUpdate(arrays.to_host(u.B), arrays.to_host(u.A), scale))
+    made, factor = [u and _copied(u) for u in updates], 1.0
     if pipeline.linear:
         for side in ("B", "A"):
             largest = max(float(np.max(np.abs(getattr(u, side)), initial=0.0)) for u in made if u is not None)
@@ -160,6 +163,14 @@ def on_host(updates: Updates, pipeline: Pipeline) -> tuple[list[LowRankUpdate | 
             scaled: Any = lambda u: {side: wide(getattr(u, side)) * power}  # noqa: B023, E731
             made = [u and replace(u, **scaled(u)) for u in made]
     return made, factor
+
+
+def _copied(u: LowRankUpdate) -> LowRankUpdate:
+    """The update itself where it is on the host in such a dtype."""
+    scale = arrays.to_host(u.scale) if hasattr(u.scale, "shape") else u.scale
+    if scale is u.scale and all(type(X) is np.ndarray and arrays.dtype_name(X.dtype) in WORKING for X in (u.B, u.A)):
+        return u
+    return LowRankUpdate(arrays.to_host(u.B), arrays.to_host(u.A), scale)
 
 
 def coarsest(updates: Updates) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -19,11 +20,18 @@ RANKED = ("float16", "bfloat16", *WORKING)
 
 def dtype_name(dtype: DType) -> str:
     """'float32' for numpy.float32, torch.float32, strict's and JAX's alike."""
+    return _numpy_name(dtype) if isinstance(dtype, np.dtype) else _written(dtype)
+
+
+def _written(dtype: DType) -> str:
     for text in (str(dtype), getattr(dtype, "__name__", "")):
         name = text.split(".")[-1]
         if name in RANKED:
             return name
     return str(dtype)
+
+
+_numpy_name = cache(_written)  # of few dtypes, asked for again and again, each time built from pieces by NumPy
 
 
 def check_real_floating(array: Array, where: str) -> None:
