@@ -86,15 +86,19 @@ def command(request: dict[str, Any], outputs: list[int]) -> int:
 
 
 def kill_before(number: int, exchanging: bool) -> None:
-    """Kills this process before its `number`-th call to the file system, as Python's audit events tell of them."""
+    """Kills this process before its `number`-th call to the file system, as Python's audit events tell of them.
+
+    What it reads elsewhere, such as of packages that are installed, is not counted.
+    """
     from coremerge_ref.adapters import exchange, replace
 
-    count = 0
+    count, here = 0, os.getcwd() + os.sep
 
-    def hook(event: str, _: object) -> None:
+    def hook(event: str, given: tuple[Any, ...]) -> None:
         nonlocal count
-        if event.startswith(("os.", "fcntl.", "open", "ctypes.dlsym", "test.")) and not event.startswith("os.putenv"):
-            count += 1
+        if event.startswith(("os.", "fcntl.", "open", "ctypes.dlsym", "test.")) and not event.endswith("env"):
+            place = os.path.abspath(os.fsdecode(given[0])) if given and isinstance(given[0], str | bytes) else here
+            count += (place + os.sep).startswith(here)
             if count == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
