@@ -78,7 +78,9 @@ def convert_adapter(
             _write_json(folder / name, content | {key: value for key, value in without.items() if key in content})
         digests = {path.name: records.sha256(path) for path in adapter.files}
         how = {"path": adapter.called, "sha256": digests}
-        _write_json(folder / records.NAME, {"coremerge_ref": package_version(), "converted": how, "to": to})
+        written = {entry.name: records.sha256(entry) for entry in sorted(folder.iterdir())}
+        made = {"coremerge_ref": package_version(), "converted": how, "to": to, "outputs": written}
+        _write_json(folder / records.NAME, made)
     return ConvertReport(str(place), to, len(adapter.modules), computed, notes + there.notes)
 
 

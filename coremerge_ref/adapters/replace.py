@@ -103,7 +103,7 @@ def _prepare(hidden: Hidden, output: Output) -> Contents | None:
     if (known and (known.folder, known.replaced)) != (output.there and (output.there.folder, output.there.replaced)):
         raise _changed(path)
     for entry in list(os.scandir(hidden.new)):
-        _finish(Path(entry.path), path / entry.name)
+        finish(Path(entry.path), path / entry.name)
     if known:
         link_others(known, path, hidden.new)
     sync(hidden.new)
@@ -111,7 +111,7 @@ def _prepare(hidden: Hidden, output: Output) -> Contents | None:
     return known
 
 
-def _finish(made: Path, old: Path) -> None:
+def finish(made: Path, old: Path) -> None:
     """A file synced, with the mode of the one that it replaces."""
     mode = os.stat(old if old.is_file() else made).st_mode
     os.chmod(made, 0o600)  # also where the umask leaves nothing

@@ -1,15 +1,14 @@
 """An output that is one file: it appears whole or not at all, with the record of its merge beside it."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coremerge_ref.adapters.exchange import rename_new
-from coremerge_ref.adapters.files import identity, is_regular_file
-from coremerge_ref.adapters.replace import Output
+from coremerge_ref.adapters.files import identity, is_regular_file, read_json
+from coremerge_ref.adapters.leftovers import discard, hidden_folder, mark_all_ours, sweep
+from coremerge_ref.adapters.replace import Output, finish
 from coremerge_ref.errors import AdapterError, reason, shown
 
 
@@ -43,31 +42,61 @@ def check_output_file(output: Path, force: bool, inputs: Iterable[Path]) -> Outp
 def replaced_file(place: Output, record: str) -> Iterator[Path]:
     """A hidden folder to write in; what is there at the end under the output's name and as `record` is put in place.
 
-    The record first, the file last, each by one rename; nothing else of the folder stays, and nothing where the body
-    raises. AdapterError where the disk refuses, and where the file is not the one, or not as, it was when checked.
+    Each by one rename, with the mode of what it replaces; a record is never beside a file that it does not tell of.
+    Nothing else of the folder stays, and nothing where the body raises; what killed runs left is swept. AdapterError
+    where the disk refuses, and where the file is not the one, or not as, it was when checked.
     """
-    output = place.path
+    output, beside = place.path, record_beside(place.path, record)
+    sweep(output)
     try:
-        hidden = Path(tempfile.mkdtemp(prefix=f".{output.name[:40]}.coremerge-", dir=output.parent))
-    except OSError as error:
-        raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}") from error
-    try:
-        yield hidden
-        if identity(output) != place.was:  # looked at here, too, so that the old file keeps its record
-            raise _changed(output)
-        for source, target in ((record, record_beside(output, record)), (output.name, output)):
-            with open(hidden / source, "rb+") as file:
-                os.fsync(file.fileno())
-            if target == output:
-                _put(hidden / source, place)
-            else:
-                os.replace(hidden / source, target)
+        _check_record(beside, place)
+        with hidden_folder(output) as hidden:
+            try:
+                mark_all_ours(hidden.new)
+                yield hidden.new
+                if identity(output) != place.was:  # looked at here, too, so that the old file keeps its record
+                    raise _changed(output)
+                finish(hidden.new / record, beside)
+                finish(hidden.new / output.name, output)
+                with _set_aside(beside, hidden.path / record):
+                    _put(hidden.new / output.name, place)
+                os.replace(hidden.new / record, beside)
+            finally:
+                discard(hidden.path)
     except OSError as error:
         if isinstance(error, AdapterError):
             raise
         raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}; nothing was put there") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _check_record(beside: Path, place: Output) -> None:
+    """AdapterError if what is where the record goes is anything but the record of this output alone."""
+    if not os.path.lexists(beside):
+        return
+    if not is_regular_file(beside) or beside.is_symlink():
+        raise AdapterError(f"{shown(beside)}: the record goes there, and there is a folder or link; move it")
+    try:
+        told = read_json(beside).get("outputs")
+    except AdapterError:
+        if place.was is not None:
+            return
+        raise AdapterError(f"{shown(beside)}: the record goes there, and something else is there; move it") from None
+    for name in told if isinstance(told, dict) else ():
+        if name != place.path.name and os.path.lexists(beside.parent / os.path.basename(name)):
+            raise AdapterError(f"{shown(beside)}: is the record of {shown(name)}; choose another output")
+
+
+@contextmanager
+def _set_aside(record: Path, aside: Path) -> Iterator[None]:
+    """The old record away from its place; back there where what happens meanwhile fails."""
+    with suppress(FileNotFoundError):
+        os.rename(record, aside)
+    try:
+        yield
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.rename(aside, record)
+        raise
 
 
 def _put(made: Path, place: Output) -> None:

@@ -115,7 +115,8 @@ def reshape_tensors(tensors: dict[str, np.ndarray], kind: str, payload: tuple[An
 def reference(folder: Path, scaled: bool) -> dict[str, np.ndarray]:
     """ΔW of each module of a folder that reads as a plain adapter: scaling · B A, straight from the files.
 
-    scaled=False leaves the scaling out: in an output alpha is the rank everywhere.
+    scaled=False leaves the scaling out: in an output alpha is the rank everywhere. By the path in the model: names
+    without PEFT's prefix are read, and written with it.
     """
     tensors = {n: t.astype(np.float64) for n, t in load_file(folder / WEIGHTS).items()}
     config = json.loads((folder / CONFIG).read_text())
@@ -130,7 +131,7 @@ def reference(folder: Path, scaled: bool) -> dict[str, np.ndarray]:
         elif name.endswith(".vera_lambda_b"):
             module = name.removesuffix(".vera_lambda_b")
             d = tensors[module + ".vera_lambda_d"]
-            made[module] = (
+            made[module.removeprefix(folders.PREFIX)] = (
                 A[:, None] * tensors["base_model.vera_B"][: len(A)] @ (d[:, None] * tensors["base_model.vera_A"])
             )
             continue
@@ -138,7 +139,7 @@ def reference(folder: Path, scaled: bool) -> dict[str, np.ndarray]:
             continue
         r = A.shape[0]
         scaling = (alpha / np.sqrt(r) if config.get("use_rslora") else alpha / r) if scaled else 1.0
-        made[module] = scaling * B.reshape(B.shape[0], -1) @ A.reshape(r, -1)
+        made[module.removeprefix(folders.PREFIX)] = scaling * B.reshape(B.shape[0], -1) @ A.reshape(r, -1)
     return made
 
 

@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,32 +87,67 @@ def left_behind(output: Path, **files: str) -> Path:
     return hidden.path
 
 
-def test_only_what_the_dead_left_is_swept(tmp_path: Path) -> None:
-    output = tmp_path / "out"
+@contextmanager
+def written(output: Path) -> Iterator[Path]:
+    """A hidden folder, for an output that is a file or a folder."""
+    if not output.suffix:
+        with replaced(check_output(output, False, [])) as hidden:
+            yield hidden
+        return
+    with replaced_file(check_output_file(output, False, []), "coremerge.json") as hidden:
+        yield hidden
+        for name in (output.name, "coremerge.json"):
+            (hidden / name).touch()
+
+
+OUTPUTS = {"out": ["out"], "out.safetensors": ["out.coremerge.json", "out.safetensors"]}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_only_what_the_dead_left_is_swept(name: str, tmp_path: Path) -> None:
+    output = tmp_path / name
     dead = left_behind(output, **{"coremerge.json": "{}", "adapter_config.json": "{"})
-    with replaced(check_output(output, False, [])) as hidden:
+    with written(output) as hidden:
         assert not dead.exists()
         leftovers.sweep(output)
         assert hidden.exists()  # its writer lives
-    assert names(tmp_path) == ["out"]
+    assert names(tmp_path) == OUTPUTS[name]
 
 
-def test_what_is_not_ours_is_not_swept(tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    (tmp_path / ".out.coremerge-backup").mkdir()  # a user's
-    (tmp_path / ".out.coremerge-backup" / "adapter_config.json").write_text("{}")
-    (tmp_path / ".out.coremerge-file").write_text("")
-    os.mkfifo(tmp_path / ".out.coremerge-pipe")  # to open it would wait for ever
+def test_what_a_killed_run_left_of_a_file_is_swept(tmp_path: Path) -> None:
+    """Whatever the file was called and however far it came: nothing of others is ever in the hidden folder."""
+    output = tmp_path / "out.safetensors"
+    child = os.fork()
+    if child == 0:
+        with written(output) as hidden:
+            (hidden / output.name).write_text("half of it")
+            (hidden / "README.md").write_text("a card")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = names(tmp_path)
+    assert left.startswith(".out.safetensors.coremerge-")
+    with written(output):
+        assert not (tmp_path / left).exists()
+    assert names(tmp_path) == OUTPUTS[output.name]
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_is_not_ours_is_not_swept(name: str, tmp_path: Path) -> None:
+    output = tmp_path / name
+    (tmp_path / f".{name}.coremerge-backup").mkdir()  # a user's
+    (tmp_path / f".{name}.coremerge-backup" / "adapter_config.json").write_text("{}")
+    (tmp_path / f".{name}.coremerge-file").write_text("")
+    os.mkfifo(tmp_path / f".{name}.coremerge-pipe")  # to open it would wait for ever
     elsewhere = left_behind(tmp_path / "other")
-    (tmp_path / ".out.coremerge-link").symlink_to(elsewhere)
+    (tmp_path / f".{name}.coremerge-link").symlink_to(elsewhere)
     left_behind(output, **{"thesis.tex": "years of work"})
-    marked = tmp_path / ".out.coremerge-linked-mark"
+    marked = tmp_path / f".{name}.coremerge-linked-mark"
     marked.mkdir()
     (marked / leftovers.MARK).symlink_to(elsewhere / leftovers.MARK)
     before = names(tmp_path)
-    with replaced(check_output(output, False, [])):
+    with written(output):
         pass
-    assert names(tmp_path) == sorted([*before, "out"])
+    assert names(tmp_path) == sorted([*before, *OUTPUTS[name]])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
@@ -377,6 +413,38 @@ def test_modes_survive(two: tuple[Path, Path], tmp_path: Path) -> None:
         path.chmod(mode)
     merge_folders([two[1]], output, "ta", force=True)
     assert {path: stat.S_IMODE(path.stat().st_mode) for path in modes} == modes
+
+
+def test_the_mode_of_a_file_survives(tmp_path: Path) -> None:
+    output = tmp_path / "out.safetensors"
+    with written(output):
+        pass
+    modes = {output: 0o600, tmp_path / "out.coremerge.json": 0o640}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    with replaced_file(check_output_file(output, True, []), "coremerge.json") as hidden:
+        for name in (output.name, "coremerge.json"):
+            (hidden / name).write_text("new")
+    assert output.read_text() == "new"
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in modes} == modes
+
+
+def test_a_record_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    """out.safetensors and out.gguf have one place for their records; a folder there would be lost with the old one."""
+    beside = tmp_path / "out.coremerge.json"
+    (tmp_path / "out.gguf").touch()
+    made: dict[str, Callable[[], object]] = {
+        "is the record of 'out.gguf'": lambda: beside.write_text('{"outputs": {"out.gguf": "0"}}'),
+        "something else": lambda: beside.write_text("years of work"),
+        "folder or link": beside.mkdir,
+    }
+    for words, make in made.items():
+        make()
+        with pytest.raises(AdapterError, match=words), written(tmp_path / "out.safetensors"):
+            raise AssertionError("nothing is written")
+        assert names(tmp_path) == ["out.coremerge.json", "out.gguf"]
+        if beside.is_file():
+            beside.unlink()
 
 
 def test_what_fails_after_the_exchange_is_a_note(

@@ -6,11 +6,15 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import adapter_folders
+import numpy as np
 import pytest
 from bounded import MORE, Outcome
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+
+from coremerge_ref.adapters import merge_folders
 
 OTHERS = ("tokenizer.json", "latest")
 STEP = max(1, 5 // MORE)  # every call with `make hostile`, every fifth in CI
@@ -62,6 +66,56 @@ def test_kills(scenario: str, folder: Path, coremerge: Callable[..., Outcome], m
     assert hidden(folder) == []
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_kills_of_an_output_that_is_a_file(
+    there: bool, folder: Path, coremerge: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the old one or the new one, its record, if it has one, is its own, and the next merge tidies."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    place, output, record = folder / "one", "one/out.safetensors", folder / "one" / "out.coremerge.json"
+    for seed, name in enumerate(("x", "y")):
+        rng = np.random.default_rng(seed)
+        down, up = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 5), (6, 2)))
+        alpha = np.asarray(2.0, np.float32)
+        save_file(
+            {"k.lora_down.weight": down, "k.lora_up.weight": up, "k.alpha": alpha}, folder / f"{name}.safetensors"
+        )
+
+    def merge(name: str, **more: Any) -> Outcome:
+        return coremerge("merge", f"{name}.safetensors", "-o", output, "--method", "ta", "--force", **more)
+
+    files = {}
+    for name in ("x", "y"):
+        place.mkdir(exist_ok=True)
+        merge(name)
+        files[name] = (folder / output).read_bytes()
+    old = record.read_bytes(), files["y"]
+    kills = 0
+    for number in range(1 + there, 100_000, STEP):
+        shutil.rmtree(place)
+        place.mkdir()
+        if there:
+            record.write_bytes(old[0])
+            (folder / output).write_bytes(old[1])
+        outcome = merge("x", kill=number, exchange=True)
+        if outcome.code == 0:
+            break
+        assert outcome.code == -signal.SIGKILL, outcome
+        kills += 1
+        if (folder / output).exists():
+            assert (folder / output).read_bytes() in ((files["x"], files["y"]) if there else (files["x"],))
+            assert coremerge("merge", output, "-o", "again.safetensors", "--force", "--dry-run").code == 0
+        else:
+            assert not there
+        merge_folders([folder / "y.safetensors"], folder / output, "ta", force=True)
+        assert (folder / output).read_bytes() == files["y"]
+        left = {path.name for path in place.iterdir()} - {"out.safetensors", record.name}
+        assert all(name.startswith(".out.safetensors.coremerge-") and not os.listdir(place / name) for name in left)
+    assert kills > 25 // STEP
+    assert (folder / output).read_bytes() == files["x"]
+    assert "out.safetensors" in json.loads(record.read_text())["outputs"]
+
+
 def check_after_kill(folder: Path, there: bool, exchanging: bool, old: object, new: object) -> None:
     """What is there is whole and has the files of others; merging again works, and tidies."""
     output = folder / "out"
@@ -77,8 +131,6 @@ def check_after_kill(folder: Path, there: bool, exchanging: bool, old: object, n
         assert not there or os.readlink(place / "latest") == "nowhere"
     adapter_folders.write(folder / "c", adapter_folders.lora_tensors(2))
     if output.exists() or not there:
-        from coremerge_ref.adapters import merge_folders
-
         merge_folders([folder / "c"], output, "ta", force=True)
         assert hidden(folder) == []
         assert not there or (output / "tokenizer.json").read_text() == "by hand"
