@@ -1,4 +1,4 @@
-"""Every error of the numerical core, word for word: what was expected, what came, where, and what to do."""
+"""Every error of the numerical core, held to its parts: what was expected, what came, where, and what to do."""
 
 import re
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.core.pipeline import Pipeline
@@ -17,10 +18,11 @@ from coremerge_ref.methods.base import Stage
 B, A = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
 BATCH = np.ones((2, 3, 2)), np.ones((2, 2, 4))
 WHOLE = np.ones((3, 2), dtype=int)
-FLOATS = "expected one of float16, bfloat16, float32, float64, got"
+FLOATS = "expected … float16, bfloat16, float32, float64 … got"
+ARGUMENTS = "updates, method, space, scale, weights, compute_dtype, out_dtype, names"
 NAN = np.array([[1.0, np.nan], [0.0, 1.0], [2.0, 3.0]])
 HUGE = np.full((2, 2), 1e200)
-FINITE = "expected finite numbers, got NaN or Inf; find out where they come from"
+FINITE = "expected finite numbers … got NaN or Inf … where …"
 
 
 def strict(array: Any, device: str = "CPU_DEVICE") -> Any:
@@ -55,194 +57,186 @@ def layers(given: Any, method: Any = "ta", **options: Any) -> Callable[[], Any]:
 
 CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
     "ParameterError": [
-        ("scale: expected a number, got '2'", merge(scale="2")),
-        ("scale: expected a number, got [2.0]", merge(scale=[2.0])),
+        ("scale: expected … number … got '2'", merge(scale="2")),
+        ("scale: expected … number … got [2.0]", merge(scale=[2.0])),
         (
-            "compressed.rank: expected an integer of at least 1, the rank of the result, got 0; write "
-            "cm.Compressed(16), --set compressed.rank=16",
+            "compressed.rank: expected … integer … 1 … rank … result … got 0 … cm.Compressed(16) … compressed.rank=16",
             lambda: cm.Compressed(0),
         ),
-        ("compressed.beta: expected a number from 0 to 1, got 2", lambda: cm.Compressed(4, 2)),
+        ("compressed.beta: expected … number … 0 … 1 … got 2", lambda: cm.Compressed(4, 2)),
         (
-            "expected a sequence of updates, one a task, got a mapping with keys such as 'a'; write "
-            "list(updates.values()) if keys are tasks, or call merge_adapters if they are layers, each with a list of "
-            "updates",
+            "expected … sequence … updates … got a mapping … 'a' … list(updates.values()) … merge_adapters …",
             lambda: cm.merge({"a": [(B, A)]}),
         ),
         (
-            "expected a sequence of updates or pairs (B, A), one a task, got ndarray",
+            "expected … sequence … updates … pairs (B, A) … task … got ndarray",
             lambda: cm.merge(np.ones((2, 2))),
         ),
         (
-            "expected a sequence of updates or pairs (B, A), one a task, got LowRankUpdate; write [update] for one "
-            "task",
+            "expected … sequence … updates … pairs (B, A) … task … got LowRankUpdate … [update] … task",
             lambda: cm.merge(cm.LowRankUpdate(B, A)),
         ),
-        ("expected at least one update, got an empty sequence", lambda: cm.merge([])),
+        ("expected … update … got an empty sequence", lambda: cm.merge([])),
         (
-            "merge: expected arguments among updates, method, space, scale, weights, compute_dtype, out_dtype, names, "
-            "got 'rank'; cut the result, with .truncate(rank)",
+            f"merge: expected arguments … {ARGUMENTS} … got 'rank' … .truncate(rank)",
             merge(rank=8),
         ),
         (
-            "merge: expected arguments among updates, method, space, scale, weights, compute_dtype, out_dtype, names, "
-            "got 'metod'; did you mean 'method'?",
+            f"merge: expected arguments … {ARGUMENTS} … got 'metod' … 'method'?",
             merge(metod="ta"),
         ),
-        ("expected a mapping from layer names to updates, got list", layers([[(B, A)]])),
+        ("expected … mapping … layer names … updates … got list", layers([[(B, A)]])),
         (
-            "layer 'k': expected 2 entries, one a task, as layer 'q' has, got 1; None stands for a task that lacks the "
-            "module",
+            "layer 'k': expected 2 entries … task … layer 'q' … got 1 … None … task …",
             layers({"q": [(B, A), (B, A)], "k": [(B, A)]}),
         ),
-        ("executor: expected a concurrent.futures executor, got int", layers({"q": [(B, A)]}, executor=3)),
-        ("scale: expected a finite number, got inf", merge(scale=float("inf"))),
-        ("compute_dtype: expected one of float32, float64, got 'float16'", merge(compute_dtype="float16")),
+        ("executor: expected … concurrent.futures executor … got int", layers({"q": [(B, A)]}, executor=3)),
+        ("scale: expected … finite number … got inf", merge(scale=float("inf"))),
+        ("compute_dtype: expected … float32, float64 … got 'float16'", merge(compute_dtype="float16")),
         (
-            "space: expected one of full, knots, core, compressed or a space object, got 'hull'; did you mean 'full'?",
+            "space: expected … full, knots, core, compressed or a space object … got 'hull' … 'full'?",
             merge(space="hull"),
         ),
-        ("Core: basis: expected one of paper, tucker, got 'svd'", lambda: cm.Core("svd")),
+        ("Core: basis: expected … paper, tucker … got 'svd'", lambda: cm.Core("svd")),
         (
-            "Knots: scaled=False is defined for transposed=False alone, as in the paper's code",
+            "Knots: scaled=False … transposed=False …",
             lambda: cm.Knots(transposed=True, scaled=False),
         ),
         (
-            f"method: expected stages among {', '.join(sorted(STAGES))}, got 'tie'; did you mean 'ties'?",
+            f"method: expected stages … {', '.join(sorted(STAGES))} … got 'tie' … 'ties'?",
             merge(method="tie"),
         ),
         (
-            "method: expected a name of this package, got 'dare_ties', which stands for 'dare+ties' in peft and "
-            "mergekit; write 'dare+ties', or cm.preset('dare+ties', 'peft') to compute as peft does",
+            "method: expected … got 'dare_ties' … peft and mergekit … 'dare+ties' … cm.preset('dare+ties', 'peft') …",
             merge(method="dare_ties"),
         ),
-        ("method: expected stage names, stage objects or a function of a stack, got 3", merge(method=3)),
+        ("method: expected … names … objects … function … got 3", merge(method=3)),
         (
-            "method 'ta+ties': expected transforms, then one merge, then posts, got merge, merge",
+            "method 'ta+ties': expected transforms … merge … posts … got merge, merge",
             merge(method="ta+ties"),
         ),
         (
-            "method 'iso+ta+dare': expected transforms, then one merge, then posts, got post, merge, transform",
+            "method 'iso+ta+dare': expected transforms … merge … posts … got post, merge, transform",
             merge(method="iso+ta+dare"),
         ),
         (
-            "dare: expected a parameter among drop, seed, masks, rescale, got 'p'; write drop",
+            "dare: expected … parameter … drop, seed, masks, rescale … got 'p' …",
             lambda: Pipeline.parse("dare+ta", {"dare": {"p": 1, "seed": 2, "q": 3}}),
         ),
         (
-            "parameters for 'dare', 'iso': expected stages of the method 'ta', which has none",
+            "parameters for 'dare', 'iso': expected stages … 'ta' … none",
             lambda: Pipeline.parse("ta", {"dare": {}, "iso": {}}),
         ),
-        ("weights: expected a sequence of 2 numbers, got 'ab'", merge(weights="ab")),
-        ("weights: expected a sequence of 2 numbers, got 3", merge(weights=3)),
-        ("weights: expected 2 numbers, one a task, got 3", merge(weights=[1, 2, 3])),
-        ("weights: expected finite numbers, got (1.0, nan)", merge(weights=[1, float("nan")])),
+        ("weights: expected … sequence … 2 numbers … got 'ab'", merge(weights="ab")),
+        ("weights: expected … sequence … 2 numbers … got 3", merge(weights=3)),
+        ("weights: expected 2 numbers … task … got 3", merge(weights=[1, 2, 3])),
+        ("weights: expected finite numbers … got (1.0, nan)", merge(weights=[1, float("nan")])),
         (
-            "mean: expected weights that do not sum to 0, got (1.0, -1.0); use ta instead",
+            "mean: expected … sum … 0 … got (1.0, -1.0) …",
             merge(method="mean", weights=[1, -1]),
         ),
-        ("rank: expected an integer of at least 0, got -1", lambda: cm.LowRankUpdate(B, A).truncate(-1)),
-        ("rank: expected an integer of at least 0, got 1.5", lambda: cm.DenseUpdate(B @ A).truncate(1.5)),
-        ("task 1: expected a LowRankUpdate or a pair (B, A), got tuple", merge((B, A), (B, A, 1, 2))),
-        ("layer 'q', task 0: expected a LowRankUpdate or a pair (B, A), got int", layers({"q": [3]})),
-        ("layer 'q', expected at least one update, got None for each of 2 tasks", layers({"q": [None, None]})),
-        ("stage Idle: defines neither apply nor __call__", merge(method=Idle())),
+        ("rank: expected … integer … 0 … got -1", lambda: cm.LowRankUpdate(B, A).truncate(-1)),
+        ("rank: expected … integer … 0 … got 1.5", lambda: cm.DenseUpdate(B @ A).truncate(1.5)),
+        ("task 1: expected … LowRankUpdate … pair (B, A) … got tuple", merge((B, A), (B, A, 1, 2))),
+        ("layer 'q', task 0: expected … LowRankUpdate … pair (B, A) … got int", layers({"q": [3]})),
+        ("layer 'q', expected … update … got None for each of 2 tasks", layers({"q": [None, None]})),
+        ("stage Idle: … apply … __call__", merge(method=Idle())),
         (
-            "merge function: expected a result of shape (3, 4) from a stack of shape (2, 3, 4), got (3,)",
+            "merge function: expected … result … shape (3, 4) … shape (2, 3, 4) … got (3,)",
             merge(method=lambda M: M.sum(axis=(0, 2)), space="full"),
         ),
         (
-            "merge function: expected a result of shape (3, 4) from a stack of shape (2, 3, 4), got ()",
+            "merge function: expected … result … shape (3, 4) … shape (2, 3, 4) … got ()",
             merge(method=lambda M: None, space="full"),
         ),
-        ("weights: expected finite numbers, got (1.0, inf)", merge(method=cm.Ta(weights=(1, float("inf"))))),
-        ("dare.drop: expected a number from 0 to below 1, got 1", lambda: cm.Dare(drop=1)),
-        ("dare.drop: expected a number from 0 to below 1, got '0.5'", lambda: cm.Dare(drop="0.5")),
-        ("dare.drop: expected a number from 0 to below 1, got -0.1", lambda: cm.Dare(drop=-0.1)),
-        ("dare.seed: expected an integer, got 1.0", lambda: cm.Dare(seed=1.0)),
-        ("dare.seed: expected an integer, got True", lambda: cm.Dare(seed=True)),
-        ("dare.rescale: expected one of inverse, l1, none, got 'l2'", lambda: cm.Dare(rescale="l2")),
-        ("trim.density: expected a number above 0 and at most 1, got 0", lambda: cm.Trim(density=0)),
-        ("trim.density: expected a number above 0 and at most 1, got 1.1", lambda: cm.Trim(density=1.1)),
-        ("trim.density: expected a number above 0 and at most 1, got None", lambda: cm.Trim(density=None)),
-        ("trim.keep: expected one of threshold, exact, got 'most'", lambda: cm.Trim(keep="most")),
-        ("trim.scope: expected one of tensor, model, got 'row'", lambda: cm.Trim(scope="row")),
-        ("ties.density: expected a number above 0 and at most 1, got nan", lambda: cm.Ties(density=float("nan"))),
-        ("ties.keep: expected one of threshold, exact, got 'most'", lambda: cm.Ties(keep="most")),
-        ("ties.scope: expected one of tensor, model, got 'row'", lambda: cm.Ties(scope="row")),
-        ("ties.elect: expected one of mass, count, got 'vote'", lambda: cm.Ties(elect="vote")),
-        ("ties.zero_sign: expected one of majority, positive, got 'none'", lambda: cm.Ties(zero_sign="none")),
-        ("ties.aggregate: expected one of mean, sum, got 'max'", lambda: cm.Ties(aggregate="max")),
-        ("ties.weight_order: expected one of after, before, got 'never'", lambda: cm.Ties(weight_order="never")),
-        ("ties.divisor: expected one of count, weight, got 'T'", lambda: cm.Ties(divisor="T")),
-        ("trim.density: expected a number above 0 and at most 1, got '0.5'", lambda: cm.Trim(density="0.5")),
-        ("dare.drop: expected a number from 0 to below 1, got nan", lambda: cm.Dare(drop=float("nan"))),
-        ("dare.seed: expected an integer, got None", lambda: cm.Dare(seed=None)),
-        ("iso.support: expected one of rank, size, got 'size of'", lambda: cm.Iso("size of")),
-        ("cart.k: expected an integer of at least 1, or None, got -1", lambda: cm.Cart(k=-1)),
-        ("tsv.k: expected an integer of at least 1, or None, got 0", lambda: cm.Tsv(k=0)),
-        ("tsv.k: expected an integer of at least 1, or None, got True", lambda: cm.Tsv(k=True)),
-        ("tsv.k: expected an integer of at least 1, or None, got 2.0", lambda: cm.Tsv(k=2.0)),
-        ("cart.k: expected an integer of at least 1, or None, got 0", lambda: cm.Cart(k=0)),
-        ("cart.fraction: expected a number above 0 and at most 1, got 2", lambda: cm.Cart(fraction=2)),
-        ("cart.rounding: expected one of ceil, floor, got 'round'", lambda: cm.Cart(rounding="round")),
-        ("cart.coefficient: expected a finite number, got inf", lambda: cm.Cart(coefficient=float("inf"))),
-        ("cart.coefficient: expected a finite number, got '1'", lambda: cm.Cart(coefficient="1")),
+        ("weights: expected finite numbers … got (1.0, inf)", merge(method=cm.Ta(weights=(1, float("inf"))))),
+        ("dare.drop: expected … number … 0 … 1 … got 1", lambda: cm.Dare(drop=1)),
+        ("dare.drop: expected … number … 0 … 1 … got '0.5'", lambda: cm.Dare(drop="0.5")),
+        ("dare.drop: expected … number … 0 … 1 … got -0.1", lambda: cm.Dare(drop=-0.1)),
+        ("dare.seed: expected … integer … got 1.0", lambda: cm.Dare(seed=1.0)),
+        ("dare.seed: expected … integer … got True", lambda: cm.Dare(seed=True)),
+        ("dare.rescale: expected … inverse, l1, none … got 'l2'", lambda: cm.Dare(rescale="l2")),
+        ("trim.density: expected … number … 0 … 1 … got 0", lambda: cm.Trim(density=0)),
+        ("trim.density: expected … number … 0 … 1 … got 1.1", lambda: cm.Trim(density=1.1)),
+        ("trim.density: expected … number … 0 … 1 … got None", lambda: cm.Trim(density=None)),
+        ("trim.keep: expected … threshold, exact … got 'most'", lambda: cm.Trim(keep="most")),
+        ("trim.scope: expected … tensor, model … got 'row'", lambda: cm.Trim(scope="row")),
+        ("ties.density: expected … number … 0 … 1 … got nan", lambda: cm.Ties(density=float("nan"))),
+        ("ties.keep: expected … threshold, exact … got 'most'", lambda: cm.Ties(keep="most")),
+        ("ties.scope: expected … tensor, model … got 'row'", lambda: cm.Ties(scope="row")),
+        ("ties.elect: expected … mass, count … got 'vote'", lambda: cm.Ties(elect="vote")),
+        ("ties.zero_sign: expected … majority, positive … got 'none'", lambda: cm.Ties(zero_sign="none")),
+        ("ties.aggregate: expected … mean, sum … got 'max'", lambda: cm.Ties(aggregate="max")),
+        ("ties.weight_order: expected … after, before … got 'never'", lambda: cm.Ties(weight_order="never")),
+        ("ties.divisor: expected … count, weight … got 'T'", lambda: cm.Ties(divisor="T")),
+        ("trim.density: expected … number … 0 … 1 … got '0.5'", lambda: cm.Trim(density="0.5")),
+        ("dare.drop: expected … number … 0 … 1 … got nan", lambda: cm.Dare(drop=float("nan"))),
+        ("dare.seed: expected … integer … got None", lambda: cm.Dare(seed=None)),
+        ("iso.support: expected … rank, size … got 'size of'", lambda: cm.Iso("size of")),
+        ("cart.k: expected … integer … 1 … None … got -1", lambda: cm.Cart(k=-1)),
+        ("tsv.k: expected … integer … 1 … None … got 0", lambda: cm.Tsv(k=0)),
+        ("tsv.k: expected … integer … 1 … None … got True", lambda: cm.Tsv(k=True)),
+        ("tsv.k: expected … integer … 1 … None … got 2.0", lambda: cm.Tsv(k=2.0)),
+        ("cart.k: expected … integer … 1 … None … got 0", lambda: cm.Cart(k=0)),
+        ("cart.fraction: expected … number … 0 … 1 … got 2", lambda: cm.Cart(fraction=2)),
+        ("cart.rounding: expected … ceil, floor … got 'round'", lambda: cm.Cart(rounding="round")),
+        ("cart.coefficient: expected … finite number … got inf", lambda: cm.Cart(coefficient=float("inf"))),
+        ("cart.coefficient: expected … finite number … got '1'", lambda: cm.Cart(coefficient="1")),
         (
-            "iso_cts.common_fraction: expected a number above 0 and at most 1, got 0",
+            "iso_cts.common_fraction: expected … number … 0 … 1 … got 0",
             lambda: cm.IsoCts(common_fraction=0),
         ),
-        ("iso_cts.rounding: expected one of round, floor, got 'ceil'", lambda: cm.IsoCts(rounding="ceil")),
-        ("drm.direction: expected one of horizontal, vertical, got 'both'", lambda: cm.Drm(direction="both")),
-        ("drm.drop: expected a number from 0 to below 1, got 1", lambda: cm.Drm(drop=1)),
-        ("drm.drop: expected a number from 0 to below 1, got -1", lambda: cm.Drm(drop=-1)),
-        ("drm.drop: expected a number from 0 to below 1, got ''", lambda: cm.Drm(drop="")),
-        ("drm.rank_cut: expected a number from 0 to below 1, got 1", lambda: cm.Drm(rank_cut=1)),
-        ("drm.rank_cut: expected a number from 0 to below 1, got -1", lambda: cm.Drm(rank_cut=-1)),
-        ("drm.rank_cut: expected a number from 0 to below 1, got ''", lambda: cm.Drm(rank_cut="")),
+        ("iso_cts.rounding: expected … round, floor … got 'ceil'", lambda: cm.IsoCts(rounding="ceil")),
+        ("drm.direction: expected … horizontal, vertical … got 'both'", lambda: cm.Drm(direction="both")),
+        ("drm.drop: expected … number … 0 … 1 … got 1", lambda: cm.Drm(drop=1)),
+        ("drm.drop: expected … number … 0 … 1 … got -1", lambda: cm.Drm(drop=-1)),
+        ("drm.drop: expected … number … 0 … 1 … got ''", lambda: cm.Drm(drop="")),
+        ("drm.rank_cut: expected … number … 0 … 1 … got 1", lambda: cm.Drm(rank_cut=1)),
+        ("drm.rank_cut: expected … number … 0 … 1 … got -1", lambda: cm.Drm(rank_cut=-1)),
+        ("drm.rank_cut: expected … number … 0 … 1 … got ''", lambda: cm.Drm(rank_cut="")),
     ],
     "ShapeError": [
-        ("factor B: expected at least 2 dimensions, got shape (3,)", lambda: cm.LowRankUpdate(np.ones(3), A)),
-        ("factor A: expected at least 2 dimensions, got shape ()", lambda: cm.LowRankUpdate(B, np.array(1.0))),
+        ("factor B: expected … 2 dimensions … got shape (3,)", lambda: cm.LowRankUpdate(np.ones(3), A)),
+        ("factor A: expected … 2 dimensions … got shape ()", lambda: cm.LowRankUpdate(B, np.array(1.0))),
         (
-            "expected B (…, m, r) and A (…, r, n), got B (3, 2) and A (3, 2); is A or B transposed?",
+            "expected B (…, m, r) … A (…, r, n) … got B (3, 2) and A (3, 2); … A … B transposed?",
             lambda: cm.LowRankUpdate(B, B),
         ),
         (
-            "expected B (…, m, r) and A (…, r, n), got B (2, 3, 2) and A (2, 4); is A or B transposed?",
+            "expected B (…, m, r) … A (…, r, n) … got B (2, 3, 2) and A (2, 4); … A … B transposed?",
             lambda: cm.LowRankUpdate(BATCH[0], A),
         ),
-        ("expected m and n of at least 1, got B (0, 2) and A (2, 4)", lambda: cm.LowRankUpdate(B[:0], A)),
-        ("expected m and n of at least 1, got B (3, 2) and A (2, 0)", lambda: cm.LowRankUpdate(B, A[:, :0])),
-        ("scale: expected a number or shape (2,), got shape (3,)", lambda: cm.LowRankUpdate(*BATCH, np.ones(3))),
-        ("task 2: expected shape (3, 4) as task 1 has, got (3, 3)", merge(None, (B, A), (B, A[:, :3]))),
+        ("expected … 1 … got B (0, 2) and A (2, 4)", lambda: cm.LowRankUpdate(B[:0], A)),
+        ("expected … 1 … got B (3, 2) and A (2, 0)", lambda: cm.LowRankUpdate(B, A[:, :0])),
+        ("scale: expected … number … shape (2,) … got shape (3,)", lambda: cm.LowRankUpdate(*BATCH, np.ones(3))),
+        ("task 2: expected shape (3, 4) … task 1 … got (3, 3)", merge(None, (B, A), (B, A[:, :3]))),
         (
-            "layer 'q', task 1: expected shape (3, 4) as task 0 has, got (2, 4)",
+            "layer 'q', task 1: expected shape (3, 4) … task 0 … got (2, 4)",
             layers({"q": [(B, A), (B[:2], A)]}),
         ),
-        ("task 0: factor B: expected at least 2 dimensions, got shape (3,)", merge((np.ones(3), A))),
+        ("task 0: factor B: expected … 2 dimensions … got shape (3,)", merge((np.ones(3), A))),
         (
-            "layer 'q': expected updates of shape (m, n), got (2, 3, 4); name each layer of a batch",
+            "layer 'q': expected updates … shape (m, n) … got (2, 3, 4) … layer … batch",
             layers({"q": [None, BATCH]}),
         ),
         (
-            "names: expected 2, one for each layer of the batch (2,), got 'ab'",
+            "names: expected 2 … layer … batch (2,) … got 'ab'",
             merge(BATCH, names="ab"),
         ),
-        ("names: expected 2, one for each layer of the batch (2,), got ['a']", merge(BATCH, names=["a"])),
+        ("names: expected 2 … layer … batch (2,) … got ['a']", merge(BATCH, names=["a"])),
         (
-            "dare.masks: expected boolean (2, 3, 4), (T, …, p, q), got (2, 3)",
+            "dare.masks: expected boolean (2, 3, 4), (T, …, p, q) … got (2, 3)",
             merge(method=cm.Dare(masks=np.ones((2, 3), dtype=bool)), space="full"),
         ),
     ],
     "DTypeError": [
-        (f"factor B: {FLOATS} int64; cast it first", lambda: cm.LowRankUpdate(WHOLE, A)),
-        (f"factor A: {FLOATS} complex128; cast it first", lambda: cm.LowRankUpdate(B, A + 0j)),
-        (f"task 1: factor B: {FLOATS} int64; cast it first", merge((B, A), (WHOLE, A))),
-        (f"layer 'q', task 0: factor B: {FLOATS} int64; cast it first", layers({"q": [(WHOLE, A)]})),
-        ("expected one of float16, float32, float64, got 'float8'", merge(out_dtype="float8")),
+        (f"factor B: {FLOATS} int64 … cast …", lambda: cm.LowRankUpdate(WHOLE, A)),
+        (f"factor A: {FLOATS} complex128 … cast …", lambda: cm.LowRankUpdate(B, A + 0j)),
+        (f"task 1: factor B: {FLOATS} int64 … cast …", merge((B, A), (WHOLE, A))),
+        (f"layer 'q', task 0: factor B: {FLOATS} int64 … cast …", layers({"q": [(WHOLE, A)]})),
+        ("expected … float16, float32, float64 … got 'float8'", merge(out_dtype="float8")),
         (
-            "expected one of float32, float64, got 'float16'",
+            "expected … float32, float64 … got 'float16'",
             lambda: cm.merge([(strict(B), strict(A))], "ta", out_dtype="float16"),
         ),
     ],
@@ -252,33 +246,29 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         (f"layer 'q', task 0, factor B: {FINITE}", layers({"q": [(NAN, A)]})),
         (f"task 1, scale: {FINITE}", merge((B, A), cm.LowRankUpdate(B, A, float("nan")))),
         (
-            f"product B A in float64, whose range it leaves; scale the factors down: {FINITE}",
+            f"product B A in float64 … range … scale … {FINITE}",
             merge((HUGE, HUGE)),
         ),
     ],
     "NamespaceError": [
         (
-            "expected arrays of one library, got array_api_strict.Array, numpy.ndarray; convert them to one library "
-            "first",
+            "expected arrays … library … got array_api_strict.Array, numpy.ndarray … convert …",
             lambda: cm.LowRankUpdate(B, strict(A)),
         ),
         (
-            "task 1 beside task 0: expected arrays of one library, got array_api_strict.Array, numpy.ndarray; convert "
-            "them to one library first",
+            "task 1 beside task 0: expected arrays … library … got array_api_strict.Array, numpy.ndarray … convert …",
             lambda: cm.merge([(B, A), (strict(B), strict(A))], "ta"),
         ),
         (
-            "layer 'q', task 1 beside task 0: expected arrays of one library, got array_api_strict.Array, "
-            "numpy.ndarray; convert them to one library first",
+            "layer 'q', task 1 beside task 0: … library … got array_api_strict.Array, numpy.ndarray … convert …",
             lambda: cm.merge_adapters({"q": [(B, A), (strict(B), strict(A))]}, "ta"),
         ),
         (
-            "task 0: expected arrays of one library, got builtins.list; convert them to one library first",
+            "task 0: expected arrays … library … got builtins.list … convert …",
             merge(([[1.0]], [[1.0]])),
         ),
         (
-            "expected arrays on one device, got array_api_strict.Device('CPU_DEVICE'), "
-            "array_api_strict.Device('device1'); move them to one first",
+            "expected … device … array_api_strict.Device('CPU_DEVICE'), array_api_strict.Device('device1') … move …",
             lambda: cm.LowRankUpdate(strict(B), strict(A, "device1")),
         ),
     ],
@@ -292,7 +282,7 @@ EVERY = [(getattr(cm, kind), text, call) for kind, cases in CASES.items() for te
 def test_errors_say_what_was_expected_what_came_and_where(kind: type[Exception], text: str, call: Any) -> None:
     with pytest.raises(kind) as caught:
         call()
-    assert str(caught.value) == text
+    assert re.fullmatch(parts(text), str(caught.value)), str(caught.value)
 
 
 @pytest.mark.parametrize("words", ["cannot pickle it", "Could not serialize it", "it is a local object"])
@@ -300,10 +290,8 @@ def test_executors_that_cannot_send_a_function_say_what_to_do(words: str) -> Non
     with pytest.raises(cm.ParameterError) as caught:
         cm.merge_adapters({"q": [(B, A)]}, lambda M: M.sum(axis=0), executor=Refusing(words))
     cause = str(caught.value.__cause__)
-    assert str(caught.value) == (
-        f"executor: Refusing cannot send method 'custom' to its workers: {cause}; define functions at the top level of "
-        "a module, or use a ThreadPoolExecutor"
-    )
+    said = f"executor: Refusing … method 'custom' … {cause} … top level … ThreadPoolExecutor"
+    assert re.fullmatch(parts(said), str(caught.value)), str(caught.value)
 
 
 def test_other_errors_of_workers_stay_what_they_are() -> None:
