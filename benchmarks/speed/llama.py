@@ -74,6 +74,7 @@ def floor(folders: list[Path], output: Path) -> dict[str, float]:
 def _process(module: list[str]) -> dict[str, float]:
     command = [sys.executable, "-m", *module]
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    one["PYTHONDONTWRITEBYTECODE"] = ""  # or the package is compiled anew each time
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | one)
     assert process.stdout is not None

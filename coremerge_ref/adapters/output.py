@@ -51,6 +51,8 @@ def with_rank(factors: Factors, rank: int) -> Factors:
     """The same product with zero directions up to `rank`."""
     B, A = factors
     more = rank - B.shape[1]
+    if not more:
+        return factors
     return np.pad(B, ((0, 0), (0, more))), np.pad(A, ((0, more), (0, 0)))
 
 

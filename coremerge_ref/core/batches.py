@@ -69,7 +69,10 @@ def stacked(layers: Layers, names: Iterable[str]) -> list[LowRankUpdate | None]:
         else:
             wide = arrays.counting_dtype(xp, present[0].B)
             scale = xp.stack([arrays.scalar(s, present[0].B, wide) for s in scales])
-        batch.append(LowRankUpdate(xp.stack([u.B for u in present]), xp.stack([u.A for u in present]), scale))
+        B, A = (
+            X[0][None, ...] if len(X) == 1 else xp.stack(X) for X in ([u.B for u in present], [u.A for u in present])
+        )
+        batch.append(LowRankUpdate(B, A, scale))
     return batch
 
 
