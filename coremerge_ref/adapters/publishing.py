@@ -1,6 +1,7 @@
 """The output of a merge, whole or not at all: its tensors, what goes beside them, its record, and what is reported."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -66,7 +67,7 @@ class Publication:
             if shards and not self.dense and not self.fusion:
                 notes.append(
                     f"the output is in {shards} files: this package reads them, and peft, which knows one file, does "
-                    f"not; coremerge convert {self.target} --to peft -o ONE makes one of them"
+                    f"not; coremerge convert {shlex.quote(str(self.target))} ONE --to peft makes one of them"
                 )
         return MergeReport(
             output=str(self.target),

@@ -4,7 +4,9 @@ import errno
 import hashlib
 import multiprocessing
 import os
+import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -41,7 +43,12 @@ def processes(count: int = 2, **more: Any) -> Iterator[Executor]:
 
 
 def test_the_command_line(adapters: list[str], run: Callable[..., Any]) -> None:
-    assert run("merge", *adapters, "-o", "out", "--max-shard-size", "2kB").exit_code == 0
+    result = run("merge", *adapters, "-o", "out", "--max-shard-size", "2kB")
+    assert result.exit_code == 0
+    (advice,) = re.findall(r"coremerge (convert .* --to peft) makes one", " ".join(result.stderr.split()))
+    done = run(*shlex.split(advice))
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in Path("ONE").glob("adapter_model*")} == {"adapter_model.safetensors"}
     plain = taken(Path("out"))
     Path("merge.yaml").write_text("{adapters: [a, b, c], output: out, workers: 2, max_shard_size: 2kB}")
     assert run("merge", "--config", "merge.yaml").exit_code == 0
