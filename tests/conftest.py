@@ -1,12 +1,17 @@
 """Fixtures for all tests: one array library after the other, and how hard Hypothesis looks."""
 
 import os
+from pathlib import Path
 
 # Before any library starts its threads: the matrices here are small and the machines shared.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+# What JAX compiles, each small operation by itself, is most of what its tests take: kept for the next run and process.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
 from backends import BACKENDS, Backend, NumPy, available
