@@ -12,9 +12,15 @@ Merge = Callable[[Pairs], np.ndarray]
 
 def merged(method: object, space: object, weights: Sequence[float] | None = None, **options: object) -> Merge:
     """A function of the factors that merges them densely."""
-    return lambda pairs: np.asarray(
-        cm.merge(pairs, method, space, weights=weights, **options).to_dense(), dtype=np.float64
-    )
+
+    def merge(pairs: Pairs) -> np.ndarray:
+        batch = pairs[0][0].shape[:-2]
+        names = [""] * batch[0] if batch else None  # masks are those of one layer, however often it is merged
+        return np.asarray(
+            cm.merge(pairs, method, space, weights=weights, names=names, **options).to_dense(), np.float64
+        )
+
+    return merge
 
 
 def changed(pairs: Pairs, eta: float, rng: np.random.Generator) -> Pairs:
@@ -29,19 +35,16 @@ def worst(merge: Merge, pairs: Pairs, step: float = 1e-6, starts: int = 3) -> fl
     every entry moves by its size, up or down, as ⟨y, result⟩ has it.
     """
     blocks = [X for pair in pairs for X in pair]
+    entries = [(at, place) for at, X in enumerate(blocks) for place in np.ndindex(X.shape) if X[place]]
 
-    def result(at: int, E: np.ndarray) -> np.ndarray:
-        moved = [X + E if i == at else X for i, X in enumerate(blocks)]
-        return merge(list(zip(moved[::2], moved[1::2], strict=True)))
+    def moved(factor: float) -> np.ndarray:
+        """The results (entries, m, n) for one entry times `factor` each: a batch of layers."""
+        batch = [np.repeat(X[None], len(entries), axis=0) for X in blocks]
+        for i, (at, place) in enumerate(entries):
+            batch[at][(i, *place)] *= factor
+        return merge(list(zip(batch[::2], batch[1::2], strict=True)))
 
-    columns = []
-    for at, X in enumerate(blocks):
-        for place in np.ndindex(X.shape):
-            E = np.zeros(X.shape)
-            E[place] = h = step * X[place]
-            if h:
-                columns.append((result(at, E) - result(at, -E)).ravel() / (2 * step))
-    J = np.stack(columns, axis=1)
+    J = ((moved(1 + step) - moved(1 - step)) / (2 * step)).reshape(len(entries), -1).T
     rng, best = np.random.default_rng(0), 0.0
     for _ in range(starts):
         y = rng.standard_normal(len(J))
