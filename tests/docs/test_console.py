@@ -3,11 +3,12 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from coremerge_ref.cli import build
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -29,9 +30,9 @@ def test_commands_say_what_the_page_shows(page: Path, tmp_path: Path, monkeypatc
         for command, told in re.findall(r"^\$ (.+)\n((?:[^$].*\n)*)", block, re.MULTILINE):
             program, *words = shlex.split(command)
             assert program == "coremerge"
-            done = subprocess.run([sys.executable, "-m", "coremerge_ref", *words], capture_output=True, text=True)
+            done = CliRunner().invoke(build(), words)
             assert done.stderr == told
-            assert (done.returncode == 2) == ("coremerge: error" in told)
+            assert (done.exit_code == 2) == ("coremerge: error" in told)
 
 
 def test_there_are_such_pages() -> None:

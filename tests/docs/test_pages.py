@@ -5,13 +5,14 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import CodeType, ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
+from coremerge_ref.cli import build
 from coremerge_ref.core.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +23,11 @@ COMMENT = re.compile(r"#\s*(.+)$")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working directory with the demo's adapters in adapters/."""
+    """A working directory with the demo's adapters in adapters/, where `python` is the one that runs the tests."""
     shutil.copytree(ROOT / "coremerge_ref" / "demo" / "data" / "adapters", tmp_path / "adapters")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     return tmp_path
 
 
@@ -35,11 +38,6 @@ def _table():
     yield
     STAGES.clear()
     STAGES.update(before)
-
-
-def with_python() -> dict[str, str]:
-    """The environment, in which `python` is the one that runs the tests."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def compiled(block: str, name: str) -> CodeType:
@@ -65,5 +63,5 @@ def test_blocks_run(page, folder, capsys, monkeypatch):
         else:
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("coremerge "):
-                    command = [sys.executable, "-m", "coremerge_ref", *shlex.split(line.split("  #")[0])[1:]]
-                    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300, env=with_python())
+                    result = CliRunner().invoke(build(), shlex.split(line.split("  #")[0])[1:])
+                    assert result.exit_code == 0, f"{line}\n{result.output}"
