@@ -1,5 +1,6 @@
 """The demo's report; in ASCII where the terminal or file is."""
 
+import shlex
 from typing import Any
 
 from rich.box import SIMPLE
@@ -22,9 +23,9 @@ def show(result: dict[str, Any], console: Console, plot: bool = False) -> None:
     console.print(_lossless(result))
     if result["beside_peft"] is not None:
         console.print(_time(result["beside_peft"]))
-    output = escape(result["written"]["output"])
-    console.print(f"Written: {output}, a PEFT adapter of this merge. See that it is what it says:")
-    console.print(f"  coremerge verify {output}")
+    output = result["written"]["output"]
+    console.print(f"Written: {escape(output)}, a PEFT adapter of this merge. See that it is what it says:")
+    console.print(f"  coremerge verify {escape(shlex.quote(output))}", soft_wrap=True)
 
 
 def _inputs(result: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_report_fits_a_narrow_terminal_and_marks_the_best(result: dict[str, Any]
     (best,) = [row for row in text.splitlines() if "<- best" in row]
     assert best.split()[0] == result["chosen"]["method"]
     assert all(f"\n {method} " in text for method in METHODS)
-    assert f"coremerge verify {result['written']['output']}" in text.replace("\n", " ")
+    assert f"coremerge verify {shlex.quote(result['written']['output'])}" in text.replace("\n", " ")
 
 
 def test_bars_are_as_long_as_the_numbers(result: dict[str, Any]):
