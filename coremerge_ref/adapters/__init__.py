@@ -6,10 +6,10 @@ from coremerge_ref.adapters.beside import open_one
 from coremerge_ref.adapters.convert import ConvertReport, convert_adapter
 from coremerge_ref.adapters.extract import ExtractReport, extract_adapter
 from coremerge_ref.adapters.folder import Adapter
+from coremerge_ref.adapters.joining import join_parts
 from coremerge_ref.adapters.live import add_merged_adapter
 from coremerge_ref.adapters.merge import merge_folders
 from coremerge_ref.adapters.others import REFUSE
-from coremerge_ref.adapters.parts import join_parts
 from coremerge_ref.adapters.prepared import PreparedFolders, prepare_folders
 from coremerge_ref.adapters.renaming import plain_path
 from coremerge_ref.adapters.report import MergeReport
