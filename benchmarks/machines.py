@@ -32,9 +32,10 @@ from safetensors.numpy import save_file
 from benchmarks import markers
 from benchmarks.complexity.projection import span
 from benchmarks.speed.shapes import LLAMA_405B, LLAMA_405B_BLOCKS, factors
+from coremerge_ref.adapters.order import Order
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.ready import Options
-from coremerge_ref.adapters.spreading import Order, do_piece
+from coremerge_ref.adapters.spreading import do_piece
 
 SQUARE, SQUARES = (4096, 4096), 4
 DISKS = (1e9, 10e9)  # bytes a second of a shared file system: one server, a parallel one

@@ -12,13 +12,14 @@ from coremerge_ref.adapters.assembling import Shard, assemble
 from coremerge_ref.adapters.contents import PART
 from coremerge_ref.adapters.files import folder_at, is_regular_file
 from coremerge_ref.adapters.forms.base import Form
+from coremerge_ref.adapters.order import stamps
 from coremerge_ref.adapters.parts import PartRecord, read_part
 from coremerge_ref.adapters.pieces import Piece, group_of
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.publishing import Publication, Said
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.report import MergeReport
-from coremerge_ref.adapters.spreading import pieces_folder, stamps
+from coremerge_ref.adapters.spreading import pieces_folder
 from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.errors import AdapterError, CoreMergeError, reason, shown
 

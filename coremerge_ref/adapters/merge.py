@@ -8,6 +8,7 @@ from typing import Any
 
 from coremerge_ref.adapters import recipes
 from coremerge_ref.adapters.arguments import part_of
+from coremerge_ref.adapters.order import Way
 from coremerge_ref.adapters.others import REFUSE, check_choice
 from coremerge_ref.adapters.parts import write_part
 from coremerge_ref.adapters.prepared import PreparedFolders
@@ -15,7 +16,6 @@ from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
 from coremerge_ref.adapters.sharding import bytes_of
-from coremerge_ref.adapters.spreading import Way
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.core.pipeline import Method, Pipeline
 from coremerge_ref.core.spaces import Space

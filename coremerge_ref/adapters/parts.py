@@ -14,12 +14,13 @@ from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.contents import PART
 from coremerge_ref.adapters.files import is_regular_file, read_json
 from coremerge_ref.adapters.memory import within_memory
+from coremerge_ref.adapters.order import Order, Way, stamps, versions
 from coremerge_ref.adapters.pieces import Piece, cut, numbered, piece_name, write_piece
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.replace import check_output, replaced
 from coremerge_ref.adapters.report import MergeReport
-from coremerge_ref.adapters.spreading import Order, Way, do_pieces, pieces_folder, stamps, versions
+from coremerge_ref.adapters.spreading import do_pieces, pieces_folder
 from coremerge_ref.adapters.streaming import Progress
 from coremerge_ref.errors import AdapterError, shown
 

@@ -17,6 +17,7 @@ from coremerge_ref.adapters.forms import FORMS, SUFFIXES
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.fusing import Fusion
 from coremerge_ref.adapters.memory import within_memory
+from coremerge_ref.adapters.order import HERE, Order, Way
 from coremerge_ref.adapters.orientation import stored_transposed
 from coremerge_ref.adapters.others import REFUSE, Others, check_choice, unread
 from coremerge_ref.adapters.pieces import Turned
@@ -26,7 +27,7 @@ from coremerge_ref.adapters.replace import Output, check_output
 from coremerge_ref.adapters.replace_file import check_output_file
 from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.selection import PerModule
-from coremerge_ref.adapters.spreading import HERE, Order, Way, spread, spread_files
+from coremerge_ref.adapters.spreading import spread, spread_files
 from coremerge_ref.adapters.streaming import Job, Progress
 from coremerge_ref.adapters.widths import BaseShapes
 from coremerge_ref.adapters.writing import Outcome, write_dense, write_factors
