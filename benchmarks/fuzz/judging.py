@@ -14,6 +14,7 @@ SENSITIVE = 1e-3  # a well-posed answer is right to better than this
 IDLE = 1000.0
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
+PROBES = 30  # changes at random where a discontinuity may lie within rounding, which no derivative sees
 
 
 def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
@@ -54,6 +55,9 @@ def idle(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
         return []
     change = largest_change(trial, computed)
     if change * IDLE < bound.relative / bound.eps * size:
+        noise = 2 * e.bound.relative * size  # of the arithmetic of two merges
+        change = max(change, (largest_jump(trial, computed, bound.eps) - noise) / bound.eps)
+    if change * IDLE < bound.relative / bound.eps * size:
         return [("idle", f"bound {bound.relative / bound.eps:.3g} eps, found {change / size:.3g} eps")]
     return []
 
@@ -63,16 +67,9 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
 
     Infinite where steps of this size leave what is smooth: duplicates, say, are none any more.
     """
-    space, _ = SPACES[trial.space]
     wide = [(B.astype(np.float64), A.astype(np.float64), s) for B, A, s in trial.factors]
 
-    def result(factors: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-        moved = with_factors(trial, factors)
-        return np.asarray(
-            cm.merge(moved.updates, trial.pipeline, space, weights=trial.weights, out_dtype="float64").to_dense()
-        )
-
-    columns, base = [], result(wide)
+    columns, base = [], result_of(trial, wide)
     for t, pair in enumerate(wide):
         for side in (0, 1):
             X = pair[side]
@@ -85,7 +82,7 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
                     Y[place] *= 1 + sign * step
                     other = list(wide)
                     other[t] = (Y, pair[1], pair[2]) if side == 0 else (pair[0], Y, pair[2])
-                    ends.append(result(other))
+                    ends.append(result_of(trial, other))
                 if norm(ends[0] + ends[1] - 2 * base) > 1e-4 * norm(base):
                     return math.inf
                 columns.append((ends[0] - ends[1]).ravel() / (2 * step))
@@ -101,6 +98,27 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
                 break
         best = max(best, float(np.linalg.norm(y)))
     return best / 2  # an entry is rounded by half an eps
+
+
+def largest_jump(trial: Trial, computed: np.ndarray, eps: float) -> float:
+    """The largest change of the result as every entry is rounded up or down by half an eps at random."""
+    rng, best = np.random.default_rng(trial.seed), 0.0
+    for _ in range(PROBES):
+        moved: list[Any] = [
+            (*(X.astype(np.float64) * (1 + eps / 2 * rng.choice([-1.0, 1.0], X.shape)) for X in (B, A)), s)
+            for B, A, s in trial.factors
+        ]
+        best = max(best, distance(result_of(trial, moved), computed))
+    return best
+
+
+def result_of(trial: Trial, factors: list[Any]) -> np.ndarray:
+    """ΔW of the same merge of other factors."""
+    moved = with_factors(trial, factors)
+    space, _ = SPACES[trial.space]
+    return np.asarray(
+        cm.merge(moved.updates, trial.pipeline, space, weights=trial.weights, out_dtype="float64").to_dense()
+    )
 
 
 def norm(X: np.ndarray) -> float:

@@ -53,10 +53,6 @@ class Level:
         u = self.eps / 2
         return self.formed + max(10.0, min(100.0, u**-0.125)) * u if self.formed else 0.0
 
-    def beside(self, error: Any, level: Any) -> Any:
-        """`error` as decisions about zero see it: what counts as zero is twice what arithmetic makes of zero."""
-        return np.minimum(error, np.asarray(level) / 2) if self.name == "compute" else error
-
 
 @dataclass(frozen=True)
 class Margin:
@@ -106,6 +102,8 @@ class Errors:
     unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread) of a
     matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
     the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
+    divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
+    before that, as long as stages are scalar-weighted sums, to which it does not matter.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
     relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
     lost: how often no bound held. shared: what was computed once for all levels.
@@ -127,6 +125,8 @@ class Errors:
     undecided: Vector | None = None
     polar: tuple[float, float] | None = None
     factors: Any = None
+    undivided: Any = None
+    divided: bool = False
     jumped: bool = False
     doubts: list[tuple[str, str]] = field(default_factory=list)
     margins: list[Margin] = field(default_factory=list)
@@ -167,6 +167,13 @@ class Errors:
         elif change > LIMIT:
             self.lost += 1
 
+    def beside(self, error: Any, level: Any) -> Any:
+        """`error` as decisions about zero see it: what counts as zero is twice what arithmetic makes of zero.
+
+        But not where singular values were divided out, which small ones do not bear.
+        """
+        return np.minimum(error, np.asarray(level) / 2) if self.level.formed and not self.divided else error
+
     def uses_size(self, stage: Any) -> bool:
         """Called by stages whose settings are relative to the live size: whether that is in doubt."""
         if self.size_doubt:
@@ -194,12 +201,13 @@ class Errors:
 
     def weighted(self, stack: Any) -> tuple[Vector, float]:
         """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""
-        delta = np.abs(np.asarray(stack.weights)) * self.decomposed(stack.M, self.delta)
+        delta = safely(np.abs(np.asarray(stack.weights)), self.decomposed(stack.M, self.delta))
         return delta, norm(delta)
 
     def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":
         """These errors as those of a merged M (p, q); entry None: nothing finer than delta is known."""
         self.delta, self.polar, self.factors = np.asarray(float(delta)), None, None
+        self.undivided = None
         self.entry = np.full(M.shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
         self.rank = np.asarray(min(*M.shape, int(np.sum(self.rank))) if rank is None else rank)
         return self
@@ -349,5 +357,6 @@ def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 
         errors.doubt(stage, f"the result changes by {fine / (norm(after.M) or 1.0):.1e} of its size")
     if after.M.ndim == 3:  # a transform
         errors.delta, errors.entry = np.full(len(after.M), largest), np.full(after.M.shape, largest)
+        errors.factors = errors.undivided = None
         return errors
     return errors.merged(largest, None, after.M, min(after.M.shape) if before.M.ndim == 3 else int(errors.rank))

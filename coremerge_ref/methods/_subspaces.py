@@ -51,7 +51,11 @@ def leading(
         at_zero(stage, errors, S, level, delta, rank, possible, task, what, floor)
     if kept == 0:
         return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0])
-    known = S[: min(len(S), rank)] if kept == k else S[:kept]  # what is cut as zero is no next singular value
+    if kept > rank:
+        errors.doubt(
+            stage, f"singular value {rank + 1} of {what} is rounding, and above the level that counts as zero", task
+        )
+    known = S[: max(kept, rank)] if kept == k else S[:kept]  # what is cut as zero is no next singular value
     columns = turns(known, kept) if kept < max(errors.shape) else np.zeros(kept)
     gap = (S[kept - 1] - (known[kept] if kept < len(known) else 0.0)) / S[0]
     errors.margin(stage, f"relative gap of {what} at k = {kept}", gap, task, columns[kept - 1] * S[0])
@@ -89,7 +93,7 @@ def at_zero(
     if not len(S) or S[-1] > level + delta:
         return  # all are clear of it
     S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
-    error = delta if errors.jumped else errors.level.beside(delta, level)
+    error = delta if errors.jumped else errors.beside(delta, level)
     found = np.flatnonzero(near(S, level, error) | ((S > floor) & (S <= level)))
     if len(found):
         value = S[found[0]] / (S[0] or 1.0)
@@ -135,7 +139,7 @@ def orthogonalizing(
         return float(np.max(turned[0] * levels)) + own * float(levels.max()) if np.isfinite(moved) else np.inf, support
     inside = L[: min(active, size)]
     lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
-    found = np.flatnonzero(near(inside, cut * L[0], errors.level.beside(moved, uncut * L[0]))) if lowest else L[:0]
+    found = np.flatnonzero(near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
     if len(found):
         errors.doubt(
             stage,

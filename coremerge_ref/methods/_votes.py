@@ -12,18 +12,23 @@ from coremerge_ref.core.perturbation import Errors, near, norm
 def zeroed(errors: Errors, stack: Any) -> None:
     """Entries of M_t within ν_t become zero: a change of that size where errors decide, and which are there is unsure.
 
-    What is surely within it is zero in exact arithmetic too, and has no error left.
+    What is surely within it is zero in exact arithmetic too, and has no error left. Either way the matrix has the rank
+    and the factors of its update no more.
     """
     level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
-    error = errors.entry if errors.gauge_free else errors.level.beside(errors.entry, level)
+    error = errors.entry if errors.gauge_free else errors.beside(errors.entry, level)
     clear = bool((size > level + error).all())
     unsure = np.zeros(size.shape, dtype=bool) if clear else near(size, level, error) & (size > 0)
     errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
-    errors.jumped |= bool(unsure.any())
+    errors.jumped, errors.undivided = errors.jumped | bool(unsure.any()), None
     if clear:
         return
     sure = (size + error <= level) & ~unsure
     errors.entry = np.where(unsure, errors.entry + level, np.where(sure, 0.0, errors.entry))
+    changed = (unsure | sure) & (size > 0)
+    if changed.any():
+        errors.rank = np.where(changed.any(axis=(1, 2)), min(size.shape[1:]), errors.rank)
+        errors.factors = None
     lost = np.where(unsure, level, 0.0)
     errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
 
@@ -32,7 +37,9 @@ def pruned(errors: Errors, stack: Any, kept: np.ndarray, unsure: np.ndarray) -> 
     """Entries that are not `kept` (T, p, q) become zero; what is `unsure` may be either, and brings its whole size."""
     jumps = np.where(unsure, np.abs(stack.M) + errors.entry, 0.0)
     errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
-    errors.delta = errors.delta + np.asarray([norm(x) for x in jumps])
+    errors.delta = np.asarray(
+        [min(d + norm(x), norm(E)) for d, x, E in zip(errors.delta, jumps, errors.entry, strict=True)]
+    )
     errors.unsure = unsure if errors.unsure is None else unsure | errors.unsure
     errors.jumped |= bool(unsure.any())
     errors.entering, errors.factors = np.zeros(0), None
@@ -53,7 +60,7 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)
                 f = max(f, total / max(left - rest, level, 1e-300))
         errors.entry[t] = f * errors.entry[t] + own * np.abs(after.M[t])
-        errors.delta[t] = f * errors.delta[t] + own * norm(after.M[t])
+        errors.delta[t] = min(f * errors.delta[t] + own * norm(after.M[t]), norm(errors.entry[t]))
 
 
 @dataclass(frozen=True, eq=False)

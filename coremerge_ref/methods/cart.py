@@ -66,14 +66,21 @@ class Cart(Stage):
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
 
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
-        """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄."""
+        """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄.
+
+        No deviation has a larger rank than all tasks together. Where none is cut they sum to zero, whatever the errors
+        are: the result is the mean, but for what counts as zero and the rounding of the sum.
+        """
+        shares = np.asarray(before.weights) / before.T
         if not self.coefficient:
-            return carry_sum(self, errors, before, after, np.asarray(before.weights) / before.T)
+            return carry_sum(self, errors, before, after, shares)
         unsized = self.k is None and errors.uses_size(self)
         stack = before.weighted()
         delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
+        rank = min(int(np.sum(errors.rank)), *after.M.shape)
+        whole, lost = k >= rank and not unsized, 0.0
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
             own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
@@ -93,7 +100,11 @@ class Cart(Stage):
                 )
             crude = 2 * norm(S if unsized else S[:kept]) + own
             moved = own + norm(S[kept:k])  # what counts as zero
+            lost += abs(self.coefficient) * (norm(S[kept:rank]) + 2 * errors.level.decomposed * norm(S))
             bound += abs(self.coefficient) * (
                 crude if unsized else min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
             )
-        return errors.merged(bound, None, after.M)
+        if not whole:
+            return errors.merged(bound, None, after.M)
+        errors = carry_sum(self, errors, before, after, shares)
+        return errors if lost == 0 else errors.merged(float(errors.delta) + lost, errors.entry + lost, after.M)

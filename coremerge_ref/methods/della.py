@@ -114,5 +114,5 @@ class Della(Stage):
             return errors
         moved = np.where(kept[1], x * inverse, 0.0)
         errors.entry = errors.entry / chance[0] + moved
-        errors.delta = errors.delta / (self.density - self.epsilon) + np.asarray([norm(X) for X in moved])
+        errors.delta = np.asarray([norm(X) for X in errors.entry])
         return errors

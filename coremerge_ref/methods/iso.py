@@ -79,69 +79,75 @@ class Iso(Stage):
         return replace(item, M=mean[..., None, None] * factor, info={**item.info, "support": count})
 
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
-        """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
+        """As carry_iso says."""
+        return carry_iso(self, errors, before, self.support)
 
-        What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
-        rounding of the matrix itself.
-        """
-        M, lost, factors = before.M, errors.lost, errors.factors
-        delta = float(errors.decomposed(M, errors.delta))
-        S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
-        formed = errors.level.decomposed * norm(M)
-        if self.support == "size":
-            errors.uses_size(self)
-            finer = factors = None  # null vectors take part
-            kept, mean, level = len(S), float(S.sum()) / float(before.short_side), None
-        else:
-            level = float(before.rounding_level)
-            kept = int(np.sum(S > level))
-            mean = float(S[:kept].sum()) / max(kept, 1)
-            finer = finer if kept == errors.rank else None
-            delta = delta if finer is None else min(delta, finer[1] + formed)
-            at_zero(self, errors, S, level, delta, int(errors.rank), (M != 0) | (errors.entry > 0))
-        errors.spectrum(self, "singular values of the merged matrix", S, kept, level)
-        if kept == 0 or S[0] == 0:
-            return errors.merged(most if errors.lost > lost else delta, None, M)
-        factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
-        words = f"smallest singular value of the support of {kept}, relative to the largest,"
-        errors.margin(self, words, least, amplifies=mean * factor)
-        # what is known of entries is not known of the SVD's own rounding
-        first = min(delta * factor, self._turn(errors, M, kept) + formed * factor if errors.closed else np.inf)
-        if factors is not None:
-            first = min(first, _turned(errors.svd(M), kept, *factors))
-        errors.check(
-            self,
-            first,
-            f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
-        )
-        turned = first * beyond(first) if np.isfinite(factor) else np.inf
-        if finer is not None:
-            turned = finer[0] + formed * factor
-        bound = float(np.hypot(delta, mean * turned))
-        return errors.merged(most if errors.lost > lost else min(bound, most), None, M)
 
-    def _turn(self, errors: Errors, M: np.ndarray, kept: int) -> float:
-        """Bound on the change of P Qᵀ over the support, to first order, from the bounds on each entry.
+def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") -> Errors:
+    """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
 
-        In its singular vectors it is (F − Fᵀ)_ij / (σ_i + σ_j), |F| ≤ |P|ᵀ E |Q|, and E Q / σ and Pᵀ E / σ beyond.
-        """
-        if not np.isfinite(errors.entry).all():
-            return np.inf
-        P, S, Qh = errors.svd(M)
-        P, S, Q, E = np.abs(P[:, :kept]), S[:kept], np.abs(Qh[:kept].T), errors.entry
-        right, left = E @ Q, P.T @ E  # (p, k), (k, q)
-        F = P.T @ right
-        with np.errstate(divide="ignore"):
-            inner, one = safely(F + F.T, 1 / (S[:, None] + S)), 1 / S
-        np.fill_diagonal(inner, 0.0)
-        out = norm(safely(right, one)) if M.shape[0] > kept else 0.0
-        return norm([norm(inner), out, norm(safely(left, one[:, None])) if M.shape[1] > kept else 0.0])
+    What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
+    rounding of the matrix itself.
+    """
+    M, lost, factors = before.M, errors.lost, errors.factors
+    delta = float(errors.decomposed(M, errors.delta))
+    S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
+    formed = errors.level.decomposed * norm(M)
+    if support == "size":
+        errors.uses_size(stage)
+        finer = factors = None  # null vectors take part
+        kept, mean, level = len(S), float(S.sum()) / float(before.short_side), None
+    else:
+        level = float(before.rounding_level)
+        kept = int(np.sum(S > level))
+        mean = float(S[:kept].sum()) / max(kept, 1)
+        finer = finer if kept == errors.rank else None
+        delta = delta if finer is None else min(delta, finer[1] + formed)
+        at_zero(stage, errors, S, level, delta, int(errors.rank), (M != 0) | (errors.entry > 0))
+    errors.spectrum(stage, "singular values of the merged matrix", S, kept, level)
+    if kept == 0 or S[0] == 0:
+        return errors.merged(most if errors.lost > lost else delta, None, M)
+    factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
+    words = f"smallest singular value of the support of {kept}, relative to the largest,"
+    errors.margin(stage, words, least, amplifies=mean * factor)
+    # what is known of entries is not known of the SVD's own rounding
+    first = min(delta * factor, _turn(errors, M, kept) + formed * factor if errors.closed else np.inf)
+    if factors is not None and not errors.divided:
+        first = min(first, _turned(errors.svd(M), kept, *factors))
+    errors.check(
+        stage,
+        first,
+        f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
+    )
+    turned = first * beyond(first) if np.isfinite(factor) else np.inf
+    if finer is not None:
+        turned = finer[0] + formed * factor
+    bound = float(np.hypot(delta, mean * turned))
+    return errors.merged(most if errors.lost > lost else min(bound, most), None, M)
+
+
+def _turn(errors: Errors, M: np.ndarray, kept: int) -> float:
+    """Bound on the change of P Qᵀ over the support, to first order, from the bounds on each entry.
+
+    In its singular vectors it is (F − Fᵀ)_ij / (σ_i + σ_j), |F| ≤ |P|ᵀ E |Q|, and E Q / σ and Pᵀ E / σ beyond.
+    """
+    if not np.isfinite(errors.entry).all():
+        return np.inf
+    P, S, Qh = errors.svd(M)
+    P, S, Q, E = np.abs(P[:, :kept]), S[:kept], np.abs(Qh[:kept].T), errors.entry
+    right, left = E @ Q, P.T @ E  # (p, k), (k, q)
+    F = P.T @ right
+    with np.errstate(divide="ignore"):
+        inner, one = safely(F + F.T, 1 / (S[:, None] + S)), 1 / S
+    np.fill_diagonal(inner, 0.0)
+    out = norm(safely(right, one)) if M.shape[0] > kept else 0.0
+    return norm([norm(inner), out, norm(safely(left, one[:, None])) if M.shape[1] > kept else 0.0])
 
 
 def _turned(
     parts: tuple[np.ndarray, ...], kept: int, L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray
 ) -> float:
-    """As Iso._turn, of an error E_L Rᵀ + L E_Rᵀ, see Errors.factors.
+    """As _turn, of an error E_L Rᵀ + L E_Rᵀ, see Errors.factors.
 
     Column j of E_L Rᵀ Q is at most f_j = Σ b |Rᵀ q_j| long, row i of Pᵀ L E_Rᵀ at most e_i, so the change inside is at
     most 2 (‖f / σ‖ + ‖e / σ‖), and beyond either span it is f / σ or e / σ and what lies there of the factors.

@@ -12,6 +12,8 @@ from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
+from coremerge_ref.methods.iso import carry_iso
+from coremerge_ref.methods.ta import carry_sum, summed
 
 
 @register
@@ -88,10 +90,14 @@ class IsoCts(Stage):
         spaces, so the residuals have ranks of at most its dimension
         less the common count, whatever the errors. P_t that spans all that is left turns as U_c and that sum do, Q_t
         that spans the rows of M_t as those do. A block of k triplets pairs P with Q up to its error times
-        2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ does not.
+        2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ does not. Where U_c spans all columns, or one
+        task alone is there with all of its directions, the result is that of iso on the sum.
         """
         lost = errors.lost
-        errors.uses_size(self)
+        unsized = errors.uses_size(self)
+        if not unsized and self._is_whole(errors, before, after):
+            total = summed(before)
+            return carry_iso(self, carry_sum(self, errors, before, total, before.weights), total)
         stack, delta = before.weighted(), errors.weighted(before)[0]
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
@@ -138,6 +144,19 @@ class IsoCts(Stage):
             )
             bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)
+
+    def _is_whole(self, errors: Errors, stack: Any, after: Any) -> bool:
+        """Whether all directions of all tasks together are common, or those of one task alone common or its own."""
+        whole, total = min(int(errors.rank.sum()), *after.M.shape), summed(stack)
+        S, level, common = errors.svd(np.asarray(total.M))[1], float(total.rounding_level), int(after.info["common"])
+        there = np.count_nonzero((errors.rank > 0) & (np.asarray(stack.weights) != 0))
+        if whole == 0 or not S[whole - 1] > level:
+            return False
+        if common >= whole or there > 1:
+            return bool(common >= whole)
+        apart = S[common - 1] - S[common] if common else np.inf
+        known = level + level / apart * norm(total.M) if apart > 0 else np.inf  # what its own are held against
+        return bool(common + int(after.info["task"]) >= whole and S[whole - 1] > known)
 
 
 def _pairing(S: np.ndarray) -> float:

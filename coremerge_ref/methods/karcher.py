@@ -8,10 +8,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.perturbation import Errors, estimate, near, norm
+from coremerge_ref.core.perturbation import Errors, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, ONE_SPACE, Search, Stage, register
+from coremerge_ref.methods.ta import carry_sum
 
 
 @register
@@ -74,8 +75,11 @@ class Karcher(Stage):
             raise ParameterError(f"karcher: expected weights of at least 0, some above, got {stack.weights}; use ta")
         return w / xp.sum(w)
 
-    def _mean(self, G: Array, alpha: Array) -> Array:
-        """Coefficients (…, T) of μ in the points, from their cosines G (…, T, T) and weights (…, T)."""
+    def _mean(self, G: Array, alpha: Array, watch: list[Array] | None = None) -> Array:
+        """Coefficients (…, T) of μ in the points, from their cosines G (…, T, T) and weights (…, T).
+
+        watch: gets how far above tol what is held against it lies, ∞ once nothing moves any more.
+        """
         xp, tiny = array_namespace(G), linalg.thresholds(G.dtype)[0]
         size = _inner(G, alpha, alpha)[..., None]
         first = xp.astype(xp.cumulative_sum(xp.astype(alpha > 0, G.dtype), axis=-1) == 1, G.dtype)
@@ -92,6 +96,9 @@ class Karcher(Stage):
             pull = xp.where(angle >= self.tol, alpha * stretch, 0.0)  # log map: Σ_t pull_t (u_t − cosine_t μ)
             step = pull - xp.sum(pull * cosine, axis=-1, keepdims=True) * c
             squared = _inner(G, step, step)[..., None]
+            if watch is not None:
+                above = (angle, xp.sqrt(xp.where(squared > 0, squared, 0.0)))
+                watch += [xp.where(moving, value - self.tol, float("inf")) for value in above]
             moving = moving & (squared >= self.tol**2)
             far = squared > tiny
             angle = xp.sqrt(xp.where(far, squared, 1.0))
@@ -104,47 +111,66 @@ class Karcher(Stage):
         """Σ c_t δ_t, and what errors of the cosines do to the coefficients c_t: one derivative a pair of tasks.
 
         u_t = M_t / ‖M_t‖ moves by ε_t = δ_t / ‖M_t‖ at right angles to itself, so ⟨u_s, u_t⟩ by (ε_s + ε_t) times the
-        sine between them. tol > 0 makes steps of thresholds, and is probed.
+        sine between them. One task alone is multiplied by its weight.
         """
-        if self.tol:
-            return estimate(self, errors, before, after)
         T, alpha = before.T, np.asarray(self._shares(before))[:, 0, 0]
-        length, level = np.asarray([norm(M) for M in before.M]), before.rounding_level
-        there = (length > level) & (alpha > 0)
-        if (near(length, level, errors.level.beside(errors.delta, level)) & (length > 0) & (alpha > 0)).any():
+        length = np.asarray([norm(M) for M in before.M])
+        level = np.maximum(before.rounding_level, self.tol)
+        counts = (length > 0) & (alpha > 0)
+        there = (length > level) & counts
+        error = np.where(level > self.tol, errors.beside(errors.delta, level), errors.delta)
+        if (near(length, level, error) & counts).any():
             errors.doubt(self, "a task is at the level that counts as zero", remedy="leave it out")
-        scale, off = float(alpha @ length), float(alpha @ errors.delta)
+        scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
         if not there.any():
             return errors.merged(off, None, after.M)
-        u = np.where(there[:, None, None], before.M / np.where(there, length, 1.0)[:, None, None], 0.0).reshape(T, -1)
-        eps = np.where(there, errors.delta / np.where(there, length, 1.0), 0.0)
-        pulls = np.where(there, alpha, 0.0) / alpha[there].sum()
+        if counts.sum() == 1:
+            return carry_sum(self, errors, before, after, alpha)
+        size = np.where(there, length, 1.0)
+        u = np.where(there[:, None, None], before.M / size[:, None, None], 0.0).reshape(T, -1)
+        eps, pulls = np.where(there, errors.delta / size, 0.0), np.where(there, alpha, 0.0) / alpha[there].sum()
+        watch: list[Any] = []
         G = u @ u.T
-        c = np.asarray(self._mean(G, pulls))
-        # between two steps of the sphere's map nothing but points opposite to the mean is no smooth function
-        start, tiny = norm(pulls @ u), errors.unit**0.5
+        c = np.asarray(self._mean(G, pulls, watch))
+        # but for tol and points opposite to the mean it is a smooth function
+        start, tiny, step = norm(pulls @ u), 16 * errors.unit**0.5, 1e-5 if self.tol == 0 else 1e-7
         away = float(np.sqrt(max(2 * (1 + float(np.min((G @ c)[there]))), 0.0)))  # the angle from opposite, about
-        few = int(there.sum()) > 1
         errors.margin(self, "distance of the farthest task from opposite to the mean", away)
-        if few and (start <= float(pulls @ eps) + 16 * tiny or away <= 2 * float(eps.max()) + 16 * tiny):
-            errors.doubt(self, "tasks are opposite to each other or to their mean")
+        open_ = min(start, abs(start - self.tol)) <= float(pulls @ eps) + tiny or away <= 2 * float(eps.max()) + tiny
+        pairs = list(zip(*np.triu_indices(T, 1), strict=True))
+        E = np.zeros((len(pairs), T, T))
+        for at, (s, t) in enumerate(pairs):
+            E[at, s, t] = E[at, t, s] = 1.0
+        ways: list[list[Any]] = [[], []]
+        ends = [
+            np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)), way))
+            for sign, way in zip((1, -1), ways, strict=True)
+        ]
+        sine = np.sqrt(np.maximum(1 - np.minimum(G**2, 1.0), 0.0)) + eps[:, None] + eps
+        moves = np.asarray([(eps[s] + eps[t]) * sine[s, t] + formed for s, t in pairs])  # of the sum G[s, t] too
+        for base, up, down in zip(watch, *ways, strict=True):
+            change = moves @ _slope(up, down, step) if self.tol else np.zeros(1)
+            pulled = np.broadcast_to(there, base.shape) if base.shape == (T,) else np.ones(base.shape, dtype=bool)
+            open_ = open_ or (bool(self.tol) and bool((pulled & (np.abs(base) <= change + tiny)).any()))
+        if open_:
+            errors.doubt(self, "tasks are opposite to each other or to their mean, or tol decides,")
             return errors.merged(2 * norm(after.M) + off, None, after.M)
-        pairs, step = list(zip(*np.triu_indices(T, 1), strict=True)), 1e-5
-        moved = float(np.abs(c) @ eps)
-        if pairs and few:
-            E = np.zeros((len(pairs), T, T))
-            for at, (s, t) in enumerate(pairs):
-                E[at, s, t] = E[at, t, s] = 1.0
-            ends = [
-                np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)))) for sign in (1, -1)
-            ]
-            for (s, t), turn in zip(pairs, (ends[0] - ends[1]) / (2 * step), strict=True):
-                sine = float(np.sqrt(max(1 - min(G[s, t] ** 2, 1.0), 0.0))) + float(eps[s] + eps[t])
-                formed = errors.level.formed  # of the sum that G[s, t] is, and of the steps
-                moved += norm(turn @ u) * ((eps[s] + eps[t]) * sine + formed)
+        turns = [slope @ u for slope in (ends[0] - ends[1]) / (2 * step)]
+        moved = float(np.abs(c) @ eps) + float(moves @ [norm(turn) for turn in turns])
         errors.margin(self, "how far the mean turns with the tasks", moved / max(float(eps.max()), 1e-300))
-        bound = off + scale * moved + errors.level.formed * (self.steps + 1) * norm(after.M)
-        return errors.merged(min(bound, 2 * norm(after.M) + off), None, after.M)
+        own = np.where(there, np.abs(c) / size, 0.0)[:, None, None]
+        entry = np.sum(own * (errors.entry + eps[:, None, None] * np.abs(before.M)), axis=0)
+        entry = scale * (entry + (moves @ np.abs(turns)).reshape(after.M.shape)) + (off / scale) * np.abs(after.M)
+        rounding = formed * (self.steps + 1)
+        entry = entry + rounding * scale * np.sum(own * np.abs(before.M), axis=0)
+        bound = off + scale * moved + rounding * norm(after.M)
+        return errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M)
+
+
+def _slope(up: Any, down: Any, step: float) -> np.ndarray:
+    """|up − down| / (2 step), 0 where both are infinite."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nan_to_num(np.abs(np.asarray(up) - np.asarray(down)) / (2 * step), nan=0.0))
 
 
 def _inner(G: Array, a: Array, b: Array) -> Any:

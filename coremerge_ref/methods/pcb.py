@@ -126,7 +126,7 @@ class Pcb(Stage):
         """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
         level, rounding = float(np.max(stack.rounding_level)), errors.level.formed
         S, R = M.sum(axis=0), E.sum(axis=0)
-        zero = near(np.abs(S), level, errors.level.beside(R, level))
+        zero = near(np.abs(S), level, errors.beside(R, level))
         nothing = ~zero & (np.abs(S) <= level)
         low, high = np.where(zero, np.minimum(S - R, 0.0), S - R), np.where(zero, np.maximum(S + R, 0.0), S + R)
         low, high = np.where(nothing, 0.0, low), np.where(nothing, 0.0, high)

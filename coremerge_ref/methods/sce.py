@@ -103,7 +103,10 @@ class Sce(Stage):
         summing = errors.unit * (stack.T + 4) if errors.level.name == "compute" else 0.0
         parts = c * (E + summing * np.abs(X)) + own * np.abs(X - value)
         smooth = np.sum(parts, axis=0) / total * beyond(float(np.max(own.sum(axis=0) / total, initial=0.0)))
-        return elected(self, errors, votes, after.M, smooth, norm(smooth), votes.spread(np.ones((stack.T, 1, 1))))
+        jump = votes.spread(np.ones((stack.T, 1, 1)))
+        if self.floor > 0:  # shares that are no larger than the floor count as parts of it
+            jump = jump * np.minimum(np.sum(np.where(possible, share + change, 0.0), axis=0) / self.floor, 1.0)
+        return elected(self, errors, votes, after.M, smooth, norm(smooth), jump)
 
     def _open(self, errors: Errors, M: np.ndarray, level: float, chosen: np.ndarray, unit: float) -> np.ndarray:
         """Which entries (p, q) may be selected or not, as errors move variances; M (T, p, q) and level in units."""
@@ -111,7 +114,7 @@ class Sce(Stage):
         if T == 1:
             return np.zeros(M.shape[1:], dtype=bool)
         D, E = np.abs(M - M.mean(axis=0)), E + E.mean(axis=0) + errors.level.formed * np.abs(M).mean(axis=0)
-        zero = near(D, level, errors.level.beside(E, level))
+        zero = near(D, level, errors.beside(E, level))
         counted = (D > level) | zero | (D + E > level)
         v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
         moved = np.sum(np.where(counted, np.where(zero, (D + E) ** 2, 2 * D * E + E**2), 0.0), axis=0)

@@ -54,13 +54,19 @@ def summed(stack: Stack) -> Merged:
 
 def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficients: Any) -> Errors:
     """Σ |c_t| δ_t, exact for errors that agree in direction, and the rounding of the sum itself."""
-    c, factors = np.abs(np.asarray(coefficients)), errors.factors
+    c, factors, undivided = np.abs(np.asarray(coefficients)), errors.factors, errors.undivided
     sizes = float(sum(w * norm(M) for w, M in zip(c, before.M, strict=True)))
     share = norm(after.M) / sizes if sizes else 1.0
+    if not c.all():  # nothing of such a task is known to be infinite
+        errors.delta, errors.entry = (
+            np.where(c.reshape(-1, *[1] * (X.ndim - 1)), X, 0.0) for X in (errors.delta, errors.entry)
+        )
     errors.margin(stage, "size of the sum relative to its terms", share, amplifies=1 / share if share else np.inf)
     summing = errors.unit * (before.T / 2 + 1) if errors.level.name == "compute" else 0.0
-    entry = np.sum(c[:, None, None] * (errors.entry + summing * np.abs(before.M)), axis=0)
+    entry = np.tensordot(c, errors.entry + summing * np.abs(before.M) if summing else errors.entry, axes=1)
     errors = errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M)
+    if undivided is not None:
+        errors.undivided = tuple(np.tensordot(c, X, axes=1) for X in undivided)
     if factors is not None:
         L, R, b, a = zip(*[(w * L, R, w * b, a) for w, (L, R, b, a) in zip(c, factors, strict=True)], strict=True)
         errors.factors = np.concatenate(L, 1), np.concatenate(R, 1), np.concatenate(b), np.concatenate(a)

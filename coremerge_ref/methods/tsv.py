@@ -9,9 +9,10 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.perturbation import Errors, decompose, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
+from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
+from coremerge_ref.methods.ta import carry_sum
 
 
 @register
@@ -78,11 +79,15 @@ class Tsv(Stage):
         """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify.
 
         The result is its own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1,
-        but block t pairs P_t with Q_t only up to δ_t / σ_k.
+        but block t pairs P_t with Q_t only up to δ_t / σ_k. One task of which nothing is cut stays itself. Where as
+        many triplets are taken as B_t has columns, P_t and Q_t span those and the rows of A_t: errors of column b_j
+        turn P_t by |A_t q_i|_j / σ_i, and those of rows of A_t do not.
         """
         lost = errors.lost
-        if self.k is None:
-            errors.uses_size(self)
+        unsized = self.k is None and errors.uses_size(self)
+        there = [t for t, w in enumerate(before.weights) if w and errors.rank[t]]
+        if len(there) == 1 and int(after.info["k"]) >= errors.rank[there[0]] and not unsized:
+            return self._alone(errors, before, after, there[0])
         stack, k = before.weighted(), int(after.info["k"])
         delta, total = errors.weighted(before)
         parts = [
@@ -90,11 +95,10 @@ class Tsv(Stage):
             for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
         ]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
-        turned = [safely(own, part.turns) for own, part in zip(delta, parts, strict=True)]
         bounds = [
             orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), S, turned, error, side,
-                spanned(errors, stack.M, delta, errors.rank, side),
+                self, errors, np.concatenate(X, axis=1), S, self._turned(errors, before, parts, delta, side), error,
+                side, spanned(errors, stack.M, delta, errors.rank, side),
             )
             for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right"))
         ]  # fmt: skip
@@ -106,3 +110,20 @@ class Tsv(Stage):
             turn = norm(delta / least) + sum(b for b, _ in bounds) / float(S.max(initial=0.0) or 1.0)
             errors.polar = turn, total
         return errors
+
+    def _alone(self, errors: Errors, stack: Any, after: Any, t: int) -> Errors:
+        """Task t without a cut: what counts as zero is lost, and its SVD rounds."""
+        S = float(np.abs(stack.weights[t])) * errors.svd(stack.M[t])[1][: errors.rank[t]]
+        lost = norm(S[S <= abs(stack.weights[t]) * stack.rounding_level[t]]) + 2 * errors.level.decomposed * norm(S)
+        errors = carry_sum(self, errors, stack, after, stack.weights)
+        return errors if lost == 0 else errors.merged(float(errors.delta) + lost, errors.entry + lost, after.M)
+
+    def _turned(self, errors: Errors, stack: Any, parts: list[Leading], delta: Any, side: str) -> list[np.ndarray]:
+        """How far each task's vectors turn out of their span on that side."""
+        turned = [np.asarray(safely(own, part.turns)) for own, part in zip(delta, parts, strict=True)]
+        for t, (L, R, b, a) in enumerate([] if errors.divided else errors.factors or []):
+            part = parts[t]
+            if len(part.S) == L.shape[1]:
+                own = b @ np.abs(R.T @ part.Q) if side == "left" else a @ np.abs(L.T @ part.P)  # (k,)
+                turned[t] = np.minimum(turned[t], abs(stack.weights[t]) * own / part.S)
+        return turned

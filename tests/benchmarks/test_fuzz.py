@@ -44,6 +44,9 @@ BROKEN = {
     20261253: UNSCALED,
     20261412: UNSCALED,
     4225927902: TUCKER,
+    182526623: UNSCALED,
+    4043301429: TUCKER,
+    800000287: UNSCALED,
 }
 
 
@@ -51,6 +54,33 @@ BROKEN = {
 def test_what_was_once_broken_is_not_broken_again(seed: int) -> None:
     trial = replace(draw(seed), space=BROKEN[seed])  # as it was drawn when there were fewer spaces
     assert findings(trial, quick=True) == [], trial
+
+
+IDLE = {  # bounds that were 1.3e3 to 1e9 times the largest change
+    700002887: UNSCALED,
+    710004100: UNSCALED,
+    710007202: UNSCALED,
+    700001574: UNSCALED,
+    710004360: UNSCALED,
+    710002752: FULL,
+    700002653: FULL,
+    700001152: FULL,
+}
+
+
+@pytest.mark.parametrize("seed", IDLE)
+def test_what_was_once_idle_is_not_idle_again(seed: int) -> None:
+    trial = replace(draw(seed), space=IDLE[seed])
+    assert findings(trial) == [], trial
+
+
+EXTREME = {500002398: UNSCALED, 500005277: UNSCALED, 500005577: UNSCALED, 500007802: UNSCALED}
+
+
+@pytest.mark.parametrize("seed", EXTREME)
+def test_explain_says_its_verdict_without_a_warning_where_singular_values_underflow(seed: int) -> None:
+    trial = replace(draw(seed), space=EXTREME[seed])
+    assert findings(trial, quick=True) == [], trial  # warnings are errors
 
 
 def test_every_space_of_the_table_is_drawn() -> None:

@@ -81,29 +81,62 @@ class Frame:
             if self.of_updates
             else [size * (np.abs(C) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)]
         )
-        return np.minimum(sum(parts)[: self.live] / self.S[: self.live], self.error(errors))
+        S = self.S[: self.live]
+        most = self.error(errors)
+        return np.where(S > 0, np.minimum(sum(parts)[: self.live] / np.where(S > 0, S, 1.0), most), most)
 
-    def divided(self, errors: Errors, M: np.ndarray, a: list[np.ndarray]) -> np.ndarray:
-        """Bounds on the change of the entries of M (T, p, q), whose singular values are divided out: of blocks of the
-        right singular vectors of the stack of updates; a (r_t): the norms of the rows of A_t.
+    def divided(self, errors: Errors, M: np.ndarray, right: "Frame", seen: bool) -> np.ndarray:
+        """Bounds on the change of the entries of M = [M_1 … M_T] (T, p, q), whose singular values are divided out: rows
+        v_i of the right singular vectors V of the stack of updates; right: their other side, an identity.
 
-        They turn into each other by at most (σ_i own_j + σ_j own_i) / |σ_i² − σ_j²|, and out of their span by
-        Eᵀ u_i / σ_i. Where there are as many as columns in all B_t, what errors of those add stays within the span.
+        They turn into each other by at most (σ_i own_j + σ_j own_i) / |σ_i² − σ_j²|, where their basis is not `seen` by
+        (own_i + own_j) / (σ_i + σ_j), as rows of the polar factor do, and out of their span by
+        (I − V Vᵀ) Eᵀ u_i / σ_i. Of what errors of task s add to Eᵀ u_i, a row x in block s, block t gets
+        x (δ_st I − M_sᵀ M_t): a row a_j of A_s moves by at most g ‖a_j‖ there, times that column of the projector
+        I − V Vᵀ, of norm √(1 − Σ_i M_t,ic²) at c; a column of B_s adds multiples of a_j. Where there are as many v_i as
+        columns in all B_t, those stay within the span.
         """
         n, g, own, change = self.live, errors.level.size, self.own(errors), np.zeros(M.shape)
         if n == 0 or self.S is None:
             return change
-        S = self.S[:n]
-        share = S / S[0]
-        K = (share[:, None] * own + own[:, None] * share) / np.hypot(share[:, None], share)
-        with np.errstate(over="ignore"):
-            K = np.minimum(safely(K, coupling(S[:, None], S)), 2.0)
+        S, N = self.S[:n], M[:, :n]
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of values that underflow
+            if seen:
+                share = S / S[0]
+                K = (share[:, None] * own + own[:, None] * share) / np.hypot(share[:, None], share)
+                K = safely(K, coupling(S[:, None], S))
+            else:
+                K = (own[:, None] + own) / (S[:, None] + S)
+        K = np.minimum(np.nan_to_num(K, nan=2.0), 2.0)
         np.fill_diagonal(K, 0.0)
+        rounding = ALLOWANCE * n * errors.unit
+        beside = np.sqrt(np.maximum(1 - np.sum(N * N, axis=1), 0.0) + rounding)  # (T, q)
+        tasks = list(zip(self.coordinates, self.norms, right.coordinates, right.norms, strict=True))
+        inner = [np.abs(C[:n]) @ (np.abs(A).T @ np.abs(X).T) for (C, _, A, _), X in zip(tasks, N, strict=True)]
         whole = n == sum(C.shape[1] for C in self.coordinates)
-        for t, (C, b, x) in enumerate(zip(self.coordinates, self.norms, a, strict=True)):
-            out = g * np.abs(C[:n]) @ x + (0.0 if whole else g * float(b @ x))
-            change[t, :n] = K @ np.abs(M[t, :n]) + (out / S)[:, None]
+        for t, X in enumerate(N):
+            out = np.outer(np.abs(tasks[t][0][:n]) @ tasks[t][3], beside[t])
+            out = out + (sum(inner) - inner[t]) @ np.abs(X)
+            for s, (_, b, A, a) in enumerate(tasks if not whole else []):
+                rest = A.T * float(s == t) - (A.T @ N[s].T) @ X  # (r_s, q)
+                out = out + b @ np.abs(rest) + rounding * float(b @ a)
+            with np.errstate(over="ignore", divide="ignore"):
+                change[t, :n] = K @ np.abs(X) + safely(g * out, 1 / np.abs(S[:, None]))
         return change
+
+    def scaled(self, errors: Errors) -> np.ndarray:
+        """Bounds (p, p) on the change of H = U diag(σ) Uᵀ, W = H Z the stack of updates, in the frame U.
+
+        It is (σ_i F_ji + σ_j F_ij) / (σ_i + σ_j), F = Uᵀ E V, so no gap between values matters; and |F_ij| ≤ own_j.
+        """
+        H = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
+        if self.live and self.S is not None:
+            S, own = self.S[: self.live] / self.S[0], self.own(errors)
+            total = S[:, None] + S
+            H[: self.live, : self.live] = np.where(
+                total > 0, (S[:, None] * own[:, None] + S * own) / np.where(total > 0, total, 1.0), own
+            )
+        return H
 
     def leaving(self, errors: Errors, M: np.ndarray) -> float:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
@@ -229,7 +262,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
     clear = most > 0 and possible[-1] > cut + error
-    found = np.zeros(0) if clear else np.flatnonzero(near(possible, cut, errors.level.beside(error, cut)))
+    found = np.zeros(0) if clear else np.flatnonzero(near(possible, cut, errors.beside(error, cut)))
     if frame.of_updates and error > cut and 0 < live < min(frame.size, frame.distinct):
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         found, possible = np.asarray([live]), np.append(values, 0.0)

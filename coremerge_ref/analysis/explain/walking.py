@@ -7,7 +7,7 @@ import numpy as np
 from coremerge_ref.analysis.explain.entering import entered, level_of, sized
 from coremerge_ref.analysis.explain.layers import Group, Layer
 from coremerge_ref.core import arrays
-from coremerge_ref.core.perturbation import Errors, Level, norm
+from coremerge_ref.core.perturbation import Errors, Level, norm, safely
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stages import MERGE
@@ -28,18 +28,22 @@ def walk(
     """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
     seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]
     errors = [_start(*one, space) for one in zip(layers, levels, seen, strict=True)]
+    leaving = [set(sides) for sides in seen]  # sides whose span, as it turns, takes the result along
     for stage, before, after in pieces:
         errors = stage.propagate(errors, before, after)
         if stage.kind == MERGE:
-            for e, layer, item in zip(errors, layers, after, strict=True):
+            for e, layer, item, sides, left in zip(errors, layers, after, seen, leaving, strict=True):
                 e.entering = e.shared["entering", e.level.name]
-                _multiply(e, layer, item.M)
+                if layer.sigma is not None and e.undivided is None:
+                    left.add("left")
+                _multiply(e, layer, item.M, "left" in sides)
     bounds = []
-    for e, layer, item, sides in zip(errors, layers, ends, seen, strict=True):
+    for e, layer, item, sides, left in zip(errors, layers, ends, seen, leaving, strict=True):
         bound = float(e.delta) + e.level.formed * norm(item.M)
         for side, frame, M in (("left", layer.left, item.M), ("right", layer.right, item.M.T)):
-            if side in sides or (side == "left" and layer.sigma is not None):
-                bound += min(frame.turned(e, M)[1] + frame.leaving(e, M), 2 * norm(M))
+            if side in left:
+                turned = frame.turned(e, M)[1] if side in sides else 0.0
+                bound += min(turned + frame.leaving(e, M), 2 * norm(M))
         bounds.append(bound)
     return list(zip(errors, bounds, strict=True))
 
@@ -51,13 +55,16 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         level, layer.left, layer.right, layer.terms, layer.stack.tasks,
         shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
     )  # fmt: skip
+    if layer.sigma is not None:
+        again = bool(level.formed) * (2 * level.eps * layer.terms.within + level.tiny)  # divided, and multiplied back
+        e.undivided = e.delta + [norm(x) for x in again], e.entry + again
     e.closed = all(f.identity or side in seen for side, f in (("left", layer.left), ("right", layer.right)))
     for side, X, frame in (("left", M, layer.left), ("right", M.mT, layer.right)):
         sized(e, space, frame, X, layer.levels)
-        if side not in seen and (layer.sigma is None or side == "right"):
+        if side not in seen:
             continue
         change, most = frame.turned(e, X)
-        if side in seen and norm(M) and not most < norm(M):
+        if norm(M) and not most < norm(M):
             i, gap = frame.closest()
             e.doubt(
                 space,
@@ -66,28 +73,47 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
                 remedy="use a method that no basis decides, such as tsv or iso, or full space, or another basis",
             )
         e.entry = e.entry + (change if side == "left" else change.mT)
+        if not e.size_doubt:  # a masked coordinate is zero
+            dead: Any = np.s_[:, frame.live :] if side == "left" else np.s_[:, :, frame.live :]
+            e.entry[dead] = 0.0
         e.delta = e.delta + np.asarray([min(norm(x), most) for x in change])
     e.shared["entering", level.name] = e.entering  # as the way back needs them
-    if layer.sigma is not None:  # rows divided by σ_i: their errors grow by 1 / σ_i, and σ_i has its own
-        live = layer.sigma > 0
-        inverse = np.where(live, 1 / np.where(live, layer.sigma, 1.0), 0.0)[:, None]
-        own = layer.left.error(e) * inverse * np.abs(layer.stack.M)
-        e.entry = e.entry * inverse + own
-        e.delta = np.asarray(
-            [min(d * inverse.max() + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]
-        )
-        if not e.level.formed:
-            e.entry = np.minimum(e.entry, layer.left.divided(e, layer.stack.M, layer.right.norms))
-            e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
-        e.entry, e.entering = np.minimum(e.entry, e.delta[:, None, None]), e.delta
+    if layer.sigma is not None:
+        _divide(e, layer, layer.sigma, "left" in seen)
     return e
 
 
-def _multiply(e: Errors, layer: Layer, M: np.ndarray) -> None:
-    """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, those of σ_i by the rows."""
+def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
+    """Unscaled KnOTS divides rows by σ_i: their errors grow by 1 / σ_i, and σ_i has its own.
+
+    Where no stage sees the basis U of the left side, the stack W is H Z, H = U diag(σ) Uᵀ, and dZ = H⁻¹ (E − dH Z).
+    """
+    N, live = layer.stack.M, sigma > 0
+    with np.errstate(over="ignore"):
+        inverse = np.where(live, 1 / np.where(live, sigma, 1.0), 0.0)[:, None]
+    own = layer.left.error(e) * np.abs(N) if seen else layer.left.scaled(e) @ np.abs(N)
+    own, entry, e.divided = safely(own, inverse), safely(e.entry, inverse), True
+    e.entry = np.minimum(entry + own, 2.0)  # rows of orthonormal ones
+    e.delta = np.asarray(
+        [min(norm(safely(d, inverse.max())) + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]
+    )
+    if not e.level.formed:
+        e.entry = np.minimum(e.entry, layer.left.divided(e, N, layer.right, seen))
+        e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
+    e.entry, e.entering = np.minimum(e.entry, e.delta[:, None, None]), e.delta
+
+
+def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
+    """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, of σ_i, or H, by the rows."""
     if layer.sigma is None:
         return
-    sigma, own = layer.sigma, np.zeros(M.shape)
-    own[: layer.left.live] = layer.left.own(e)[:, None] * np.abs(M[: layer.left.live])
-    e.polar, e.entry = None, e.entry * sigma[:, None] + own
+    sigma, live, own = layer.sigma, layer.left.live, np.zeros(M.shape)
+    if seen:
+        own[:live] = layer.left.own(e)[:, None] * np.abs(M[:live])
+    else:
+        own = layer.left.scaled(e) @ np.abs(M)
+    own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
+    e.divided, e.polar, e.entry = False, None, e.entry * sigma[:, None] + own
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
+    if e.undivided is not None:
+        e.delta, e.entry = (np.minimum(X, Y) for X, Y in zip((e.delta, e.entry), e.undivided, strict=True))
