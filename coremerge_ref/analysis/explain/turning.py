@@ -37,7 +37,7 @@ def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray) -> Turn:
             each = share * own
             both = np.hypot(share[..., :, None], share[..., None, :])
             inside = np.minimum(inside, safely((each[..., :, None] + each[..., None, :]) / both, C))
-        outside = np.minimum(safely(own, 1 / S), 2.0)
+        outside = np.minimum(safely(own, 1 / np.abs(S)), 2.0)
         nearest = np.max(C[..., np.arange(1, n), np.arange(n - 1)], axis=-1, initial=0.0)
         most = safely(2**0.5 * error, nearest)
     apart = ~np.eye(n, dtype=bool)

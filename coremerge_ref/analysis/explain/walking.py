@@ -56,7 +56,9 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
     )  # fmt: skip
     if layer.sigma is not None:
-        again = bool(level.formed) * (2 * level.eps * layer.terms.within + level.tiny)  # divided, and multiplied back
+        pairs = zip(layer.left.coordinates, layer.right.coordinates, strict=True)
+        within = np.stack([np.abs(L) @ np.abs(R).T for L, R in pairs])
+        again = bool(level.formed) * (2 * level.eps * within + level.tiny)  # divided, and multiplied back
         e.undivided = e.delta + [norm(x) for x in again], e.entry + again
     e.closed = all(f.identity or side in seen for side, f in (("left", layer.left), ("right", layer.right)))
     for side, X, frame in (("left", M, layer.left), ("right", M.mT, layer.right)):
