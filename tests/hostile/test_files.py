@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import adapter_folders
+import gguf_lies
 import lies
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ SPECIAL = {
     "full-size update": lies.SAFETENSORS,
     "single file": lies.SAFETENSORS,
     "MLX weights": lies.SAFETENSORS,
+    "GGUF file": gguf_lies.GGUF,
     "index of shards": {
         f"{field}: {name}": lies.field(field, value)
         for field in ("weight_map", "metadata")

@@ -1,4 +1,4 @@
-"""One GGUF file with the verbs of TensorFile, read by the gguf package (extra `gguf`)."""
+"""One GGUF file with the verbs of TensorFile; its numbers are read by the gguf package (extra `gguf`)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.adapters.files import open_regular
+from coremerge_ref.adapters.formats.gguf_header import bytes_of, check_data, read_header
 from coremerge_ref.adapters.tensors import Entry
 from coremerge_ref.errors import AdapterError, reason, shown
 
@@ -18,34 +20,28 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         """Reads all but the tensors. AdapterError if it is damaged, or the gguf package is not there."""
         try:
-            import gguf
+            from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
         except ImportError as error:
             raise AdapterError(f"{shown(path)}: a GGUF file; pip install gguf to read it") from error
         self.path = path
         try:
-            self._reader: Any = gguf.GGUFReader(path)
-            self._tensors = {str(tensor.name): tensor for tensor in self._reader.tensors}
-            self.values: dict[str, Any] = {
-                name: field.contents() for name, field in self._reader.fields.items() if not name.startswith("GGUF.")
-            }
-            self.entries = {
-                name: Entry(_CODES.get(tensor.tensor_type.name, tensor.tensor_type.name), _shape(tensor))
-                for name, tensor in self._tensors.items()
-            }
-        except Exception as error:  # the package checks little and fails in every way on a damaged file
+            self.values, self._tensors, end = read_header(path)
+            self._types: dict[str, Any] = {name: GGMLQuantizationType(t.type) for name, t in self._tensors.items()}
+            self._bytes = {name: bytes_of(t, *GGML_QUANT_SIZES[self._types[name]]) for name, t in self._tensors.items()}
+            check_data(self._tensors, self._bytes, end)
+        except (OSError, ValueError, KeyError) as error:
             raise AdapterError(f"{shown(path)}: damaged GGUF file: {reason(error)}; download it again") from error
+        self.entries = {
+            name: Entry(_CODES.get(self._types[name].name, self._types[name].name), tensor.sizes[::-1])
+            for name, tensor in self._tensors.items()
+        }
 
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Those tensors; F32 and F16 as they are, BF16 and Q8_0 as float32. AdapterError for NaN and Inf."""
-        from gguf.quants import dequantize
-
         arrays = {}
         for name in names:
-            tensor = self._tensors[name]
             try:
-                plain = tensor.tensor_type.name in ("F32", "F16")
-                data = np.array(tensor.data) if plain else dequantize(tensor.data, tensor.tensor_type)
-                arrays[name] = data.reshape(_shape(tensor))
+                arrays[name] = self._read(name)
             except (ValueError, TypeError, IndexError, OSError, NotImplementedError) as error:
                 raise AdapterError(
                     f"{shown(self.path)}: tensor {shown(name)}: cannot be read: {reason(error)}; download it again"
@@ -57,7 +53,16 @@ class GgufFile:
                 )
         return arrays
 
+    def _read(self, name: str) -> np.ndarray:
+        from gguf.quants import dequantize
 
-def _shape(tensor: Any) -> tuple[int, ...]:
-    """In NumPy's order: ggml's has the fastest axis first."""
-    return tuple(int(size) for size in reversed(tensor.shape))
+        shape, type = self.entries[name].shape, self._types[name]  # in NumPy's order: the slowest axis first
+        with open_regular(self.path) as file:
+            file.seek(self._tensors[name].place)
+            data = np.frombuffer(bytearray(file.read(self._bytes[name])), np.uint8)
+        if len(data) != self._bytes[name]:
+            raise ValueError("the file became shorter")
+        if type.name in ("F32", "F16"):
+            return data.view(np.float32 if type.name == "F32" else np.float16).reshape(shape)
+        numbers: np.ndarray = dequantize(data.reshape(*shape[:-1], -1), type)
+        return numbers.reshape(shape)
