@@ -74,7 +74,10 @@ def _are_hashes(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and bool(value)
-        and all(isinstance(text, str) and os.path.basename(name) == name != ".." for name, text in value.items())
+        and all(
+            isinstance(text, str) and os.path.basename(name) == name not in ("", ".", "..")
+            for name, text in value.items()
+        )
     )
 
 

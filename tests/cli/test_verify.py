@@ -99,6 +99,8 @@ def write_other() -> None:
         ("{}", "hashes"),
         ('{"inputs": 3, "outputs": {"a": "b"}}', "hashes"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"../a": "b"}}', "hashes"),
+        ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {".": "b"}}', "hashes"),
+        ('{"inputs": [{"path": "no@b", "sha256": {"": "b"}}], "outputs": {"x": "b"}, "recipe": {}}', "hashes"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"/etc/passwd": "b"}}', "hashes"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"x": "b"}}', "recipe"),
         ('{"inputs": [{"path": "a", "sha256": {"x": "b"}}], "outputs": {"x": "b"}, "recipe": {"rank": "x"}}', "rank"),
