@@ -1,5 +1,6 @@
 """Every code block of the documentation runs: Python page by page, commands line by line."""
 
+import importlib
 import linecache
 import os
 import re
@@ -38,6 +39,12 @@ def _table():
     yield
     STAGES.clear()
     STAGES.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _short_demo(monkeypatch):
+    """Two of the methods that the demo compares: tests/demo has it compare all of them."""
+    monkeypatch.setattr(importlib.import_module("coremerge_ref.demo.run"), "METHODS", ("ta", "tsv"))
 
 
 def compiled(block: str, name: str) -> CodeType:

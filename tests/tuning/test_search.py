@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -291,7 +292,7 @@ def test_a_study_of_another_search_is_refused(two: list[str]) -> None:
 
 def test_what_is_no_study(two: list[str], tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello, this is no database")
-    with sqlite3.connect(tmp_path / "other.db") as other:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:  # which `with` alone leaves open
         other.execute("CREATE TABLE trials (x INTEGER)")
     (tmp_path / "torn.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     before = {name: (tmp_path / name).read_bytes() for name in ("text", "torn.db")}
