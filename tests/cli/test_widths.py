@@ -32,7 +32,10 @@ CODE = """
 import os, sys
 sys.modules["peft"] = None
 import coremerge_ref.adapters
-from coremerge_ref.cli import main
+from coremerge_ref.cli import COMMANDS, main
+from coremerge_ref.cli.commands import load_command
+for name in COMMANDS:
+    load_command(name)
 for words in {runs!r}:
     sys.argv = ["coremerge", *words]
     print("=====", " ".join(words), flush=True)
