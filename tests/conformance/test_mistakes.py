@@ -103,13 +103,30 @@ def test_every_mistake_is_caught(name, precision):
     assert any(fails for *_, fails in answered(name, precision)) != (name in INVISIBLE[precision])
 
 
+def named_wrongly(precision, names):
+    """{mistake: what most of its failures are put down to, "not known" among these}, where that is another cause."""
+    told = {name: cause(name, precision) for name in names}
+    return {name: other for name, other in told.items() if set(other.split("+")) != set(name.split("+"))}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_nearly_every_mistake_is_named(precision):
-    """Alone and in pairs; named is the cause to which most of the failures are put down, "not known" among these."""
+    """Alone and in pairs: each in one precision, in turn, or in that which shows it."""
+    names = [
+        name
+        for i, name in enumerate([*MISTAKES, *PAIRS])
+        if precision == ("float64" if i % 2 or name in INVISIBLE["float32"] else "float32")
+    ]
+    misnamed = named_wrongly(precision, names)
+    assert len(misnamed) <= 0.05 * len(names), misnamed
+
+
+@pytest.mark.weekly  # that a mistake is caught in either precision, and named in one, the tests above see
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nearly_every_mistake_is_named_in_either_precision(precision):
     names = [*(name for name in MISTAKES if name not in INVISIBLE[precision]), *PAIRS]
-    named = {name: cause(name, precision) for name in names}
-    misnamed = {name: told for name, told in named.items() if set(told.split("+")) != set(name.split("+"))}
+    misnamed = named_wrongly(precision, names)
     assert len(misnamed) <= 0.05 * len(names), misnamed
 
 
