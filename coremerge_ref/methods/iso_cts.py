@@ -109,8 +109,10 @@ class IsoCts(Stage):
         levels = stack.rounding_level + common.error * sizes
         left = max(0, whole - kept)  # no more is left beside U_c
         # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
-        taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
-        known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
+        known = delta + 2.0 * sizes
+        if np.isfinite(columns).all():
+            taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
+            known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         sides: dict[str, list[np.ndarray]] = {side: [every * columns] for side in ("left", "right")}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
         own, pairing, least = [common], [every * _pairing(Sc)], [every / Sc[-1] if kept else 0.0]
@@ -154,9 +156,10 @@ class IsoCts(Stage):
             return False
         if common >= whole or there > 1:
             return bool(common >= whole)
-        apart = S[common - 1] - S[common] if common else np.inf
+        off = float(errors.weighted(stack)[0].sum())
+        apart = S[common - 1] - S[common] - 2 * off if common else np.inf
         known = level + level / apart * norm(total.M) if apart > 0 else np.inf  # what its own are held against
-        return bool(common + int(after.info["task"]) >= whole and S[whole - 1] > known)
+        return bool(common + int(after.info["task"]) >= whole and S[whole - 1] - off > known)
 
 
 def _pairing(S: np.ndarray) -> float:

@@ -119,9 +119,10 @@ class Karcher(Stage):
         counts = (length > 0) & (alpha > 0)
         there = (length > level) & counts
         error = np.where(level > self.tol, errors.beside(errors.delta, level), errors.delta)
+        scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
         if (near(length, level, error) & counts).any():
             errors.doubt(self, "a task is at the level that counts as zero", remedy="leave it out")
-        scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
+            return errors.merged(2 * scale + off, None, after.M)
         if not there.any():
             return errors.merged(off, None, after.M)
         if counts.sum() == 1:
