@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from coremerge_ref.core.carried import Errors, estimate
 from coremerge_ref.core.parameters import Parameters
-from coremerge_ref.core.perturbation import Errors, estimate
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 

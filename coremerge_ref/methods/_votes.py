@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core.perturbation import Errors, near, norm
+from coremerge_ref.core.carried import Errors
+from coremerge_ref.core.perturbation import near, norm
 
 
 def zeroed(errors: Errors, stack: Any) -> None:

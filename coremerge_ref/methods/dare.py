@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.perturbation import Errors
+from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
 from coremerge_ref.methods._votes import pruned, rescaled, zeroed

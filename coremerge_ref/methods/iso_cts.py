@@ -7,7 +7,8 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.perturbation import Errors, norm
+from coremerge_ref.core.carried import Errors
+from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side

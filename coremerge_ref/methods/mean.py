@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.perturbation import Errors
+from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Merged, Stack, exact_total
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, Stage, register

@@ -8,7 +8,8 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.perturbation import Errors, near, norm
+from coremerge_ref.core.carried import Errors
+from coremerge_ref.core.perturbation import near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised
 from coremerge_ref.methods._votes import zeroed

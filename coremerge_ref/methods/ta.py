@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.perturbation import Errors, norm
+from coremerge_ref.core.carried import Errors
+from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage, register
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.perturbation import Errors, decompose, norm, safely
+from coremerge_ref.core.carried import Errors, decompose
+from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.analysis.explain.layers import Group, wide
+from coremerge_ref.core.carried import Level
 from coremerge_ref.core.merging import Options, Prepared, merge_groups
-from coremerge_ref.core.perturbation import Level
 from coremerge_ref.core.pipeline import Pipeline
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from coremerge_ref.analysis.explain.entering import entered, level_of, sized
 from coremerge_ref.analysis.explain.layers import Group, Layer
 from coremerge_ref.core import arrays
-from coremerge_ref.core.perturbation import Errors, Level, norm, safely
+from coremerge_ref.core.carried import Errors, Level
+from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stages import MERGE

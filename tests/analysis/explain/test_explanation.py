@@ -13,7 +13,7 @@ from rich.console import Console
 
 import coremerge_ref as cm
 from coremerge_ref.analysis.explain.explanation import LOOSE
-from coremerge_ref.core.perturbation import Errors
+from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage
 from coremerge_ref.testing import Recipe

@@ -1,0 +1,246 @@
+"""What is known of the errors of one layer, carried from stage to stage: a method's `propagate` says on what terms."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.core import linalg
+from coremerge_ref.core.perturbation import LIMIT, Vector, norm, safely
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of error: every column of B_t and row of A_t is known up to eps · growth of its norm.
+
+    name "compute": the arithmetic's, where a sum of N terms is off by N / 2 eps at worst; "input": what rounding to
+    their dtype did to the inputs, half an eps. tiny: absolute error of an entry, where products underflow.
+    """
+
+    name: str
+    dtype: str
+    eps: float
+    growth: float
+    tiny: float = 0.0
+
+    @property
+    def size(self) -> float:
+        """The relative error of a column."""
+        return self.eps * self.growth
+
+    @property
+    def formed(self) -> float:
+        """The relative error of a matrix that is formed anew on the way: the arithmetic's alone."""
+        return self.size if self.name == "compute" else 0.0
+
+    @property
+    def decomposed(self) -> float:
+        """The relative error of a matrix whose SVD an SVD is: the arithmetic's, and where the iteration stops.
+
+        LAPACK's xBDSQR lets go of what is beside the diagonal up to max(10, min(100, u^(−1/8))) u of it, u = eps / 2:
+        49 eps in float64, which small matrices do reach, 5 eps in float32.
+        """
+        u = self.eps / 2
+        return self.formed + max(10.0, min(100.0, u**-0.125)) * u if self.formed else 0.0
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far a decision or a division is from going wrong, relative to the values it compares.
+
+    amplifies: the condition number that it brings; 0 for plain decisions, which hold or do not.
+    """
+
+    stage: str
+    what: str
+    value: float
+    task: int | None = None
+    amplifies: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {of_task(self.task)}{self.what} is {self.value:.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Singular values, how many of them are kept, and the level below which they count as zero (None: no such cut)."""
+
+    stage: str
+    what: str
+    values: Vector
+    kept: int
+    cut: float | None = None
+    task: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What they are the singular values of."""
+        return f"{self.stage}: {of_task(self.task)}{self.what}"
+
+
+def of_task(task: int | None) -> str:
+    """'task 2: ', or nothing."""
+    return "" if task is None else f"task {task}: "
+
+
+@dataclass(eq=False)
+class Errors:
+    """Errors of the matrices of one layer, at one level.
+
+    delta: bound on their norm, (T,) of a stack, () of a merged matrix. entry: on each entry, (T, p, q) or (p, q). rank:
+    of exact matrices at most, which errors do not raise. shape: (m, n). gauge_free: frames are defined up to signs.
+    unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread) of a
+    matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
+    the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
+    divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
+    before that, as long as stages are scalar-weighted sums, to which it does not matter.
+    doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
+    relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
+    lost: how often no bound held. shared: what was computed once for all levels.
+    """
+
+    level: Level
+    shape: tuple[int, int]
+    delta: Vector
+    entry: Vector
+    rank: Vector
+    tasks: tuple[int, ...]
+    gauge_free: bool
+    shared: dict[Any, Any]
+    unit: float  # eps of the arithmetic, whatever the level: cuts refer to it
+    entering: Vector = field(default_factory=lambda: np.zeros(0))
+    closed: bool = False
+    size_doubt: str = ""
+    unsure: Any = None
+    undecided: Vector | None = None
+    polar: tuple[float, float] | None = None
+    factors: Any = None
+    undivided: Any = None
+    divided: bool = False
+    jumped: bool = False
+    doubts: list[tuple[str, str]] = field(default_factory=list)
+    margins: list[Margin] = field(default_factory=list)
+    spectra: list[Spectrum] = field(default_factory=list)
+    estimated: bool = False
+    lost: int = 0
+
+    def margin(self, stage: Any, what: str, value: float, task: int | None = None, amplifies: float = 0.0) -> None:
+        """Notes a margin; `task` counts the tasks that are there."""
+        at = None if task is None else self.tasks[task]
+        self.margins.append(Margin(stage.name, what, float(value), at, float(amplifies)))
+
+    def spectrum(
+        self, stage: Any, what: str, values: Any, kept: int, cut: float | None = None, task: int | None = None
+    ) -> None:
+        """Notes a spectrum and its cut."""
+        at = None if task is None else self.tasks[task]
+        self.spectra.append(Spectrum(stage.name, what, np.asarray(values, dtype=float), int(kept), cut, at))
+
+    def doubt(self, stage: Any, sentence: str, task: int | None = None, remedy: str | None = None) -> None:
+        """Notes a discontinuity within the error, and what to do: `remedy`, or what the stage says."""
+        at = None if task is None else self.tasks[task]
+        self.lost += 1
+        text = f"{stage.name}: {of_task(at)}{sentence}, within the rounding of {self.level.dtype}"
+        self.doubts.append((text, getattr(stage, "remedy", "") if remedy is None else remedy))
+
+    def check(
+        self,
+        stage: Any,
+        change: float,
+        sentence: str,
+        task: int | None = None,
+        remedy: Callable[[], str] | None = None,
+    ) -> None:
+        """For a relative change that must stay small: from 1 on a doubt; from LIMIT on there is no bound."""
+        if not change < 1:
+            self.doubt(stage, sentence, task, remedy and remedy())
+        elif change > LIMIT:
+            self.lost += 1
+
+    def beside(self, error: Any, level: Any) -> Any:
+        """`error` as decisions about zero see it: what counts as zero is twice what arithmetic makes of zero.
+
+        But not where singular values were divided out, which small ones do not bear.
+        """
+        return np.minimum(error, np.asarray(level) / 2) if self.level.formed and not self.divided else error
+
+    def uses_size(self, stage: Any) -> bool:
+        """Called by stages whose settings are relative to the live size: whether that is in doubt."""
+        if self.size_doubt:
+            self.doubt(stage, self.size_doubt, remedy="give an absolute rank, or use full space, whose size is fixed")
+        return bool(self.size_doubt)
+
+    def svd(self, X: Vector) -> tuple[Vector, Vector, Vector]:
+        """Thin SVD of X, computed once for all levels."""
+        P, S, Qh = self.once((X.shape, X.tobytes()), lambda: np.linalg.svd(X, full_matrices=False))
+        return P, S, Qh
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once for all levels."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]
+
+    def decomposed(self, M: Vector, delta: Any) -> Vector:
+        """`delta` (…) of matrices M (…, p, q), and what their SVD adds, exact for another matrix: the arithmetic's own.
+
+        In frames that are identities delta alone knows nothing of it.
+        """
+        own = np.asarray(linalg.norm(M)) * self.level.decomposed if self.level.decomposed else 0.0
+        return np.asarray(delta + own)
+
+    def weighted(self, stack: Any) -> tuple[Vector, float]:
+        """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""
+        delta = safely(np.abs(np.asarray(stack.weights)), self.decomposed(stack.M, self.delta))
+        return delta, norm(delta)
+
+    def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":
+        """These errors as those of a merged M (p, q); entry None: nothing finer than delta is known."""
+        self.delta, self.polar, self.factors = np.asarray(float(delta)), None, None
+        self.undivided = None
+        self.entry = np.full(M.shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
+        self.rank = np.asarray(min(*M.shape, int(np.sum(self.rank))) if rank is None else rank)
+        return self
+
+
+def decompose(given: Iterable[tuple[Errors, Vector]]) -> None:
+    """The SVDs that `Errors.svd` will be asked for, those of matrices of equal shape in one call."""
+    shapes: dict[Any, dict[Any, tuple[Errors, Vector]]] = {}
+    for errors, X in given:
+        key = (X.shape, X.tobytes())
+        if key not in errors.shared:
+            shapes.setdefault(X.shape, {})[id(errors.shared), key] = errors, X
+    for pairs in shapes.values():
+        parts = np.linalg.svd(np.stack([X for _, X in pairs.values()]), full_matrices=False)
+        for (_, key), (errors, _), *one in zip(pairs, pairs.values(), *parts, strict=True):
+            errors.shared[key] = tuple(one)
+
+
+def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 8) -> Errors:
+    """Errors after a stage that says nothing of them: an estimate, no bound, and marked as such.
+
+    The stage is run on random changes of the size of the errors, and √eps of the size where that is more, scaled down;
+    ten times the largest change seen is taken (small-sample estimation, Kenney and Laub 1994). Above √eps and growing
+    with smaller changes it is a discontinuity.
+    """
+    rng = np.random.default_rng(0)
+    errors.estimated = True
+    small, root = errors.delta, errors.level.eps**0.5
+    large = np.maximum(small, np.sqrt(np.sum(before.M**2, axis=(-2, -1))) * root)
+
+    def change(step: Vector) -> float:
+        E = rng.standard_normal(before.M.shape)
+        E *= (step / np.maximum(np.sqrt(np.sum(E**2, axis=(-2, -1))), 1e-300))[..., None, None]
+        return norm(stage([replace(before, M=(before.M + E).astype(before.M.dtype))])[0].M - after.M)
+
+    fine, coarse = (max(change(step) for _ in range(probes)) for step in (small, large))
+    ratio = float(np.max(np.where(small > 0, small, 0.0) / np.where(large > 0, large, 1.0)))
+    largest = 10 * max(fine, coarse * ratio)
+    if fine > root * norm(after.M):
+        errors.doubt(stage, f"the result changes by {fine / (norm(after.M) or 1.0):.1e} of its size")
+    if after.M.ndim == 3:  # a transform
+        errors.delta, errors.entry = np.full(len(after.M), largest), np.full(after.M.shape, largest)
+        errors.factors = errors.undivided = None
+        return errors
+    return errors.merged(largest, None, after.M, min(after.M.shape) if before.M.ndim == 3 else int(errors.rank))
