@@ -3,16 +3,14 @@
 Factors of a layer are small; its m × n matrices are not, and a file of a few kilobytes can ask for gigabytes of them.
 """
 
-import os
 import threading
 import tracemalloc
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
+from coremerge_ref.adapters.free_memory import free_memory
 from coremerge_ref.adapters.layer import Layer
 from coremerge_ref.adapters.streaming import Job
 from coremerge_ref.core.merging import merge
@@ -144,29 +142,6 @@ def measured(run: Callable[[list[LowRankUpdate]], object], tasks: int) -> float:
     finally:
         if started:
             tracemalloc.stop()
-
-
-def free_memory() -> float | None:
-    """Bytes that can be taken, as the system and this process's control group say; None where nothing says it."""
-    return min(_limits(), default=None)
-
-
-def _limits() -> Iterator[float]:
-    with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        yield 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-    with suppress(OSError, ValueError, IndexError):
-        own = Path("/proc/self/cgroup").read_text().splitlines()
-        group = Path("/sys/fs/cgroup") / next(line for line in own if line.startswith("0::"))[3:].strip("/")
-        for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # "max" is no number, and the root has no such file
-                limit = int((folder / "memory.max").read_text())
-                pages = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                used = int((folder / "memory.current").read_text()) - int(pages["inactive_file"])
-                yield float(max(0, limit - used))
-    if not os.path.exists("/proc/meminfo"):
-        with suppress(OSError, ValueError):
-            yield float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _size(count: float) -> str:

@@ -45,8 +45,7 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path]) -> Output:
     try:
         if not output.parent.is_dir():
             raise AdapterError(f"{shown(output)}: expected its parent folder to exist; create it first")
-        if not os.path.lexists(output):
-            os.fsencode(output)
+        if not is_there(output):
             return Output(output, None)
         if output.is_symlink() or not output.is_dir():
             raise AdapterError(f"{shown(output)}: expected a new folder, got a file or link; choose another output")
@@ -60,6 +59,15 @@ def check_output(output: Path, force: bool, inputs: Iterable[Path]) -> Output:
         if isinstance(error, AdapterError):
             raise
         raise AdapterError(f"{shown(output)}: cannot be written: {reason(error)}") from error
+
+
+def is_there(output: Path) -> bool:
+    """Whether anything is at `output`; ValueError and OSError where that can be no path, unlike os.path.lexists."""
+    try:
+        os.lstat(output)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from coremerge_ref.adapters.exchange import rename_new
 from coremerge_ref.adapters.files import identity, is_regular_file, read_json
 from coremerge_ref.adapters.leftovers import discard, hidden_folder, mark_all_ours, sweep
-from coremerge_ref.adapters.replace import Output, finish
+from coremerge_ref.adapters.replace import Output, finish, is_there
 from coremerge_ref.errors import AdapterError, reason, shown
 
 
@@ -23,7 +23,7 @@ def check_output_file(output: Path, force: bool, inputs: Iterable[Path]) -> Outp
         if not output.parent.is_dir():
             raise AdapterError(f"{shown(output)}: expected its parent folder to exist; create it first")
         seen = Output(output, None, was=identity(output))
-        if not os.path.lexists(output):
+        if not is_there(output):
             return seen
         if output.is_symlink() or not is_regular_file(output):
             raise AdapterError(f"{shown(output)}: expected a new file, got a folder or link; choose another output")

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from coremerge_ref.adapters.files import is_regular_file, open_regular
+from coremerge_ref.adapters.free_memory import free_memory
 from coremerge_ref.errors import AdapterError, reason, shown
 
 _BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
@@ -23,6 +24,7 @@ _LARGEST = 2**31 - 1  # of one dimension; also bounds what an empty tensor may c
 # in more than a gigabyte; adapters of every expert of the largest open models have headers of 21 MB.
 HEADER_LIMIT, MOST_TENSORS, LONGEST_NAME = 25_000_000, 200_000, 1_000
 _LONGEST_ENTRY = 1_000  # characters of {"dtype":"F32","shape":[…],"data_offsets":[…]}
+_HELD, _LOOKED_AT = 1.5, 1e9  # bytes held for each of a tensor as it is read and looked at; what is read unasked
 _JSON = json.JSONDecoder()
 _SPACE = re.compile(r"[ \n\r\t]*")
 
@@ -84,9 +86,11 @@ class TensorFile:
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Those tensors as NumPy arrays in the dtype they are stored in (bfloat16 is ml_dtypes').
 
-        AdapterError naming the file and the tensor if one holds NaN or Inf, or can no longer be read.
+        AdapterError naming the file and the tensor if one holds NaN or Inf, can no longer be read, or is larger than
+        the memory that is free.
         """
-        arrays = {}
+        names, arrays = list(names), {}
+        self._check_memory(names)
         try:
             for name in names:
                 arrays[name] = self._file.get_tensor(name)
@@ -99,6 +103,17 @@ class TensorFile:
                     "the training run diverged or the file is damaged"
                 )
         return arrays
+
+    def _check_memory(self, names: Sequence[str]) -> None:
+        """A file of a few kilobytes on disk may say that it has, and even have, terabytes of zeros."""
+        sizes = {name: self.entries[name].nbytes for name in names if self.entries[name].code in _BYTES}
+        needed = sum(sizes.values()) * _HELD
+        if needed > _LOOKED_AT and (free := free_memory()) is not None and needed > free:
+            largest = max(sizes, key=sizes.__getitem__)
+            raise AdapterError(
+                f"{shown(self.path)}: tensor {shown(largest)} {self.entries[largest].shape}: needs about "
+                f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; leave its module out"
+            )
 
     def _damaged(self, error: Exception) -> AdapterError:
         if isinstance(error, OSError):

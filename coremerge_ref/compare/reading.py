@@ -1,6 +1,5 @@
 """Inputs and merged update from disk: PEFT folders in, and for the merge a PEFT folder or full-size safetensors."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from coremerge_ref.adapters.accepting import Accepting
 from coremerge_ref.adapters.beside import open_updates
+from coremerge_ref.adapters.files import read_json
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats import is_adapter
 from coremerge_ref.adapters.formats.shards import ShardedFile
@@ -22,7 +22,7 @@ from coremerge_ref.adapters.streaming import load_layers
 from coremerge_ref.adapters.tensors import TensorFile
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.compare.target import Target, dense_target, low_rank_target
-from coremerge_ref.errors import AdapterError, shown
+from coremerge_ref.errors import AdapterError, CoreMergeError, shown
 from coremerge_ref.methods import Dare
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def recorded_dare(merged: str | Path) -> dict[str, Any]:
     """DARE's seed and drop as the coremerge.json beside the merged update has them; empty where there is none."""
     place = Path(merged)
     try:
-        content = json.loads(((place if place.is_dir() else place.parent) / RECORD).read_text(encoding="utf-8"))
+        content = read_json((place if place.is_dir() else place.parent) / RECORD)
         values = content["parameters"]["dare"]
         return {"seed": Dare(seed=values["seed"]).seed, "drop": Dare(drop=values["drop"]).drop}
-    except (OSError, ValueError, KeyError, TypeError):  # no record, or not one of ours: nothing is known
+    except (CoreMergeError, KeyError, TypeError):  # no record, or not one of ours: nothing is known
         return {}
 
 

@@ -38,7 +38,7 @@ def opened(path: str | Path | None, settings: Mapping[str, Any], minimize: bool,
         raise ParameterError(f"study: {shown(path)}: expected its folder to exist; create it first")
     try:
         lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: of a path that can be none
         raise ParameterError(f"study: {shown(path)}: cannot be opened: {reason(error)}") from error
     try:
         try:
