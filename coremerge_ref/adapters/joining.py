@@ -3,9 +3,11 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from coremerge_ref.adapters import record as records
 from coremerge_ref.adapters.assembling import Shard, assemble
@@ -22,6 +24,10 @@ from coremerge_ref.adapters.report import MergeReport
 from coremerge_ref.adapters.spreading import pieces_folder
 from coremerge_ref.adapters.writing import Outcome
 from coremerge_ref.errors import AdapterError, CoreMergeError, reason, shown
+
+_THREADS = 4  # that check pieces, and write and hash an output of several files
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def join_parts(parts: Sequence[str | Path], output: str | Path, *, force: bool = False) -> MergeReport:
@@ -86,9 +92,24 @@ def _fitting(folder: Path) -> Iterator[None]:
 
 
 def _write(shards: Sequence[Shard], form: Form | None, ranks: Mapping[str, int]) -> dict[str, str]:
-    for shard in shards:
+    if len(shards) == 1:  # beside which a form may write more; hashed with that
+        shards[0].write(form, ranks)
+        return {}
+
+    def write(shard: Shard) -> str:
         shard.write(form, ranks)
-    return {}
+        return records.sha256(shard.path)
+
+    return {shard.path.name: digest for shard, digest in zip(shards, _on_threads(write, shards), strict=True)}
+
+
+def _on_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """function(item) of each, on a few threads: who reads, writes or hashes lets others run."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            return list(pool.map(function, items))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check_complete(folders: Sequence[Path], parts: Sequence[PartRecord]) -> None:
@@ -135,10 +156,12 @@ def _pieces(folders: Sequence[Path], parts: Sequence[PartRecord]) -> tuple[list[
     """All pieces, with their files' whole paths, and the order of the groups. AdapterError where a file is another."""
     pieces: list[Piece] = []
     order: dict[str, int] = {}
+    paths = [folder / piece.file for folder, part in zip(folders, parts, strict=True) for piece in part.pieces]
+    digests = iter(_on_threads(lambda path: records.sha256(path) if is_regular_file(path) else None, paths))
     for folder, part in zip(folders, parts, strict=True):
         for piece in part.pieces:
             path = folder / piece.file
-            if not is_regular_file(path) or records.sha256(path) != piece.sha256:
+            if next(digests) != piece.sha256:
                 raise AdapterError(
                     f"{shown(path)}: is not the file that {PART} beside it describes; merge this part again"
                 )
