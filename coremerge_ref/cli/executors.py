@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from coremerge_ref.errors import ParameterError, reason, shown
 
 _SECONDS = 10  # that a scheduler may take to answer
+_MOST = 4096  # processes; Python starts them all at once
 
 
 @contextmanager
@@ -21,8 +22,8 @@ def executor_of(workers: int | None, scheduler: str | None, tell: Callable[[str]
     """The executor that the options ask for, None where they ask for none. ParameterError where it cannot be had."""
     if workers is not None and scheduler is not None:
         raise ParameterError("--workers, --scheduler: expected one of them, got both; a cluster has workers of its own")
-    if workers is not None and workers < 1:
-        raise ParameterError(f"--workers: expected a number of processes of at least 1, got {workers}")
+    if workers is not None and not 1 <= workers <= _MOST:
+        raise ParameterError(f"--workers: expected a number of processes from 1 to {_MOST}, got {shown(str(workers))}")
     if scheduler is not None:
         with _cluster(scheduler, tell) as executor:
             yield executor

@@ -14,7 +14,7 @@ def alphas_of(given: tuple[float, float]) -> Range:
     """The range of α. ParameterError for anything else."""
     try:
         low, high = map(float, given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = 0.0, 0.0
     if not 0 < low <= high < float("inf"):
         raise ParameterError(f"alphas: expected two numbers above 0, the smaller first, got {given!r}")

@@ -124,7 +124,7 @@ def _made(optuna: Any, storage: Any, settings: Mapping[str, Any], minimize: bool
         study.enqueue_trial(trial.params)
     # a seed gives one search; one that goes on must not draw the same numbers again
     drawn = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=seed + drawn)
+    study.sampler = optuna.samplers.TPESampler(seed=(seed + drawn) % 2**32)
     return study
 
 

@@ -94,7 +94,7 @@ def sweep(
 def _checked(alphas: Sequence[float]) -> list[float]:
     try:
         numbers = [float(alpha) for alpha in alphas]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     if not numbers or not all(math.isfinite(alpha) and alpha > 0 for alpha in numbers):
         raise ParameterError(f"alphas: expected finite numbers above 0, at least one, got {alphas!r}")

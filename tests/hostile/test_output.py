@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 Ask = Callable[..., Outcome]
 NAME = "out" + ESCAPES.replace("/", "") + "[bold red]x[/]"
+LARGE, SCORED = "1" + "0" * 400, ("--score", "echo 1 # {adapter}")
 # commands with texts of a stranger wherever they take a text
 COMMANDS: dict[str, list[str]] = {
     "an output": ["merge", "a", "b", "-o", NAME],
@@ -25,7 +26,11 @@ COMMANDS: dict[str, list[str]] = {
     "an output in JSON": ["merge", "a", "b", "-o", NAME, "--json"],
     "an output that is no UTF-8": ["merge", "a", "b", "-o", "out\udcff"],
     "an output of NUL": ["resize", "a", "--rank", "1", "-o", "x\0y"],
-    "a study of NUL": ["search", "a", "b", "--score", "echo 1 # {adapter}", "--study", "x\0y"],
+    "10^400 workers": ["merge", "a", "b", "-o", "out", "--dry-run", "--workers", LARGE],
+    "α of 10^400": ["sweep", "there" + ESCAPES, *SCORED, "--alphas", LARGE],
+    "α from 10^400": ["search", "a", "b", *SCORED, "--alphas", f"1:{LARGE}"],
+    "a seed of 10^400": ["search", "a", "b", *SCORED, "--trials", "1", "-m", "ta", "--no-baselines", "--seed", LARGE],
+    "a study of NUL": ["search", "a", "b", *SCORED, "--study", "x\0y"],
     "an output file of NUL": ["convert", "a", "x\0y.safetensors", "--to", "kohya"],
     "an output folder of NUL": ["convert", "a", "x\0y", "--to", "peft"],
     "an adapter": ["inspect", NAME],
