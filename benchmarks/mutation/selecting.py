@@ -1,0 +1,95 @@
+"""Which tests a mutant meets: those that call its function; once each test, its package's first, then once again."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from benchmarks.mutation.mutants import TREE, WORK, Mutant
+from benchmarks.mutation.server import Server
+
+# of each package: the folders below tests/ that take part, those first that mirror it
+FOLDERS = {
+    "core": ("core", "methods", "properties", "analysis", "conformance"),
+    "methods": ("methods", "core", "properties", "analysis", "conformance"),
+    "analysis": ("analysis",),
+    "conformance": ("conformance",),
+    "adapters": ("adapters",),
+}
+FILE_SECONDS = 15
+
+
+def folders(packages: Iterable[str]) -> list[str]:
+    """Where their tests lie."""
+    return sorted({f"tests/{name}" for package in packages for name in FOLDERS[package]})
+
+
+def variants(tests: Iterable[str], most: int) -> list[str]:
+    """At most so many of each test's parametrizations, NumPy's before those of array-api-strict."""
+    groups = itertools.groupby(tests, key=lambda test: test.partition("[")[0])
+    return [test for _, group in groups for test in sorted(group, key=lambda test: "strict" in test)[:most]]
+
+
+class Reach:
+    """Which functions each test calls, and how long it takes: found out once for each file of tests, and kept."""
+
+    def __init__(self, server: Server, most: int) -> None:
+        self.server, self.most = server, most
+        self.seconds: dict[str, float] = {}
+        self.tests: dict[str, set[str]] = defaultdict(set)
+        self._seen: set[str] = set()
+
+    def add(self, folder: str) -> None:
+        """Runs the tests of a folder that have not been run before."""
+        by_file: dict[str, list[str]] = defaultdict(list)
+        for test in self.server.items:
+            if test.startswith(folder + "/"):
+                by_file[test.partition("::")[0]].append(test)
+        for file, tests in by_file.items():
+            if file in self._seen:
+                continue
+            self._seen.add(file)
+            wanted = variants(tests, self.most)
+            digest = hashlib.sha256((TREE / file).read_bytes() + json.dumps(wanted).encode()).hexdigest()
+            kept = WORK / "reach" / (file + f".{self.most}.json")
+            known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+            if known.get("digest") != digest:
+                known = {"digest": digest, "tests": self.server.reach(wanted, FILE_SECONDS)}
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(known), encoding="utf-8")
+                took = sum(took for took, _ in known["tests"].values())
+                print(f"{file}: {len(known['tests'])} of {len(wanted)} tests take part, {took:.1f} s", flush=True)
+            for test, (took, functions) in known["tests"].items():
+                if test in self.server.items:
+                    self.seconds[test] = took
+                    for function in functions:
+                        self.tests[function].add(test)
+
+    def forget(self, test: str) -> None:
+        """Leaves a test out from now on."""
+        for tests in self.tests.values():
+            tests.discard(test)
+
+    def choose(self, mutant: Mutant, killers: Sequence[str], seconds: float) -> list[str]:
+        """Tests that call its function, in the order in which they run, for so many seconds in all."""
+        for folder in FOLDERS[mutant.package]:
+            self.add(f"tests/{folder}")
+        places: dict[str, int] = defaultdict(int)
+        ranked = []
+        words = set(re.split(r"[._]", mutant.module)) - {mutant.package}
+        for test in sorted(self.tests[mutant.mangled], key=lambda test: (self.seconds[test], test)):
+            name = test.partition("[")[0]
+            folder, file = test.split("/")[1], test.partition("::")[0].rpartition("/")[2]
+            mirrors = bool(words & set(re.split(r"[._]", file)))
+            tier = FOLDERS[mutant.package].index(folder)
+            killed = -1 - killers.index(test) if test in killers else 0
+            ranked.append((killed, places[name], not mirrors, tier, self.seconds[test], test))
+            places[name] += 1
+        chosen, total = [], 0.0
+        for *_, took, test in sorted(ranked):
+            if not chosen or total + took <= seconds:
+                chosen.append(test)
+                total += took
+        return chosen
