@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, metavar="N", help="so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the draw")
     parser.add_argument("--again", action="store_true", help="run survivors once more")
-    parser.add_argument("--budget", type=float, default=10.0, metavar="S", help="processor seconds of tests")
-    parser.add_argument("--variants", type=int, default=6, metavar="N", help="parametrizations of each test, at most")
+    parser.add_argument("--budget", type=float, default=3.0, metavar="S", help="processor seconds of tests")
+    parser.add_argument("--variants", type=int, default=4, metavar="N", help="parametrizations of each test, at most")
     parser.add_argument("--report", action="store_true", help="run nothing, only write the page")
     args = parser.parse_args()
     if not args.report:

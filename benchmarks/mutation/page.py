@@ -40,11 +40,12 @@ Each module has its share of the draw, and intervals are Wilson's for 95 %. Whet
 what a sample says on its first run (*at first*). Tests that were then written for its survivors make *after* better
 without saying anything of the mutants that were not drawn; a fresh draw does.
 
-The scores are rather too low, since a mutant does not meet all tests. It meets those of its package's folder and of
-the properties, on NumPy and array-api-strict; nothing with JAX, which does not survive the forks that mutants run in,
-and none of the tests marked slow. Of one test at most {variants} parametrizations take part, and all tests together at
-most {budget} processor seconds. Hypothesis draws 5 examples where CI draws 40. No mutant is left out for being a text.
-It is not part of CI.
+The scores are rather too low, since a mutant does not meet all tests. It meets those of its package's folder, those of
+`core` and `methods` also each other's, the properties and those of `analysis`; on NumPy and array-api-strict, so that
+what is done for JAX, torch or CuPy alone survives; none that start processes, and none marked slow. Of one test
+{variants} parametrizations take part, and those that name the module, as a method; all together for {budget:g}
+processor seconds. Hypothesis draws 5 examples where CI draws 40. No mutant is left out for being a text. It is not part
+of CI.
 """
 
 
@@ -111,7 +112,7 @@ def write(budget: float, variants: int) -> int:
     explained = reasons.explain([last for _, last in pairs.values() if last.status == "survived"], reasons.read())
     tools = ", ".join(f"{name} {version(name)}" for name in TOOLS)
     total = f"{sum(counts.values()):,}"
-    lines = [HEAD.format(total=total, budget=f"{budget:g}", variants=variants)]
+    lines = [HEAD.format(total=total, budget=budget, variants=variants)]
     lines += ["## Result", "", f"{datetime.date.today()}, Python {platform.python_version()}, {tools}.", ""]
     code = 0
     for draw in dict.fromkeys(draw for draw, _ in pairs):

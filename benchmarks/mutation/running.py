@@ -37,15 +37,20 @@ def meet(
     server: Server, reach: selecting.Reach, mutant: Mutant, killers: list[str], budget: float
 ) -> tuple[int, str | None]:
     """How many tests were chosen, and which of them fails (TIMEOUT, CRASHED); it comes first among `killers` then."""
-    while True:
-        tests = reach.choose(mutant, killers, budget)
-        if not tests:
-            return 0, None
-        # a mutant may be slower, but what takes so much longer does not end
-        killer = server.run(mutant.name, tests, 10 + 5 * sum(reach.seconds[test] for test in tests))
-        if killer not in server.items:
-            return len(tests), killer
-        if killer in killers or server.run("", [killer], 60) is None:
-            killers[:] = [killer, *(test for test in killers if test != killer)]
-            return len(tests), killer
-        reach.forget(killer)  # it fails without a mutant as well
+    met = 0
+    for choose in (lambda: reach.choose(mutant, killers, budget), lambda: reach.named(mutant)):
+        while tests := choose():
+            measured = all(test in reach.seconds for test in tests)
+            # a mutant may be slower, but what takes so much longer does not end
+            seconds = 10 + 5 * sum(reach.seconds[test] for test in tests) if measured else 4 * budget
+            killer = server.run(mutant.name, tests, seconds)
+            met += len(tests)
+            if killer is None or (killer == TIMEOUT and not measured):
+                break
+            if killer not in server.items:
+                return met, killer
+            if killer in killers or server.run("", [killer], 60) is None:
+                killers[:] = [killer, *(test for test in killers if test != killer)]
+                return met, killer
+            reach.forget(killer)  # it fails without a mutant as well
+    return met, None

@@ -12,13 +12,14 @@ from benchmarks.mutation.server import Server
 
 # of each package: the folders below tests/ that take part, those first that mirror it
 FOLDERS = {
-    "core": ("core", "methods", "properties", "analysis", "conformance"),
-    "methods": ("methods", "core", "properties", "analysis", "conformance"),
+    "core": ("core", "methods", "properties", "analysis"),
+    "methods": ("methods", "core", "properties", "analysis"),
     "analysis": ("analysis",),
     "conformance": ("conformance",),
     "adapters": ("adapters",),
 }
 FILE_SECONDS = 15
+NAMED = 60
 
 
 def folders(packages: Iterable[str]) -> list[str]:
@@ -69,6 +70,7 @@ class Reach:
 
     def forget(self, test: str) -> None:
         """Leaves a test out from now on."""
+        self.server.items.pop(test)
         for tests in self.tests.values():
             tests.discard(test)
 
@@ -93,3 +95,20 @@ class Reach:
                 chosen.append(test)
                 total += took
         return chosen
+
+    def named(self, mutant: Mutant) -> list[str]:
+        """Tests beyond those variants whose parameters name the module, as a method; each test once, then again."""
+        name = mutant.module.rpartition(".")[2]
+        places: dict[str, int] = defaultdict(int)
+        ranked = []
+        for test in self.server.items:
+            function, _, parameters = test.partition("[")
+            folder = test.split("/")[1]
+            if (
+                folder in FOLDERS[mutant.package]
+                and name in re.split(r"[^a-z_]+", parameters)
+                and test not in self.seconds
+            ):
+                ranked.append((places[function], FOLDERS[mutant.package].index(folder), test))
+                places[function] += 1
+        return [test for *_, test in sorted(ranked)][:NAMED]

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-OTHER_LIBRARIES = re.compile(r"jax|\[.*(torch|cupy)")
+# other libraries than NumPy, and what waits for processes of its own, which a fork may do for ever
+LEFT_OUT = re.compile(r"jax|\[.*(torch|cupy)|test_isolation|processes|dask")
 CRASHED = "the process ended"
 TIMEOUT = "timeout"
 
@@ -43,8 +44,8 @@ class Server:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leaves other libraries out."""
-        items[:] = [item for item in items if not OTHER_LIBRARIES.search(item.nodeid)]
+        """Leaves out what does not go with forks."""
+        items[:] = [item for item in items if not LEFT_OUT.search(item.nodeid)]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """In place of pytest's own."""
@@ -99,7 +100,7 @@ class Server:
             yield item.nodeid
 
     def _fork(self, body: Callable[[Callable[[object], None]], None], seconds: float) -> tuple[list[Any], bool]:
-        """What `body` writes in a fork, and whether it ended within processor `seconds`, and 20 times that by clock."""
+        """What `body` writes in a fork, and whether it ended within processor `seconds`, and 8 times that by clock."""
         sys.stdout.flush()
         source, sink = os.pipe()
         pid = os.fork()
@@ -117,7 +118,7 @@ class Server:
             finally:
                 os._exit(code)
         os.close(sink)
-        data, end = b"", time.monotonic() + 20 * seconds + 20
+        data, end = b"", time.monotonic() + 8 * seconds + 20
         while (left := end - time.monotonic()) > 0 and select.select([source], [], [], left)[0]:
             chunk = os.read(source, 1 << 16)
             if not chunk:

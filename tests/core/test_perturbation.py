@@ -80,3 +80,65 @@ def test_values_near_a_level() -> None:
 def test_norm_does_not_overflow() -> None:
     assert formulas.norm(np.full(4, 1e200)) == pytest.approx(2e200)
     assert formulas.norm(np.zeros((0, 3))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "product"),
+    [(0.0, np.inf, 0.0), (np.inf, 0.0, 0.0), (1.0, 3.0, 3.0), (3.0, 1.0, 3.0), (1.0, np.inf, np.inf), (0.0, 0.0, 0.0)],
+)
+def test_zero_times_infinity_is_zero(a: float, b: float, product: float) -> None:
+    assert formulas.safely(a, b) == product
+    np.testing.assert_array_equal(formulas.safely(np.asarray([a, 2.0]), np.asarray([b, 5.0])), [product, 10.0])
+
+
+@pytest.mark.parametrize("size", [1, formulas.FEW, formulas.FEW + 1])
+@pytest.mark.parametrize("value", [1e-300, 1e-120, 1.0, 1e120, 1e300])
+def test_norm_of_few_entries_and_of_many_at_every_size(size: int, value: float) -> None:
+    assert formulas.norm(np.full(size, value)) / value == pytest.approx(size**0.5, rel=1e-14)
+    assert formulas.norm(np.full(size, np.inf)) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("S", "k", "remedy"),
+    [
+        ([4.0, 3.0, 1.5, 1.4], 1, "choose another rank, such as k = 2, with 50% between it and the next"),
+        ([4.0, 1.0, 0.5, 0.4], 1, "choose another rank, such as k = 2, with 50% between it and the next"),
+        ([4.0, 1.0, 0.5, 0.4], 3, "choose another rank, such as k = 1, with 75% between it and the next"),
+        ([4.0, 0.0, 0.0], 2, "choose another rank, such as k = 1, with 100% between it and the next"),
+        ([4.0], 1, ""),
+    ],
+)
+def test_another_rank_has_the_widest_gap_after_it(S: list[float], k: int, remedy: str) -> None:
+    assert formulas.another_rank(np.asarray(S), k) == remedy
+
+
+@pytest.mark.parametrize(
+    ("S", "size", "condition"),
+    [
+        ([], (3, 3), 0.0),
+        ([0.5], (1, 1), 2.0),
+        ([0.5], (3, 3), 2.0),
+        ([2.0, 0.5], (2, 2), 0.8),
+        ([2.0, 0.5], (2, 3), 2.0),
+        ([2.0, 0.5], (3, 2), 2.0),
+        ([2.0, 0.0], (2, 3), np.inf),
+    ],
+)
+def test_the_condition_number_of_polar_factors_by_hand(S: list[float], size: tuple[int, int], condition: float) -> None:
+    assert formulas.polar(np.asarray(S), size) == condition
+
+
+@pytest.mark.parametrize(
+    ("S", "k", "condition"),
+    [
+        ([2.0, 1.0], 0, 1.0), ([2.0, 1.0], 2, 1.0), ([2.0, 0.0], 1, 1.0), ([2.0, 1.0], 1, 2.0),
+        ([1.0, 1.0], 1, np.inf), ([3.0, 2.0, 1.0], 2, 2.0),
+    ],
+)  # fmt: skip
+def test_the_condition_number_of_truncation_by_hand(S: list[float], k: int, condition: float) -> None:
+    assert formulas.truncation(np.asarray(S), k) == condition
+
+
+@pytest.mark.parametrize(("x", "factor"), [(0.0, 1.0), (0.125, 4 / 3), (0.25, 2.0), (3.0, 2.0)])
+def test_second_order_terms_at_most_double(x: float, factor: float) -> None:
+    assert formulas.beyond(x) == pytest.approx(factor)

@@ -37,3 +37,12 @@ def test_by_hand(name: str, backend: Backend) -> None:
     share, tasks, expected = EXAMPLES[name]
     found = flat(backend, rows(backend, *tasks), cm.Pcb(share))
     assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_generic_entries_are_the_definitions(share: float, T: int, numpy_backend: Backend) -> None:
+    tasks = np.random.default_rng(T).normal(size=(T, 30)).tolist()
+    expected = merged(row_factors(*tasks), "pcb", {"pcb": {"ratio": share}}, "full")[0]
+    found = flat(numpy_backend, rows(numpy_backend, *tasks), cm.Pcb(share))
+    assert ratio(found, expected.tolist(), float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD

@@ -40,3 +40,13 @@ def test_by_hand(name: str, backend: Backend) -> None:
     parameters, tasks, expected = EXAMPLES[name]
     found = flat(backend, rows(backend, *tasks), cm.Sce(**parameters))
     assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("density", [0.3, 0.7, 1.0])
+def test_each_layer_of_a_batch_is_that_layer(density: float) -> None:
+    rng = np.random.default_rng(5)
+    factors = [(rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 2, 4))) for _ in range(3)]
+    batch = cm.merge([cm.LowRankUpdate(B, A) for B, A in factors], cm.Sce(density), "full").to_dense()
+    for at, layer in enumerate(batch):
+        alone = cm.merge([(B[at], A[at]) for B, A in factors], cm.Sce(density), "full").to_dense()
+        assert ratio(layer, alone, float(np.abs(alone).sum()), EPS["float64"]) <= THRESHOLD
