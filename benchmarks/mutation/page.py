@@ -14,6 +14,7 @@ from benchmarks.mutation.scoring import score, wilson
 
 PAGE = ROOT / "docs" / "mutation.md"
 GOALS = dict.fromkeys(PACKAGES, 0.90) | {"core": 0.95, "methods": 0.95}
+UNKNOWN = "**No reason known: a gap in the tests, or in those that take part here.**"
 TOOLS = ("mutmut", "numpy", "hypothesis", "pytest")
 
 HEAD = """# Mutation testing
@@ -97,7 +98,7 @@ def living(pairs: Iterable[tuple[Result, Result]], explained: dict[str, str]) ->
     grouped: dict[str, set[str]] = defaultdict(set)
     for _, last in pairs:
         if last.status == "survived":
-            reason = explained.get(last.mutant, "**No reason known: a gap in the tests.**")
+            reason = explained.get(last.mutant, UNKNOWN)
             grouped[reason].add(f"- {quoted(f'{last.function}: {last.change}')}")
     lines = [line for reason, changes in sorted(grouped.items()) for line in (reason, "", *sorted(changes), "")]
     return lines or ["None.", ""]

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from benchmarks.mutation.mutants import TREE, WORK, Mutant
 from benchmarks.mutation.server import Server
 
-# of each package: the folders below tests/ that take part, those first that mirror it
+# of each package: the folders and files below tests/ that take part, those first that mirror it
 FOLDERS = {
-    "core": ("core", "methods", "properties", "analysis"),
-    "methods": ("methods", "core", "properties", "analysis"),
+    "core": ("core", "test_errors.py", "methods", "properties", "analysis"),
+    "methods": ("methods", "core", "test_errors.py", "properties", "analysis"),
     "analysis": ("analysis",),
     "conformance": ("conformance",),
     "adapters": ("adapters",),
@@ -28,9 +28,15 @@ def folders(packages: Iterable[str]) -> list[str]:
 
 
 def variants(tests: Iterable[str], most: int) -> list[str]:
-    """At most so many of each test's parametrizations, NumPy's before those of array-api-strict."""
-    groups = itertools.groupby(tests, key=lambda test: test.partition("[")[0])
-    return [test for _, group in groups for test in sorted(group, key=lambda test: "strict" in test)[:most]]
+    """All parametrizations of a test that has few, `most` of those that have more than three times as many.
+
+    NumPy's come before those of array-api-strict.
+    """
+    groups = [list(group) for _, group in itertools.groupby(tests, key=lambda test: test.partition("[")[0])]
+    kept = [
+        sorted(group, key=lambda test: "strict" in test)[: most if len(group) > 3 * most else None] for group in groups
+    ]
+    return [test for group in kept for test in group]
 
 
 class Reach:
@@ -46,22 +52,24 @@ class Reach:
         """Runs the tests of a folder that have not been run before."""
         by_file: dict[str, list[str]] = defaultdict(list)
         for test in self.server.items:
-            if test.startswith(folder + "/"):
+            if test.startswith((folder + "/", folder + "::")):
                 by_file[test.partition("::")[0]].append(test)
         for file, tests in by_file.items():
             if file in self._seen:
                 continue
             self._seen.add(file)
-            wanted = variants(tests, self.most)
-            digest = hashlib.sha256((TREE / file).read_bytes() + json.dumps(wanted).encode()).hexdigest()
-            kept = WORK / "reach" / (file + f".{self.most}.json")
+            digest = hashlib.sha256((TREE / file).read_bytes()).hexdigest()
+            kept = WORK / "reach" / (file + ".json")
             known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
             if known.get("digest") != digest:
-                known = {"digest": digest, "tests": self.server.reach(wanted, FILE_SECONDS)}
+                known = {"digest": digest, "tried": [], "tests": {}}
+            wanted = [test for test in variants(tests, self.most) if test not in known["tried"]]
+            if wanted:
+                known["tests"] |= self.server.reach(wanted, FILE_SECONDS)
+                known["tried"] += wanted
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(known), encoding="utf-8")
-                took = sum(took for took, _ in known["tests"].values())
-                print(f"{file}: {len(known['tests'])} of {len(wanted)} tests take part, {took:.1f} s", flush=True)
+                print(f"{file}: {len(known['tests'])} of {len(known['tried'])} tests take part", flush=True)
             for test, (took, functions) in known["tests"].items():
                 if test in self.server.items:
                     self.seconds[test] = took
@@ -83,7 +91,7 @@ class Reach:
         words = set(re.split(r"[._]", mutant.module)) - {mutant.package}
         for test in sorted(self.tests[mutant.mangled], key=lambda test: (self.seconds[test], test)):
             name = test.partition("[")[0]
-            folder, file = test.split("/")[1], test.partition("::")[0].rpartition("/")[2]
+            folder, file = test.split("/")[1].partition("::")[0], test.partition("::")[0].rpartition("/")[2]
             mirrors = bool(words & set(re.split(r"[._]", file)))
             tier = FOLDERS[mutant.package].index(folder)
             killed = -1 - killers.index(test) if test in killers else 0
@@ -103,7 +111,7 @@ class Reach:
         ranked = []
         for test in self.server.items:
             function, _, parameters = test.partition("[")
-            folder = test.split("/")[1]
+            folder = test.split("/")[1].partition("::")[0]
             if (
                 folder in FOLDERS[mutant.package]
                 and name in re.split(r"[^a-z_]+", parameters)

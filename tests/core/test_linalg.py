@@ -166,3 +166,16 @@ def test_first_positions_of_a_batch(backend: Backend) -> None:
 @pytest.mark.parametrize(("error", "expected"), [(0.0, 1e-10), (1e-9, 1e-9), (1.0, 2.0**-26)])
 def test_cuts_never_eat_signal(backend: Backend, error: float, expected: float) -> None:
     assert backend.host(linalg.at_most_half_precision(backend.array(error), 1e-10)) == expected
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "r", "size"), [(7, 5, 2, 2), (2, 6, 1, 1), (3, 5, 3, 3), (5, 3, 4, 3), (4, 4, 6, 4)]
+)
+def test_the_svd_of_a_product_has_no_more_triplets_than_its_rank(m: int, n: int, r: int, size: int) -> None:
+    rng = np.random.default_rng(r)
+    B, A = rng.normal(size=(m, r)), rng.normal(size=(r, n))
+    P, S, Qh = linalg.product_svd(B, A)
+    assert (P.shape, S.shape, Qh.shape) == ((m, size), (size,), (size, n))
+    norm = float(np.linalg.norm(B @ A))
+    assert ratio(((P * S) @ Qh).ravel(), (B @ A).ravel(), norm, EPS["float64"]) <= THRESHOLD
+    assert ratio(S, np.linalg.svd(B @ A)[1][:size], norm, EPS["float64"]) <= THRESHOLD

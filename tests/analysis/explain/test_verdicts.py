@@ -212,3 +212,13 @@ def test_iso_cts_in_float32_is_what_its_definition_says_with_the_zero_of_float32
     )  # values that are zero to one and not to the other
     rounded = merged("iso_cts", "core", compute_dtype="float32")(pairs)
     assert np.linalg.norm(rounded - coarse) < np.linalg.norm(coarse - fine) / 1000
+
+
+@pytest.mark.parametrize(("density", "verdict"), [(0.5, "ill-posed"), (1.0, "well-posed")])
+def test_a_live_size_in_doubt_matters_where_a_setting_refers_to_it(density: float, verdict: str) -> None:
+    first = np.eye(4, 1)
+    second = first + 2.85e-14 * np.eye(4, 1, -1)  # σ₂ of [B_1 B_2] is half of that, at the level of zero
+    rows = np.asarray([[1.0, 2.0, 3.0]]), np.asarray([[3.0, -1.0, 2.0]])
+    e = cm.explain([(first, rows[0]), (second, rows[1])], cm.Trim(density), "core")
+    assert e.verdict == verdict
+    assert ("so the live size that its setting refers to is not determined" in e.reason) == (verdict == "ill-posed")
