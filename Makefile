@@ -83,7 +83,7 @@ gpu:
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs/mkdocs.yml
 
-# not part of CI
+# hours; a random sample in minutes: make mutants ARGS="--sample 150 --seed 1 core methods"; not part of CI
 mutants: $(VENV)/.mutants
 	$(BIN)/python -m benchmarks.mutation $(ARGS)
 
