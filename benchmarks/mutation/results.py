@@ -1,8 +1,9 @@
 """What each mutant met, one line of JSON each below build/mutants, so that a run that was stopped goes on."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.mutation.mutants import WORK, Mutant
@@ -46,10 +47,28 @@ def note(entry: Result, file: Path = FILE) -> None:
         lines.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
 
-def first_and_last(entries: Iterable[Result]) -> dict[tuple[str, str], tuple[Result, Result]]:
-    """Of each draw and mutant: the first result, and the last."""
+def remember(draw: str, tests: Iterable[str]) -> None:
+    """Notes which tests there are when a draw is first run."""
+    file = WORK / "tests" / f"{draw}.json"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(sorted({test.partition("[")[0] for test in tests})), encoding="utf-8")
+
+
+@cache
+def remembered(draw: str) -> set[str]:
+    """Those tests, without parameters."""
+    file = WORK / "tests" / f"{draw}.json"
+    return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
+
+
+def first_and_last(
+    entries: Iterable[Result], known: Callable[[str], set[str]] = remembered
+) -> dict[tuple[str, str], tuple[Result, Result]]:
+    """Of each draw and mutant: the first result, and the last; what a `known` test kills is killed at first."""
     pairs: dict[tuple[str, str], tuple[Result, Result]] = {}
     for entry in entries:
         key = entry.draw, entry.mutant
-        pairs[key] = pairs[key][0] if key in pairs else entry, entry
+        there = entry.killer is not None and entry.killer.partition("[")[0] in known(entry.draw)
+        pairs[key] = pairs[key][0] if key in pairs and not there else entry, entry
     return pairs

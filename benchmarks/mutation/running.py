@@ -18,6 +18,7 @@ def run(todo: Sequence[Mutant], draw: str, budget: float, variants: int) -> None
     sys.path.insert(0, str(TREE))
 
     def work(server: Server) -> None:
+        results.remember(draw, server.items)
         reach = selecting.Reach(server, variants)
         killers: dict[str, list[str]] = defaultdict(list)
         for number, mutant in enumerate(todo, start=1):

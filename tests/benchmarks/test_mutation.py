@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from functools import reduce
 from importlib import import_module
 
@@ -100,9 +101,19 @@ def test_the_first_result_and_the_last_are_told_apart(tmp_path) -> None:
     for status in ("survived", "killed"):
         note(entry("seed 1", "a", status), file)
     note(entry("seed 1", "b", "survived"), file)
-    pairs = first_and_last(read(file)).values()
+    pairs = first_and_last(read(file), lambda draw: set()).values()
     assert judged(pairs, 0, {}) == {"survived": 2}
     assert judged(pairs, 1, {"b": "why"}) == {"killed": 1, "equivalent": 1}
+
+
+def test_what_a_test_kills_that_was_there_before_is_killed_at_first(tmp_path) -> None:
+    file = tmp_path / "results.jsonl"
+    for name, killer in {"a": "t.py::old[1]", "b": "t.py::new[1]"}.items():
+        note(entry("seed 1", name, "survived"), file)
+        note(replace(entry("seed 1", name, "killed"), killer=killer), file)
+    pairs = first_and_last(read(file), lambda draw: {"t.py::old"}).values()
+    assert judged(pairs, 0, {}) == {"killed": 1, "survived": 1}
+    assert judged(pairs, 1, {}) == {"killed": 2}
 
 
 def test_variants_are_one_test_with_numpy_first() -> None:
