@@ -44,10 +44,10 @@ kills which was there before counts as killed at first.
 
 The scores are rather too low, since a mutant does not meet all tests. It meets those of its package's folder, those of
 `core` and `methods` also each other's, the properties and those of `analysis`; on NumPy and array-api-strict, so that
-what is done for JAX, torch or CuPy alone survives; none that start processes, and none marked slow. Of one test
-{variants} parametrizations take part, and those that name the module, as a method; all together for {budget:g}
-processor seconds. Hypothesis draws 5 examples where CI draws 40. No mutant is left out for being a text. It is not part
-of CI.
+what is done for JAX, torch or CuPy alone survives; none that start processes, and none marked slow. Of a test with
+more than {few} parametrizations {variants} take part, and those that name the module, as a method; all tests of a
+mutant together for about {budget:g} processor seconds. Hypothesis draws 5 examples where CI draws 40. No mutant is left
+out for being a text. It is not part of CI.
 """
 
 
@@ -114,7 +114,7 @@ def write(budget: float, variants: int) -> int:
     explained = reasons.explain([last for _, last in pairs.values() if last.status == "survived"], reasons.read())
     tools = ", ".join(f"{name} {version(name)}" for name in TOOLS)
     total = f"{sum(counts.values()):,}"
-    lines = [HEAD.format(total=total, budget=budget, variants=variants)]
+    lines = [HEAD.format(total=total, budget=budget, variants=variants, few=3 * variants)]
     lines += ["## Result", "", f"{datetime.date.today()}, Python {platform.python_version()}, {tools}.", ""]
     code = 0
     for draw in dict.fromkeys(draw for draw, _ in pairs):
@@ -123,6 +123,8 @@ def write(budget: float, variants: int) -> int:
         for name in PACKAGES:
             dead, run = score(judged([pair for pair in members if pair[0].package == name], 1, explained))
             code |= dead < GOALS[name] * run
+    left = [f"`{name}`" for name in PACKAGES if not any(first.package == name for first, _ in pairs.values())]
+    lines += [f"Not run: {', '.join(left)}; nothing is known of them.", ""] if left else []
     lines += ["## Survivors, and why they may live", "", *living(pairs.values(), explained)]
     PAGE.write_text("\n".join(lines), encoding="utf-8")
     unexplained = {last for _, last in pairs.values() if last.status == "survived" and last.mutant not in explained}
