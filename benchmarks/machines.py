@@ -182,7 +182,7 @@ def main() -> None:
                 row = in_fresh_process(paths, method, name, shape, str(root / "piece.safetensors"))
                 print(row, flush=True)
                 rows.append(row)
-            ways = ([], ["--workers", "2"])
+            ways: tuple[list[str], ...] = ([], ["--workers", "2"])
             wholes[method] = [whole(paths, root / "merged", method, more) for more in ways]
             print(method, *wholes[method], flush=True)
             if wholes[method][0].digests != wholes[method][1].digests:
