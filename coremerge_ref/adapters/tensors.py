@@ -72,6 +72,7 @@ class TensorFile:
                 raise ValueError("it was replaced meanwhile")
         except _FAILURES as error:
             raise self._damaged(error) from error
+        self._all = self.entries  # whoever leaves some of them out sets `entries`, and may read the others all the same
         for name, entry in self.entries.items():
             if max(entry.shape, default=0) > _LARGEST:
                 raise AdapterError(
@@ -106,12 +107,12 @@ class TensorFile:
 
     def _check_memory(self, names: Sequence[str]) -> None:
         """A file of a few kilobytes on disk may say that it has, and even have, terabytes of zeros."""
-        sizes = {name: self.entries[name].nbytes for name in names if self.entries[name].code in _BYTES}
+        sizes = {name: self._all[name].nbytes for name in names if self._all[name].code in _BYTES}
         needed = sum(sizes.values()) * _HELD
         if needed > _LOOKED_AT and (free := free_memory()) is not None and needed > free:
             largest = max(sizes, key=sizes.__getitem__)
             raise AdapterError(
-                f"{shown(self.path)}: tensor {shown(largest)} {self.entries[largest].shape}: needs about "
+                f"{shown(self.path)}: tensor {shown(largest)} {self._all[largest].shape}: needs about "
                 f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; leave its module out"
             )
 

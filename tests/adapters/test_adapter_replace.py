@@ -117,13 +117,18 @@ def test_only_what_the_dead_left_is_swept(name: str, tmp_path: Path) -> None:
 def test_what_a_killed_run_left_of_a_file_is_swept(tmp_path: Path) -> None:
     """Whatever the file was called and however far it came: nothing of others is ever in the hidden folder."""
     output = tmp_path / "out.safetensors"
-    child = os.fork()
-    if child == 0:
-        with written(output) as hidden:
-            (hidden / output.name).write_text("half of it")
-            (hidden / "README.md").write_text("a card")
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "from test_adapter_replace import written\n"
+        "output = pathlib.Path(sys.argv[1])\n"
+        "with written(output) as hidden:\n"
+        "    (hidden / output.name).write_text('half of it')\n"
+        "    (hidden / 'README.md').write_text('a card')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path(__file__).parent, *sys.path]))}
+    killed = subprocess.run([sys.executable, "-c", script, str(output)], env=paths, check=False)
+    assert killed.returncode == -signal.SIGKILL
     (left,) = names(tmp_path)
     assert left.startswith(".out.safetensors.coremerge-")
     with written(output):

@@ -66,7 +66,7 @@ def test_the_command_line(adapters: list[str], run: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--workers", 0], "at least 1, got 0"),
+        (["--workers", 0], "from 1 to 4096, got"),
         (["--workers", "two"], "integer"),
         (["--workers", 2, "--scheduler", "tcp://x:1"], "expected one of them, got both"),
         (["--layers", "0/3"], "layers: expected i/n"),
