@@ -150,8 +150,8 @@ def merge_groups(groups: Sequence[Encoded], pipeline: Pipeline, options: Options
                 arrays.check_range(item.M, _MERGED)
             raise
     return [
-        _finished(_decoded(item, before.M, frames, options.scale), out)
-        for item, before, (frames, _), out in zip(finished, merged, encoded, outs, strict=True)
+        _finished(_decoded(item, [before.M, whole.M], frames, options.scale), out)
+        for item, before, whole, (frames, _), out in zip(finished, merged, upright, encoded, outs, strict=True)
     ]
 
 
@@ -166,13 +166,14 @@ def restored(item: Merged, frames: Frames) -> Merged:
     return replace(item, M=frames.restore(item.M), rounding_level=level)
 
 
-def _decoded(item: Merged, merged: Array, frames: Frames, scale: Any) -> Update:
-    """The update in its frames, scaled; it and `merged`, what it was before posts, within the range of their dtype."""
+def _decoded(item: Merged, before: Sequence[Array], frames: Frames, scale: Any) -> Update:
+    """The update in its frames, scaled; it, and what it was `before`, within the range of their dtype."""
     M = item.M
     if not (isinstance(scale, Real) and scale == 1):
         with arrays.overflow_checked():
             M = arrays.scalar(scale, M) * M
-    seen = [(merged, _MERGED)] if M is merged else [(merged, _MERGED), (M, "scale times the merged update")]
+    what = _MERGED if M is item.M else "scale times the merged update"
+    seen = [(X, _MERGED) for X in {id(X): X for X in before}.values() if X is not M] + [(M, what)]
     if not all(arrays.look(*[arrays.in_range(X) for X, _ in seen])):
         for X, where in seen:
             arrays.check_range(X, where)

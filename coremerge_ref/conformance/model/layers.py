@@ -86,6 +86,7 @@ class Model(Arithmetic):
             space.stack = iso(self, stack[0], float(levels.max()), p["support"])[None]
             space.levels = levels
             return
+        by = 1.0
         if name in ("ta", "mean"):
             out = np.tensordot(w, stack, 1)
             if name == "mean":
@@ -106,5 +107,5 @@ class Model(Arithmetic):
         else:
             raise NotImplementedError(f"the model does not know {name}")
         space.stack = out[None]
-        level = float((levels * np.abs(w)).max())
+        level = float((levels * np.abs(w)).max() / abs(by))
         space.levels = np.array([level * max(1.0, abs(p.get("coefficient", 1.0)))])

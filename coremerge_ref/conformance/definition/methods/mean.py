@@ -11,6 +11,7 @@ from .ta import ta
 
 @defines("mean", "merge", weighs=True)
 def mean(stack: list[Matrix], noise: list[mpf], *, weights: list[mpf]) -> tuple[Matrix, mpf]:
-    """Σ_t w_t M_t / Σ_t w_t; its level is that of the sum."""
+    """Σ_t w_t M_t / Σ_t w_t; its level is the sum's, divided as the sum is: weights have no scale."""
     out, level = ta(stack, noise, weights=weights)
-    return out / mp.fsum(weights), level
+    by = mp.fsum(weights)
+    return out / by, level / abs(by)
