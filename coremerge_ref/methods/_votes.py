@@ -66,9 +66,13 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Of entries in a row: which of those kept or dropped errors may move across a threshold, and its relative gap."""
+    """Of entries in a row: which of those kept or dropped errors may move across a threshold, and its relative gap.
+
+    faint: dropped ones no larger than their errors. Kept or not, what they hold is an error, and decides nothing.
+    """
 
     unsure: np.ndarray
+    faint: np.ndarray
     gap: float
 
 
@@ -77,7 +81,7 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
 
     Kept and dropped stay what they are as long as no dropped x + error reaches a kept x − error; with keep "threshold"
     a dropped entry must stay `slack` below it, and those kept beyond the K + 1 largest, for being equal to the
-    threshold, must stay within `slack` of it. An entry that is no larger than its error makes no difference.
+    threshold, must stay within `slack` of it.
     """
     unsure, gap = np.zeros(len(x), dtype=bool), 1.0
     count = np.count_nonzero(kept)
@@ -90,7 +94,7 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
         gap = (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0
     if keep == "threshold" and count > K + 1:
         unsure = unsure | (kept & (x - error < np.sort(x + error)[-(K + 1)] - slack))
-    return Cut(unsure & (x > error), gap)
+    return Cut(unsure & (x > error), unsure & ~kept & (x <= error), gap)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class Breadcrumbs(Stage):
             return errors
         zeroed(errors, before)
         clean: Any = denoised(before)
-        unsure = np.zeros(before.M.shape, dtype=bool)
+        unsure, faint = (np.zeros(before.M.shape, dtype=bool) for _ in range(2))
         d, lost = np.asarray(float(before.rows * before.cols)), errors.entry.sum(axis=(-2, -1))
         kept = float(arrays.rounded(d * self.density, "floor"))
         top = min(float(arrays.rounded(d * self.gamma, "floor")), float(d) - kept)
@@ -85,10 +85,11 @@ class Breadcrumbs(Stage):
                 cut = cut_at(x, error, (place >= len(x) - K) & (x > 0), int(K), "exact", np.zeros(len(x)))
                 errors.margin(self, f"relative gap between the {what}", cut.gap, t)
                 unsure[t] |= cut.unsure.reshape(M.shape)
+                faint[t] |= cut.faint.reshape(M.shape)
             if unsure[t].any():
                 errors.doubt(self, f"{int(unsure[t].sum())} entries lie at a threshold", t)
         if errors.uses_size(self):
             unsure = before.M != 0
-        pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure)
+        pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure | faint)
         rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
         return errors

@@ -107,7 +107,7 @@ class Trim(Stage):
                 for task in sorted({t for s in before for t in s.tasks})
             ]
         clean: list[Any] = [denoised(s) for s in before]
-        unsure = [np.zeros(s.M.shape, dtype=bool) for s in before]
+        unsure, faint = ([np.zeros(s.M.shape, dtype=bool) for s in before] for _ in range(2))
         for group in groups if self.density < 1 else []:
             d = sum(int(before[i].rows * before[i].cols) for i, _ in group)
             K = int(arrays.rounded(np.asarray(float(d)) * self.density, "floor"))
@@ -118,16 +118,16 @@ class Trim(Stage):
             cut, start = cut_at(x, error, (out != 0) & (x > 0), K, self.keep, slack), 0
             for i, t in group if d > K else []:
                 errors[i].margin(self, "relative gap between the last entry kept and the first one cut", cut.gap, t)
-                part = cut.unsure[start : start + before[i].M[t].size]
-                start += part.size
-                unsure[i][t] = part.reshape(before[i].M[t].shape)
+                place = slice(start, start + before[i].M[t].size)
+                part, start = cut.unsure[place], place.stop
+                unsure[i][t], faint[i][t] = (x[place].reshape(before[i].M[t].shape) for x in (cut.unsure, cut.faint))
                 if part.any():
                     errors[i].doubt(self, f"{int(part.sum())} entries lie at the threshold", t)
         for i, e in enumerate(errors):
             if self.density < 1 and e.uses_size(self):
                 unsure[i] = before[i].M != 0
             if self.density < 1:
-                pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), unsure[i])
+                pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), unsure[i] | faint[i])
         return errors
 
 

@@ -12,7 +12,7 @@ from coremerge_ref.core.carried import Errors, Level
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.core.perturbation import coupling, mixed, near, norm, safely
 
-ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
+ZERO, NU = (x / 2.0**-52 for x in thresholds("float64"))  # in eps: a singular value that is none; ν of norms
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
 
 
@@ -256,6 +256,11 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     cut = ZERO * errors.unit * values[0]
     errors.spectrum(space, f"{what}, columns of norm 1", values, live, cut)
     dropped = float(values[live]) if live < len(values) else 0.0
+    if frame.units is not None and errors.level.formed and 0 < live < min(frame.size, frame.distinct):
+        # columns that no factor makes equal: up to the cut, times its norm, each may have beyond the live directions
+        beyond = cut / (NU * errors.unit) * np.asarray(levels)
+        errors.delta = errors.delta + beyond
+        errors.entry = errors.entry + beyond[:, None, None]
     if live:
         gap = (values[min(live, len(values)) - 1] - dropped) / (values[0] or 1.0)
         errors.margin(space, f"gap between kept and dropped singular values of {what}", gap)

@@ -102,7 +102,7 @@ def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
 
     def cut(at: tuple[int, ...]) -> Frame:
         distinct = 0
-        if side.of_updates:
+        if side.of_updates or (spectrum is not None and live[at] < min(group.shape[place], spectrum[2][at])):
             own = [wide(pair[place][at]) for pair in group.factors]
             distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in own]))
         return Frame(

@@ -83,6 +83,11 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
     e.shared["entering", level.name] = e.entering  # as the way back needs them
     if layer.sigma is not None:
         _divide(e, layer, layer.sigma, "left" in seen)
+        if e.size_doubt:  # a direction more is a row of norm 1 in each M_t, however small its singular value
+            e.doubt(space, e.size_doubt, remedy="use KnOTS with its singular values, or core space")
+            dead = layer.left.size - layer.left.live
+            e.entry[:, layer.left.live :] = 1.0
+            e.delta = e.entering = np.hypot(e.delta, dead**0.5)
     return e
 
 
