@@ -101,7 +101,7 @@ def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
         inverse = np.where(live, 1 / np.where(live, sigma, 1.0), 0.0)[:, None]
     own = layer.left.error(e) * np.abs(N) if seen else layer.left.scaled(e) @ np.abs(N)
     own, entry, e.divided = safely(own, inverse), safely(e.entry, inverse), True
-    e.entry = np.minimum(entry + own, 2.0)  # rows of orthonormal ones
+    e.entry = np.minimum(entry + own, 1 + np.abs(N))  # exact ones are at most 1: rows of orthonormal ones
     e.delta = np.asarray(
         [min(norm(safely(d, inverse.max())) + norm(x), norm(y)) for d, x, y in zip(e.delta, own, e.entry, strict=True)]
     )
