@@ -39,7 +39,7 @@ pythons:
 	set -e; for python in $(PYTHONS); do \
 	  place=build/pythons/$$(basename $$python); \
 	  $$python -m venv --clear $$place; \
-	  $$place/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' pytest-xdist; \
+	  $$place/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' gmpy2 pytest-xdist; \
 	  $$place/bin/python -m pytest -n 2 --dist loadfile -m "$(NOW)" $(QUICK) $(ARGS); \
 	done
 
@@ -102,7 +102,7 @@ $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.quick: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $(VENV)/quick
-	$(VENV)/quick/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' pytest-xdist
+	$(VENV)/quick/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[conformance]' gmpy2 pytest-xdist
 	touch $@
 
 $(VENV)/.lowest: pyproject.toml .ci/lowest.txt | $(VENV)/bin/python

@@ -123,7 +123,7 @@ def orthogonalizing(
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
     square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
     """
-    turned, L = [block for block in turned if len(block)], errors.svd(X)[1]
+    turned, L = [block for block in turned if len(block)], errors.singular_values(X)
     uncut = max(known, ZERO * errors.unit)
     cut = min(uncut, errors.unit**0.5)
     support = int(np.sum(L > cut * L[0])) if len(L) else 0
@@ -169,7 +169,7 @@ def spanned(errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, 
     The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
     vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972).
     """
-    S = errors.svd(spanning(M, side))[1]
+    S = errors.singular_values(spanning(M, side))
     R = min(int(np.sum(rank)), M.shape[1 if side == "left" else 2])
     return R, norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
 

@@ -85,7 +85,7 @@ class Cart(Stage):
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
             own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
-            S = errors.svd(D)[1]
+            S = errors.singular_values(D)
             kept = min(k, int(np.sum(S > level)))
             factor = truncation(S, kept) if kept == k else 1.0
             gap = (S[k - 1] - S[k]) / S[0] if 0 < kept == k < len(S) else 1.0

@@ -191,11 +191,14 @@ class Drm(Stage):
 
 def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndarray, K: int) -> np.ndarray:
     """Which intervals of `width` about x, known up to `error`, may cross the lower end of the K + 1 highest."""
-    top, bottom = x + width / 2, x - width / 2
-    enters = top + error >= np.sort(bottom - error)[len(x) - K - 1]
-    highest = np.sort(bottom + error)  # it leaves if K + 1 others may lie above it
-    above = len(x) - np.searchsorted(highest, top - error, side="right") - (bottom + error > top - error)
-    return np.asarray(np.where(kept, above > K, enters))
+    top, bottom, n = x + width / 2, x - width / 2, len(x)
+    enters = top + error >= np.partition(bottom - error, n - K - 1)[n - K - 1]
+    highest, lowest = bottom + error, top - error
+    # it leaves if K + 1 others may lie above it: of all, one more where it may lie above itself
+    places = [n - K - 1, max(n - K - 2, 0)]
+    most, next_most = np.partition(highest, places)[places]
+    reached = np.where(highest > lowest, next_most if n > K + 1 else -np.inf, most)
+    return np.asarray(np.where(kept, lowest < reached, enters))
 
 
 def gaps(S: Array) -> Array:

@@ -151,7 +151,11 @@ class IsoCts(Stage):
     def _is_whole(self, errors: Errors, stack: Any, after: Any) -> bool:
         """Whether all directions of all tasks together are common, or those of one task alone common or its own."""
         whole, total = min(int(errors.rank.sum()), *after.M.shape), summed(stack)
-        S, level, common = errors.svd(np.asarray(total.M))[1], float(total.rounding_level), int(after.info["common"])
+        S, level, common = (
+            errors.singular_values(np.asarray(total.M)),
+            float(total.rounding_level),
+            int(after.info["common"]),
+        )
         there = np.count_nonzero((errors.rank > 0) & (np.asarray(stack.weights) != 0))
         if whole == 0 or not S[whole - 1] > level:
             return False

@@ -1,5 +1,6 @@
 """Karcher: the mean of the tasks' directions on the unit sphere, at their mean length (arXiv 2603.04972)."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -131,33 +132,22 @@ class Karcher(Stage):
         size = np.where(there, length, 1.0)
         u = np.where(there[:, None, None], before.M / size[:, None, None], 0.0).reshape(T, -1)
         eps, pulls = np.where(there, errors.delta / size, 0.0), np.where(there, alpha, 0.0) / alpha[there].sum()
-        watch: list[Any] = []
-        G = u @ u.T
-        c = np.asarray(self._mean(G, pulls, watch))
+        G, c, slopes, watched = errors.once((self, id(before)), lambda: self._slopes(u, pulls))
         # but for tol and points opposite to the mean it is a smooth function
-        start, tiny, step = norm(pulls @ u), 16 * errors.unit**0.5, 1e-5 if self.tol == 0 else 1e-7
+        start, tiny = norm(pulls @ u), 16 * errors.unit**0.5
         away = float(np.sqrt(max(2 * (1 + float(np.min((G @ c)[there]))), 0.0)))  # the angle from opposite, about
         errors.margin(self, "distance of the farthest task from opposite to the mean", away)
         open_ = min(start, abs(start - self.tol)) <= float(pulls @ eps) + tiny or away <= 2 * float(eps.max()) + tiny
-        pairs = list(zip(*np.triu_indices(T, 1), strict=True))
-        E = np.zeros((len(pairs), T, T))
-        for at, (s, t) in enumerate(pairs):
-            E[at, s, t] = E[at, t, s] = 1.0
-        ways: list[list[Any]] = [[], []]
-        ends = [
-            np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)), way))
-            for sign, way in zip((1, -1), ways, strict=True)
-        ]
         sine = np.sqrt(np.maximum(1 - np.minimum(G**2, 1.0), 0.0)) + eps[:, None] + eps
-        moves = np.asarray([(eps[s] + eps[t]) * sine[s, t] + formed for s, t in pairs])  # of the sum G[s, t] too
-        for base, up, down in zip(watch, *ways, strict=True):
-            change = moves @ _slope(up, down, step) if self.tol else np.zeros(1)
+        moves = np.asarray([(eps[s] + eps[t]) * sine[s, t] + formed for s, t in _pairs(T)])  # of the sum G[s, t] too
+        for base, slope in watched:
+            change = moves @ slope if self.tol else np.zeros(1)
             pulled = np.broadcast_to(there, base.shape) if base.shape == (T,) else np.ones(base.shape, dtype=bool)
             open_ = open_ or (bool(self.tol) and bool((pulled & (np.abs(base) <= change + tiny)).any()))
         if open_:
             errors.doubt(self, "tasks are opposite to each other or to their mean, or tol decides,")
             return errors.merged(2 * norm(after.M) + off, None, after.M)
-        turns = [slope @ u for slope in (ends[0] - ends[1]) / (2 * step)]
+        turns = [slope @ u for slope in slopes]
         moved = float(np.abs(c) @ eps) + float(moves @ [norm(turn) for turn in turns])
         errors.margin(self, "how far the mean turns with the tasks", moved / max(float(eps.max()), 1e-300))
         own = np.where(there, np.abs(c) / size, 0.0)[:, None, None]
@@ -167,6 +157,30 @@ class Karcher(Stage):
         entry = entry + rounding * scale * np.sum(own * np.abs(before.M), axis=0)
         bound = off + scale * moved + rounding * norm(after.M)
         return errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M)
+
+    def _slopes(self, u: np.ndarray, pulls: np.ndarray) -> tuple[Any, Any, Any, list[tuple[np.ndarray, np.ndarray]]]:
+        """The cosines G of points u (T, N), the coefficients, their derivatives (pairs, T) by each cosine, and what is
+        held against tol with its own (pairs, …), by differences."""
+        T, G = len(u), u @ u.T
+        # a fraction of ‖Σ α_t u_t‖² as well: where points are nearly opposite, coefficients go as its inverse root
+        step = min(1e-5 if self.tol == 0 else 1e-7, 1e-3 * norm(pulls @ u) ** 2 or 1.0)
+        pairs = _pairs(T)
+        watch: list[Any] = []
+        E = np.zeros((len(pairs), T, T))
+        for at, (s, t) in enumerate(pairs):
+            E[at, s, t] = E[at, t, s] = 1.0
+        c = np.asarray(self._mean(G, pulls, watch))
+        ways: list[list[Any]] = [[], []]
+        ends = [
+            np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)), way))
+            for sign, way in zip((1, -1), ways, strict=True)
+        ]
+        watched = [(base, _slope(up, down, step)) for base, up, down in zip(watch, *ways, strict=True)]
+        return G, c, (ends[0] - ends[1]) / (2 * step), watched
+
+
+def _pairs(T: int) -> list[tuple[int, int]]:
+    return list(itertools.combinations(range(T), 2))
 
 
 def _slope(up: Any, down: Any, step: float) -> np.ndarray:

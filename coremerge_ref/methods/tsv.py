@@ -73,7 +73,7 @@ class Tsv(Stage):
         """As carry says; what it decomposes of all layers at once."""
         stacks = [stack.weighted().M for stack in before]
         decompose((e, M) for e, stack in zip(errors, stacks, strict=True) for M in stack)
-        decompose((e, spanning(M, side)) for e, M in zip(errors, stacks, strict=True) for side in BOTH)
+        decompose(((e, spanning(M, side)) for e, M in zip(errors, stacks, strict=True) for side in BOTH), vectors=False)
         return super().propagate(errors, before, after)
 
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:

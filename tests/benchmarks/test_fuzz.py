@@ -32,6 +32,7 @@ def test_no_promise_is_broken(part: int) -> None:
 
 
 FULL, TRANSPOSED = "full", "knots transposed=True scaled=True"
+KNOTS = "knots transposed=False scaled=True"
 PAPER, TUCKER, UNSCALED = "core basis=paper", "core basis=tucker", "knots transposed=False scaled=False"
 BROKEN = {
     651991499: FULL,
@@ -56,6 +57,7 @@ BROKEN = {
     2160122830: FULL,
     1751037575: UNSCALED,
     764212440: UNSCALED,
+    1597030774: KNOTS,
 }
 
 

@@ -251,7 +251,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
             with np.errstate(over="ignore"):
                 slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
         error, X = norm(slack), np.concatenate(blocks, axis=1)
-        values, columns = errors.svd(X)[1] if X.size else np.zeros(1), int(np.count_nonzero(np.any(X, axis=0)))
+        values, columns = errors.singular_values(X) if X.size else np.zeros(1), int(np.count_nonzero(np.any(X, axis=0)))
     what, live = frame.name, frame.live
     cut = ZERO * errors.unit * values[0]
     errors.spectrum(space, f"{what}, columns of norm 1", values, live, cut)
