@@ -21,7 +21,8 @@ THREADED = ("gpu", "complexity.projection")  # whose rates are those of the whol
 def steps(results: Path, data: Path, docs: Path, quick: bool) -> Iterator[tuple[Path | None, list[str]]]:
     """What to run, and the file that says that it has been; None for what always runs, since it resumes by itself."""
     more = ["--quick"] * quick
-    for name, module in (("goals", "speed.goals"), ("llama", "speed.llama"), ("users", "speed.users"), ("gpu", "gpu")):
+    speed = [(name, f"speed.{name}") for name in ("goals", "llama", "users", "explaining")]
+    for name, module in (*speed, ("gpu", "gpu")):
         path = results / f"{name}.json"
         yield path, [module, *more, "--output", str(path)]
     for name, module in (("sweeps", "sweeps"), ("sweeps_calls", "replay"), ("sweeps_memory", "peaks")):

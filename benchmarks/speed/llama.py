@@ -62,26 +62,29 @@ def merged(folders: list[Path], output: Path, more: list[str]) -> dict[str, floa
     """Runs the command; wall and processor seconds, peak bytes, bytes read and written."""
     run = ["coremerge_ref", "merge", *map(str, folders), "-o", str(output), "--method", "tsv", "--force", "--json"]
     size = sum((folder / "adapter_model.safetensors").stat().st_size for folder in folders)
-    result = _process([*run, *more])
+    result = timed([*run, *more])
     return result | {"input": size, "output": (output / "adapter_model.safetensors").stat().st_size}
 
 
 def floor(folders: list[Path], output: Path) -> dict[str, float]:
     """Runs benchmarks/speed/floor.py; wall and processor seconds, peak bytes."""
-    return _process(["benchmarks.speed.floor", str(output), *map(str, folders)])
+    return timed(["benchmarks.speed.floor", str(output), *map(str, folders)])
 
 
-def _process(module: list[str]) -> dict[str, float]:
+def timed(module: list[str]) -> dict[str, float]:
+    """Runs a module, one thread for arithmetic; wall and processor seconds, peak bytes."""
     command = [sys.executable, "-m", *module]
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     one["PYTHONDONTWRITEBYTECODE"] = ""  # or the package is compiled anew each time
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | one)
     assert process.stdout is not None
-    printed = process.stdout.read()
+    with process.stdout:
+        printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
-    if os.waitstatus_to_exitcode(status) != 0:
+    process.returncode = os.waitstatus_to_exitcode(status)  # or Popen thinks that it still runs
+    if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed: {printed.decode()}")
     unit = 1 if sys.platform == "darwin" else 1024
     return {"wall": wall, "seconds": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * unit}

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import markers
 from benchmarks.speed import users as users_module
+from benchmarks.speed.explaining import GOAL
 from benchmarks.speed.goals import Case, Row, cells
 from benchmarks.speed.paired import Paired
 
@@ -64,6 +65,18 @@ def users(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{found['width']}², T = {found['T']}, r = {found['r']}; {packages}."])
 
 
+def explaining(found: dict[str, Any]) -> str:
+    """One line a method: the two commands, and how many times the merge's processor time explain takes."""
+    lines = ["| method | merge | explain | ratio | least to most | goal |", "|---|---:|---:|---:|---|---|"]
+    for method, seconds in found["seconds"].items():
+        times = Paired(seconds)
+        ratio, (low, high) = times.ratio("explain", "merge"), times.spread("explain", "merge")
+        cells = [f"`{method}`", *(f"{times.median(name):.2f} s" for name in ("merge", "explain")), f"{ratio:.2f}"]
+        cells += [f"{low:.2f}–{high:.2f}", f"{GOAL:g} {_mark(ratio < GOAL)}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{found['layers']} layers, {found['tasks']} adapters of rank {found['rank']}."])
+
+
 DENSE = ("full tsv", "full iso", "knots tsv")
 
 
@@ -80,7 +93,13 @@ def gpu(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if found else "No GPU was at hand when these pages were made."
 
 
-TABLES: dict[str, Callable[[Any], str]] = {"goals": goals, "llama": llama, "users": users, "gpu": gpu}
+TABLES: dict[str, Callable[[Any], str]] = {
+    "goals": goals,
+    "llama": llama,
+    "users": users,
+    "explaining": explaining,
+    "gpu": gpu,
+}
 
 
 def main() -> None:

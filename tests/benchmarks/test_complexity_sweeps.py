@@ -354,6 +354,18 @@ def test_speeds_are_put_into_tables():
     line = report.llama(model | {"ratio": 1.5, "low": 1.4, "high": 1.6}).splitlines()[2]
     assert "| 1.50 | 1.40–1.60 | 1.3 ✗ |" in line
     assert line.endswith("| 1.00 | 2.5 ✓ |")
+    seconds = {"tsv": {"merge": [2.0, 2.0, 2.0], "explain": [4.0, 3.0, 5.0]}}
+    table = report.explaining({"layers": 8, "tasks": 2, "rank": 4, "seconds": seconds}).splitlines()
+    assert table[2] == "| `tsv` | 2.00 s | 4.00 s | 2.00 | 1.50–2.50 | 2 ✗ |"
+
+
+def test_explain_is_timed_beside_the_merge(tmp_path):
+    from benchmarks.speed.explaining import measured
+
+    folders = list(llama.adapters(tmp_path, 2, 1, 2, "float32", 32))
+    seconds = measured(folders, tmp_path / "merged", "tsv", 1)
+    assert all(0 < once < 600 for (once,) in seconds.values())
+    assert set(seconds) == {"merge", "explain"}
 
 
 def test_the_floor_writes_as_much_as_a_merge(tmp_path):
