@@ -12,6 +12,7 @@ from coremerge_ref.conformance.definition import merge_exactly
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SENSITIVE = 1e-3  # a well-posed answer is right to better than this
 IDLE = 1000.0
+DIFFERENCES = 1.01  # of which the largest change is known by them
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
 PROBES = 30  # changes at random where a discontinuity may lie within rounding, which no derivative sees
@@ -38,12 +39,12 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     if e.verdict == "well-posed" and error > SENSITIVE * max(size, norm(exact)):
         found.append(("false well-posed", f"error {error / (size or 1):.3g}, bound {e.bound.relative:.3g}"))
     if not quick:
-        found += idle(trial, e, computed)
+        found += searched(trial, e, computed)
     return found
 
 
-def idle(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
-    """Whether the bound lies more than IDLE times above the largest change that a search finds."""
+def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
+    """Whether the bound for rounded inputs lies below the largest change that a search finds, or IDLE times above."""
     entries = sum(B.size + A.size for B, A, _ in trial.factors)
     size = norm(computed)
     bound = e.input_bound
@@ -53,11 +54,13 @@ def idle(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
         return []
     if bound.relative > 0.05:
         return []
-    change = largest_change(trial, computed)
-    if change * IDLE < bound.relative / bound.eps * size:
+    change, most = largest_change(trial, computed), bound.relative / bound.eps * size
+    if DIFFERENCES * most < change < math.inf and not e.estimated:
+        return [("input bound exceeded", f"{change / most:.3g} times, verdict {bound.verdict}")]
+    if change * IDLE < most:
         noise = 2 * e.bound.relative * size  # of the arithmetic of two merges
         change = max(change, (largest_jump(trial, computed, bound.eps) - noise) / bound.eps)
-    if change * IDLE < bound.relative / bound.eps * size:
+    if change * IDLE < most:
         return [("idle", f"bound {bound.relative / bound.eps:.3g} eps, found {change / size:.3g} eps")]
     return []
 

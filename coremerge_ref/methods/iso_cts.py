@@ -10,6 +10,7 @@ from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._graded import Factors, joined, known_turns, scaled
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
@@ -87,12 +88,12 @@ class IsoCts(Stage):
         """As TSV on [U_c P_1 … P_T], every level the mean σ̄.
 
         The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
-        δ_t + Σ δ_t ‖diag(coupling) U_cᵀ M_t‖₂. U_c lies in the sum of all column
-        spaces, so the residuals have ranks of at most its dimension
-        less the common count, whatever the errors. P_t that spans all that is left turns as U_c and that sum do, Q_t
-        that spans the rows of M_t as those do. A block of k triplets pairs P with Q up to its error times
-        2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ does not. Where U_c spans all columns, or one
-        task alone is there with all of its directions, the result is that of iso on the sum.
+        δ_t + Σ δ_t ‖diag(coupling) U_cᵀ M_t‖₂; both better where what is known of single columns says so. U_c lies in
+        the sum of all column spaces, so the residuals have ranks of at most its dimension less the common count.
+        P_t that spans all that is left turns as U_c and that sum do, Q_t that spans the rows of M_t as those do. A
+        block of k triplets pairs P with Q up to its error times 2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ
+        does not. Where U_c spans all columns, or one task alone is there with all of its directions, the result is
+        that of iso on the sum.
         """
         lost = errors.lost
         unsized = errors.uses_size(self)
@@ -114,9 +115,11 @@ class IsoCts(Stage):
         if np.isfinite(columns).all():
             taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
             known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
-        sides: dict[str, list[np.ndarray]] = {side: [every * columns] for side in ("left", "right")}
+        factors = [] if errors.divided else scaled(errors.factors or [], before.weights)
+        first = known_turns(errors, total, common, every, joined(factors) if factors else None)
+        sides = {"left": [first.left], "right": [first.right]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
-        own, pairing, least = [common], [every * _pairing(Sc)], [every / Sc[-1] if kept else 0.0]
+        own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
         for t, M in enumerate(residual):
             part = leading(
                 self, errors, M, each, float(levels[t]), float(known[t]), t, "the residual of M_t",
@@ -125,20 +128,22 @@ class IsoCts(Stage):
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            pairing.append(known[t] * _pairing(S))
+            left_over = _left_over(factors[t], common.P, stack.M[t], first.left) if factors else None
+            bent = 4 * turn**2 * sizes[t] * part.turns  # U_c turns by more than the first order
+            found.append(known_turns(errors, M, part, float(known[t]), left_over, bent, norm(first.left)))
             least.append(known[t] / S[-1] if n else 0.0)
             rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
-                sides[side].append(np.minimum(known[t] * part.turns, most))
+                sides[side].append(np.minimum(getattr(found[-1], side), most))
         sigma = np.concatenate([part.S for part in own])
         most = 2 * (norm(total) + norm(stack.M)) + every
         if len(sigma) == 0:
             return errors.merged(most if errors.lost > lost else every, None, after.M)
         mean = float(sigma.mean())
         errors.check(self, max(least), "a direction is kept whose singular value is no larger than its error")
-        spread = kept**0.5 * every + float(np.sqrt([len(part.S) for part in own[1:]]) @ known)
-        bound, rank = mean * norm(pairing) + spread / len(sigma) ** 0.5, len(sigma)
+        spread = sum(turns.values for turns in found)
+        bound, rank = mean * norm([turns.pairing for turns in found]) + spread / len(sigma) ** 0.5, len(sigma)
         error = max(part.error for part in own)
         for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
             turned = [np.minimum(x, 4.0) for x in sides[side]]  # no turn is wider
@@ -167,6 +172,8 @@ class IsoCts(Stage):
         return bool(common + int(after.info["task"]) >= whole and S[whole - 1] - off > known)
 
 
-def _pairing(S: np.ndarray) -> float:
-    """Condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign."""
-    return float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
+def _left_over(factors: Factors, P: np.ndarray, M: np.ndarray, turned: np.ndarray) -> Factors:
+    """Those of (I − P Pᵀ) M from those of M, its own columns beside P, each of which turns by `turned`."""
+    L, R, b, a = factors
+    L = np.concatenate([L - P @ (P.T @ L), np.zeros(P.shape)], axis=1)
+    return L, np.concatenate([R, M.T @ P], axis=1), np.concatenate([b, turned]), np.concatenate([a, 0 * turned])

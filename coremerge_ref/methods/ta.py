@@ -9,6 +9,7 @@ from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._graded import joined, scaled
 from coremerge_ref.methods.base import MERGE, Stage, register
 
 
@@ -69,6 +70,5 @@ def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficient
     if undivided is not None:
         errors.undivided = tuple(np.tensordot(c, X, axes=1) for X in undivided)
     if factors is not None:
-        L, R, b, a = zip(*[(w * L, R, w * b, a) for w, (L, R, b, a) in zip(c, factors, strict=True)], strict=True)
-        errors.factors = np.concatenate(L, 1), np.concatenate(R, 1), np.concatenate(b), np.concatenate(a)
+        errors.factors = joined(scaled(factors, c))
     return errors
