@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections import Counter
 
 from benchmarks.fuzz.judging import findings
@@ -22,6 +23,7 @@ def main() -> int:
     first = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     counts: Counter[str] = Counter()
     print(f"{options.trials} trials from seed {first}")
+    warnings.simplefilter("error")  # a warning of NumPy's is a crash
     for seed in range(first, first + options.trials):
         if seed > first and (seed - first) % EVERY == 0:
             print(f"{seed - first} trials: {_told(counts)}", flush=True)

@@ -37,7 +37,7 @@ def known_turns(
     Second-order terms are bounded by four times the square of what delta alone makes of the first; slack (k,) adds to
     them. aside: turn of left vectors into what M is orthogonal to, which delta has and `factors` do not.
     """
-    S, x = part.S, delta * part.turns
+    S, x = part.S, safely(delta, part.turns)
     if not len(S):
         return Turns(x, x, 0.0, 0.0)
     # condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign

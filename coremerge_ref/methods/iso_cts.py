@@ -8,7 +8,7 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm
+from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import Factors, joined, known_turns, scaled
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
@@ -129,7 +129,7 @@ class IsoCts(Stage):
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
             left_over = _left_over(factors[t], common.P, stack.M[t], first.left) if factors else None
-            bent = 4 * turn**2 * sizes[t] * part.turns  # U_c turns by more than the first order
+            bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(known[t]), left_over, bent, norm(first.left)))
             least.append(known[t] / S[-1] if n else 0.0)
             rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
