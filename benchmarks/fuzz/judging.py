@@ -55,7 +55,7 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
     if bound.relative > 0.05:
         return []
     change, most = largest_change(trial, computed), bound.relative / bound.eps * size
-    if DIFFERENCES * most < change < math.inf and not e.estimated:
+    if DIFFERENCES * most < min(change, finer(trial, computed, change)) < math.inf and not e.estimated:
         return [("input bound exceeded", f"{change / most:.3g} times, verdict {bound.verdict}")]
     if change * IDLE < most:
         noise = 2 * e.bound.relative * size  # of the arithmetic of two merges
@@ -101,6 +101,12 @@ def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -
                 break
         best = max(best, float(np.linalg.norm(y)))
     return best / 2  # an entry is rounded by half an eps
+
+
+def finer(trial: Trial, computed: np.ndarray, change: float) -> float:
+    """`change` where shorter steps find about the same, else 0: a jump that steps make and rounding does not."""
+    shorter = largest_change(trial, computed, 2.0**-34)
+    return change if abs(shorter - change) < 0.1 * change else 0.0
 
 
 def largest_jump(trial: Trial, computed: np.ndarray, eps: float) -> float:

@@ -15,6 +15,7 @@ from coremerge_ref.methods._entries import denoised
 from coremerge_ref.methods._votes import zeroed
 from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Search, Stage, register
 
+EPS = 2.0**-52
 EXTREMES = 0.0001  # share of a task's magnitudes that are clamped at either end
 
 
@@ -85,6 +86,7 @@ class Pcb(Stage):
         p, q, T = int(stack.rows), int(stack.cols), stack.T
         M = np.asarray(denoised(stack).M)[:, :p, :q].reshape(T, -1)
         E, d = errors.entry[:, :p, :q].reshape(T, -1), M.shape[1]
+        E = np.where(E > 0, E + EPS * np.abs(M), 0.0)  # ends of intervals are rounded too
         if d == 0 or not M.any():
             return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M)
         places = [max(int(x), 0) for x in (d * EXTREMES, d * (1 - EXTREMES) - 1)]
@@ -125,7 +127,7 @@ class Pcb(Stage):
         flat: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
-        level, rounding = float(np.max(stack.rounding_level)), errors.level.formed
+        level, rounding = float(np.max(stack.rounding_level)), max(errors.level.formed, EPS)
         S, R = M.sum(axis=0), E.sum(axis=0)
         zero = near(np.abs(S), level, errors.beside(R, level))
         nothing = ~zero & (np.abs(S) <= level)
@@ -200,4 +202,5 @@ def _unit(X: Any, least: Any, most: Any) -> tuple[np.ndarray, np.ndarray]:
     """Interval of (x − least) / (most − least), held between 0 and 1; all three are intervals (low, high)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = (X[0] - least[1]) / (most[1] - least[1]), (X[1] - least[0]) / (most[0] - least[0])
+        low, high = low * (1 - 4 * EPS), high * (1 + 4 * EPS)
     return np.clip(np.nan_to_num(low, nan=0.0), 0.0, 1.0), np.clip(np.nan_to_num(high, nan=1.0, posinf=1.0), 0.0, 1.0)

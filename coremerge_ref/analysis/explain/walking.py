@@ -121,7 +121,7 @@ def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
     else:
         own = layer.left.scaled(e) @ np.abs(M)
     own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
-    e.divided, e.polar, e.entry = False, None, e.entry * sigma[:, None] + own
+    e.divided, e.polar, e.entry = False, None, safely(e.entry, sigma[:, None]) + own
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
     if e.undivided is not None:
         e.delta, e.entry = (np.minimum(X, Y) for X, Y in zip((e.delta, e.entry), e.undivided, strict=True))
