@@ -3,18 +3,18 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from coremerge_ref.adapters.backends import Backend
 from coremerge_ref.adapters.cutting import Cut
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.layer import Layer, batches
+from coremerge_ref.adapters.threads import one_blas_thread
 from coremerge_ref.core.models import PreparedModel
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Full, Space
@@ -188,7 +188,7 @@ def _in_order(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
     LAPACK gets one thread meanwhile: its own threads cost more than they give on matrices of this size, and on a busy
     machine, where they wait for each other spinning, ten times more.
     """
-    with _one_blas_thread():
+    with one_blas_thread():
         if count <= 1:
             yield map
             return
@@ -197,30 +197,6 @@ def _in_order(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
             yield lambda function, items: _bounded(pool, count, function, items)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after an error or Ctrl-C, nobody waits for what still runs
-
-
-class _OneBlasThread:
-    """LAPACK's threads limited to one while anybody is inside: the limit is the process's, and merges may overlap."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._limits = Lock(), 0, ExitStack()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._limits.enter_context(threadpool_limits(limits=1, user_api="blas"))
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._limits.close()
-
-
-_one_blas_thread = _OneBlasThread()
 
 
 def _bounded(

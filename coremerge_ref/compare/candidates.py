@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from coremerge_ref.compare.fitting import combined
-from coremerge_ref.core.models import merge_adapters
+from coremerge_ref.core.models import prepare
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.updates import LowRankUpdate, Update
 
 Layers = Mapping[str, Sequence[LowRankUpdate | None]]  # layer name → one update a task
+HELD = 8  # layers, in a space, whose frames are held
 Components = Callable[[Layers, Sequence[float] | None], dict[str, list[Update]]]
 
 
@@ -46,11 +48,19 @@ class Candidate:
             yield from self.components({name: updates}, weights).items()
 
 
+@lru_cache(maxsize=HELD)
+def prepared(names: tuple[str, ...], updates: tuple[tuple[LowRankUpdate | None, ...], ...], space: Any) -> Any:
+    """Frames and cores of these layers, which many candidates in turn ask for; whoever is done empties the cache."""
+    return prepare(dict(zip(names, updates, strict=True)), space)
+
+
 def merging(pipeline: Pipeline, space: Space) -> Components:
     """The merge itself, of which the scale is unknown."""
 
     def components(layers: Layers, weights: Sequence[float] | None) -> dict[str, list[Update]]:
-        merged = merge_adapters(layers, pipeline, space, weights=weights, out_dtype="float64")
+        held: Any = space
+        model = prepared(tuple(layers), tuple(map(tuple, layers.values())), held)
+        merged = model.merge(pipeline, weights=weights, out_dtype="float64")
         return {name: [update] for name, update in merged.items()}
 
     return components

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from coremerge_ref.compare.candidates import Candidate, Layers
+from coremerge_ref.adapters.threads import one_blas_thread
+from coremerge_ref.compare.candidates import Candidate, Layers, prepared
 from coremerge_ref.compare.findings import Identification, Match, remarks
 from coremerge_ref.compare.generate import candidates, linear_candidate
 from coremerge_ref.compare.masks import dropped_at_random
@@ -52,8 +52,11 @@ def identify(
     norm = float(np.sqrt(sum(targets[name].norm ** 2 for name in layers)))
     if norm == 0:
         raise ParameterError("the merged update is zero in every layer, which any method times zero gives")
-    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        return _Search(layers, targets, weights, norm, progress).run(all_rows() if rows is None else rows)
+    try:
+        with one_blas_thread(), np.errstate(all="ignore"):
+            return _Search(layers, targets, weights, norm, progress).run(all_rows() if rows is None else rows)
+    finally:
+        prepared.cache_clear()
 
 
 class _Search:

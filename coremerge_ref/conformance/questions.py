@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,13 @@ class Case:
         """What the family of inputs is."""
         return FAMILIES[self.family][0] if self.family in FAMILIES else "drawn at random"
 
-    @property
+    @cached_property
     def tolerance(self) -> float:
         """50 κ eps ‖scale‖ and the rounding of the expected value itself."""
         assert self.expected is not None
         return SAFETY * self.precision.eps * self.bound + 2 * self.expected_error
 
-    @property
+    @cached_property
     def expected_error(self) -> float:
         """Bound on the error of ``expected``: each entry is the nearest float64 of a value known to 50 digits."""
         assert self.expected is not None
@@ -101,11 +102,16 @@ class Case:
 
 def norm(x: np.ndarray) -> float:
     """Frobenius norm without overflow or underflow on the way."""
-    x = np.asarray(x, dtype=np.float64)
-    top = float(np.max(np.abs(x), initial=0.0))
-    if top == 0 or not np.isfinite(top):
+    flat = np.asarray(x, dtype=np.float64).ravel()
+    top = float(np.abs(flat).max(initial=0.0))
+    if top == 0 or not math.isfinite(top):
         return top
-    return float(np.linalg.norm(np.ldexp(x, -int(np.frexp(top)[1])))) * 2.0 ** int(np.frexp(top)[1])
+    exponent = math.frexp(top)[1]
+    scaled = np.ldexp(flat, -exponent)
+    try:
+        return math.ldexp(math.sqrt(float(scaled @ scaled)), exponent)
+    except OverflowError:
+        return math.inf
 
 
 def sha256(path: Path) -> str:

@@ -56,7 +56,8 @@ class LowRankUpdate(Operators):
         if arrays.is_number(self.scale):
             return
         shape = getattr(self.scale, "shape", None)
-        if shape is None or any(word in str(self.scale.dtype) for word in ("bool", "complex", "object", "<U")):
+        kind = "" if shape is None else arrays.dtype_name(self.scale.dtype)
+        if shape is None or any(word in kind for word in ("bool", "complex", "object", "<U")):
             raise DTypeError(f"scale: expected a real number or an array of them, got {self.scale!r}")
         if tuple(shape) != b[:-2]:
             raise ShapeError(f"scale: expected a number or shape {b[:-2]}, got shape {tuple(shape)}")

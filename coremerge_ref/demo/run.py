@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from coremerge_ref.adapters import merge_folders
+from coremerge_ref.adapters.threads import one_blas_thread
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.demo.beside_peft import beside_peft
 from coremerge_ref.demo.compare import METHODS, SPACES, Deltas, Line, line, plain_sum
@@ -35,7 +35,7 @@ def run(
 
     Returns everything measured as a JSON object. Raises AdapterError at once if `output` cannot be written.
     """
-    with threadpool_limits(1):  # waiting for threads takes longer than products as small as these
+    with one_blas_thread():
         return _run(output, console or Console(quiet=True), force, methods, plot)
 
 

@@ -34,6 +34,8 @@ class Arithmetic:
 
     def read(self, x: Array) -> Array:
         """An input in the dtype of the arithmetic."""
+        if type(x) is np.ndarray and x.dtype == self.dtype:
+            return x
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(x, dtype=self.dtype)
 
@@ -52,10 +54,10 @@ class Arithmetic:
         """P, s, Q with x = P diag(s) Qᵀ, scaled against overflow and underflow."""
         m, n = x.shape
         d = min(m, n)
-        top = float(np.max(np.abs(x), initial=0.0))
+        top = float(np.abs(x).max(initial=0.0))
         if top == 0:
             return np.eye(m, d, dtype=x.dtype), np.zeros(d, dtype=x.dtype), np.eye(n, d, dtype=x.dtype)
-        e = int(np.frexp(top)[1])
+        e = math.frexp(top)[1]
         scaled = np.ldexp(x, -e)
         if self.bad("svd-of-gram-matrix"):
             squares, q = np.linalg.eigh(scaled.T @ scaled)
@@ -143,6 +145,7 @@ def signed(frame: Array) -> Array:
 def lengths(x: Array) -> Array:
     """Norms of the columns, without overflow or underflow on the way."""
     x = np.asarray(x, dtype=np.float64)
-    top = np.max(np.abs(x), axis=0, initial=0.0)
-    found: Array = np.sqrt(np.sum((x / np.where(top == 0, 1, top)) ** 2, axis=0)) * top
+    top = np.abs(x).max(axis=0, initial=0.0)
+    unit = x / np.where(top == 0, 1, top)
+    found: Array = np.sqrt((unit * unit).sum(axis=0)) * top
     return found
