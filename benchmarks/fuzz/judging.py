@@ -55,7 +55,9 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
     if bound.relative > 0.05:
         return []
     change, most = largest_change(trial, computed), bound.relative / bound.eps * size
-    if DIFFERENCES * most < min(change, finer(trial, computed, change)) < math.inf and not e.estimated:
+    # steps are longer than half an eps of float64, and so make of zeros what rounding does not
+    judged = bound.eps > EPS["float64"] and not e.estimated
+    if judged and DIFFERENCES * most < min(change, finer(trial, computed, change)) < math.inf:
         return [("input bound exceeded", f"{change / most:.3g} times, verdict {bound.verdict}")]
     if change * IDLE < most:
         noise = 2 * e.bound.relative * size  # of the arithmetic of two merges

@@ -90,7 +90,7 @@ class Encoded:
             arrays.check_range(M, "product B A")
             arrays.check_finite(level, _beyond(level))
         ones = (1.0,) * len(products)
-        cache = Products(M, products)
+        cache = Products(M, products, graded=frames.sigma is not None)
         return frames, Stack(M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache)
 
     def summed(self, coefficients: Any) -> Update:

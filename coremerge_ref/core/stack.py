@@ -16,10 +16,14 @@ Weights = tuple[float, ...] | Array  # (T,)
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """The factors (…, p, r_t), (…, r_t, q) of the matrices in `M`: of no other, so that no change makes them stale."""
+    """The factors (…, p, r_t), (…, r_t, q) of the matrices in `M`: of no other, so that no change makes them stale.
+
+    graded: rows of the left ones may be far larger than those of M, singular values being divided out of them.
+    """
 
     M: Array
     factors: Sequence[tuple[Array, Array]]
+    graded: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +66,9 @@ class Stack:
         xp, w = array_namespace(self.M), self.weigh()
         M, level = w * self.M, xp.abs(arrays.detached(w)[..., 0, 0]) * self.rounding_level
         arrays.check_range(M, "weights times updates")
-        factors = self._factors()
-        products = None
-        if factors is not None:
-            products = Products(M, [(w[t, ...] * L, R) for t, (L, R) in enumerate(factors)])
+        own, products = self._products(), None
+        if own is not None:
+            products = replace(own, M=M, factors=[(w[t, ...] * L, R) for t, (L, R) in enumerate(own.factors)])
         return replace(self, M=M, rounding_level=level, weights=(1.0,) * self.T, products=products)
 
     def with_entries(self, M: Array, rounding_level: Array | None = None) -> "Stack":
@@ -73,19 +76,20 @@ class Stack:
         level = self.rounding_level if rounding_level is None else rounding_level
         return replace(self, M=M, rounding_level=level, products=None)
 
-    def _factors(self) -> Sequence[tuple[Array, Array]] | None:
-        return self.products.factors if self.products is not None and self.products.M is self.M else None
+    def _products(self) -> Products | None:
+        return self.products if self.products is not None and self.products.M is self.M else None
 
     def leading(self, k: Array) -> linalg.Triplets:
         """The first k singular triplets of every M_t above ν_t, from small factors where M has them."""
-        xp, factors = array_namespace(self.M), self._factors()
-        if factors is None:
+        xp, products = array_namespace(self.M), self._products()
+        if products is None:
             return linalg.leading(self.M, linalg.svd(self.M), k, self.rounding_level)
+        factors, graded = products.factors, products.graded
         s = max(1, min(max(L.shape[-1] for L, _ in factors), *self.M.shape[-2:]))
         if len({L.shape[-1] for L, _ in factors}) == 1:
-            parts = linalg.product_svd(xp.stack([L for L, _ in factors]), xp.stack([R for _, R in factors]))
+            parts = linalg.product_svd(xp.stack([L for L, _ in factors]), xp.stack([R for _, R in factors]), graded)
             return linalg.leading(self.M, parts, k, self.rounding_level)
-        each = [linalg.product_svd(L, R) for L, R in factors]
+        each = [linalg.product_svd(L, R, graded) for L, R in factors]
         P = xp.stack([arrays.widen(P, s) for P, _, _ in each])  # (T, …, p, s)
         S = xp.stack([arrays.widen(S[..., None, :], s)[..., 0, :] for _, S, _ in each])
         Q = xp.stack([arrays.widen(xp.matrix_transpose(Qh), s) for _, _, Qh in each])

@@ -72,29 +72,46 @@ def _mirrored_svd(X: Array) -> tuple[Array, Array, Array]:
     return xp.matrix_transpose(Ph), S, xp.matrix_transpose(Q)
 
 
-def product_svd(B: Array, A: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD of the product B A, a constant, from B (…, m, r) and A (…, r, n): two QRs and one SVD of r × r."""
+def product_svd(B: Array, A: Array, graded: bool = False) -> tuple[Array, Array, Array]:
+    """Thin SVD of the product B A, a constant, from B (…, m, r) and A (…, r, n): two QRs and one SVD of r × r.
+
+    graded: the product's rows are to be as good as products of rows are, where rows of B are far larger than those of
+    B A: A's QR alone, and one SVD of m × r.
+    """
     xp = array_namespace(B)
     r = B.shape[-1]
     if not 0 < r < min(B.shape[-2], A.shape[-1]):
         return svd(B @ A)
-    (QB, RB), (QA, RA) = _thin_qr(arrays.detached(B), xp.matrix_transpose(arrays.detached(A)))
+    tall, wide = arrays.detached(B), xp.matrix_transpose(arrays.detached(A))
+    if graded:
+        ((QA, RA),) = _thin_qr((wide, _across))
+        P, S, Qh = svd(tall @ xp.matrix_transpose(RA))
+        return P, S, Qh @ xp.matrix_transpose(QA)
+    (QB, RB), (QA, RA) = _thin_qr((tall, _along), (wide, _across))
     P, S, Qh = svd(RB @ xp.matrix_transpose(RA))
     return QB @ P, S, Qh @ xp.matrix_transpose(QA)
 
 
-def _thin_qr(X: Array, Y: Array) -> list[tuple[Array, Array]]:
-    """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, and of Y, rows of whose transpose are contiguous.
+Multiply = Callable[[Array, Array], Array]
 
-    By products on GPUs, which leave Q as they find X or Y: the short factor is what is transposed for a product.
-    """
-    if not arrays.loops_over_batches(X):
-        return [_library_qr(X), _library_qr(Y)]
-    xp, (left, right) = array_namespace(X), orthonormal.cholesky_qr2([X, Y])
-    return [
-        _proven_qr(X, left, lambda Q, Z: Q @ Z),
-        _proven_qr(Y, right, lambda Q, Z: xp.matrix_transpose(xp.matrix_transpose(Z) @ xp.matrix_transpose(Q))),
-    ]
+
+def _along(Q: Array, Z: Array) -> Array:
+    return Q @ Z
+
+
+def _across(Q: Array, Z: Array) -> Array:
+    """Q Z as the transpose of a product whose rows are contiguous: what is transposed for a product is the short Z."""
+    xp = array_namespace(Q)
+    return xp.matrix_transpose(xp.matrix_transpose(Z) @ xp.matrix_transpose(Q))
+
+
+def _thin_qr(*given: tuple[Array, Multiply]) -> list[tuple[Array, Array]]:
+    """Q (…, m, r) orthonormal and some R (…, r, r) with Q R = X, of each X; by products on GPUs, which leave Q in two
+    factors that are multiplied as said beside X."""
+    if not arrays.loops_over_batches(given[0][0]):
+        return [_library_qr(X) for X, _ in given]
+    found = orthonormal.cholesky_qr2([X for X, _ in given])
+    return [_proven_qr(X, one, multiply) for (X, multiply), one in zip(given, found, strict=True)]
 
 
 def _library_qr(X: Array) -> tuple[Array, Array]:
@@ -102,9 +119,7 @@ def _library_qr(X: Array) -> tuple[Array, Array]:
     return Q, R
 
 
-def _proven_qr(
-    X: Array, found: orthonormal.Factored | None, multiplied: Callable[[Array, Array], Array]
-) -> tuple[Array, Array]:
+def _proven_qr(X: Array, found: orthonormal.Factored | None, multiplied: Multiply) -> tuple[Array, Array]:
     if found is None:
         return _library_qr(X)
     Q, R = mended((multiplied(found.Q, found.Z), found.C), found.missing, _library_qr, X)
