@@ -12,7 +12,6 @@ from coremerge_ref.conformance.definition import merge_exactly
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SENSITIVE = 1e-3  # a well-posed answer is right to better than this
 IDLE = 1000.0
-DIFFERENCES = 1.01  # of which the largest change is known by them
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
 PROBES = 30  # changes at random where a discontinuity may lie within rounding, which no derivative sees
@@ -54,11 +53,13 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
         return []
     if bound.relative > 0.05:
         return []
-    change, most = largest_change(trial, computed), bound.relative / bound.eps * size
-    # steps are longer than half an eps of float64, and so make of zeros what rounding does not
-    judged = bound.eps > EPS["float64"] and not e.estimated
-    if judged and DIFFERENCES * most < min(change, finer(trial, computed, change)) < math.inf:
-        return [("input bound exceeded", f"{change / most:.3g} times, verdict {bound.verdict}")]
+    most = bound.relative / bound.eps * size
+    change, signs = largest_change(trial, computed)
+    # half an eps of float64 is too short a step beside the rounding of two merges
+    if bound.eps > EPS["float64"] and signs is not None and not e.estimated:
+        moved = distance(result_of(trial, moved_by(trial, bound.eps / 2 * signs)), computed)
+        if moved > bound.relative * size:
+            return [("input bound exceeded", f"{moved / bound.relative / size:.3g} times, verdict {bound.verdict}")]
     if change * IDLE < most:
         noise = 2 * e.bound.relative * size  # of the arithmetic of two merges
         change = max(change, (largest_jump(trial, computed, bound.eps) - noise) / bound.eps)
@@ -67,60 +68,50 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
     return []
 
 
-def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -> float:
-    """The largest change of the result per relative change of every entry, to first order: a climb by differences.
+def largest_change(trial: Trial, computed: np.ndarray, step: float = 2.0**-30) -> tuple[float, np.ndarray | None]:
+    """The largest change of the result per relative change of every entry, to first order: a climb by differences; and
+    which way each entry moves for it.
 
     Infinite where steps of this size leave what is smooth: duplicates, say, are none any more.
     """
-    wide = [(B.astype(np.float64), A.astype(np.float64), s) for B, A, s in trial.factors]
-
-    columns, base = [], result_of(trial, wide)
-    for t, pair in enumerate(wide):
-        for side in (0, 1):
-            X = pair[side]
-            for place in np.ndindex(X.shape):
-                if X[place] == 0:
-                    continue
-                ends = []
-                for sign in (1, -1):
-                    Y = X.copy()
-                    Y[place] *= 1 + sign * step
-                    other = list(wide)
-                    other[t] = (Y, pair[1], pair[2]) if side == 0 else (pair[0], Y, pair[2])
-                    ends.append(result_of(trial, other))
-                if norm(ends[0] + ends[1] - 2 * base) > 1e-4 * norm(base):
-                    return math.inf
-                columns.append((ends[0] - ends[1]).ravel() / (2 * step))
-    if not columns:
-        return 0.0
+    entries = sum(B.size + A.size for B, A, _ in trial.factors)
+    columns, base = [], result_of(trial, moved_by(trial, np.zeros(entries)))
+    for i in range(entries):
+        ends = [result_of(trial, moved_by(trial, sign * step * (np.arange(entries) == i))) for sign in (1, -1)]
+        if norm(ends[0] + ends[1] - 2 * base) > 1e-4 * norm(base):
+            return math.inf, None
+        columns.append((ends[0] - ends[1]).ravel() / (2 * step))
     J = np.stack(columns, axis=1)  # (m·n, entries): the change for each entry changed by its size
-    rng, best = np.random.default_rng(trial.seed), 0.0
+    rng, best, signs = np.random.default_rng(trial.seed), 0.0, None
     for _ in range(CLIMBS):
         y = rng.standard_normal(len(J))
         for _ in range(20):
-            y = J @ np.sign(J.T @ y)  # every entry moves by its eps, one way or the other
+            way = np.sign(J.T @ y)
+            y = J @ way  # every entry moves by its eps, one way or the other
             if not y.any():
                 break
-        best = max(best, float(np.linalg.norm(y)))
-    return best / 2  # an entry is rounded by half an eps
+            if np.linalg.norm(y) > best:
+                best, signs = float(np.linalg.norm(y)), way
+    return best / 2, signs  # an entry is rounded by half an eps
 
 
-def finer(trial: Trial, computed: np.ndarray, change: float) -> float:
-    """`change` where shorter steps find about the same, else 0: a jump that steps make and rounding does not."""
-    shorter = largest_change(trial, computed, 2.0**-34)
-    return change if abs(shorter - change) < 0.1 * change else 0.0
+def moved_by(trial: Trial, changes: np.ndarray) -> list[Any]:
+    """The factors in float64, each entry changed by its share (entries) of itself."""
+    made, at = [], 0
+    for B, A, s in trial.factors:
+        pair = []
+        for X in (B, A):
+            pair.append(X.astype(np.float64) * (1 + changes[at : at + X.size].reshape(X.shape)))
+            at += X.size
+        made.append((*pair, s))
+    return made
 
 
 def largest_jump(trial: Trial, computed: np.ndarray, eps: float) -> float:
     """The largest change of the result as every entry is rounded up or down by half an eps at random."""
-    rng, best = np.random.default_rng(trial.seed), 0.0
-    for _ in range(PROBES):
-        moved: list[Any] = [
-            (*(X.astype(np.float64) * (1 + eps / 2 * rng.choice([-1.0, 1.0], X.shape)) for X in (B, A)), s)
-            for B, A, s in trial.factors
-        ]
-        best = max(best, distance(result_of(trial, moved), computed))
-    return best
+    rng, entries = np.random.default_rng(trial.seed), sum(B.size + A.size for B, A, _ in trial.factors)
+    changes = (eps / 2 * rng.choice([-1.0, 1.0], entries) for _ in range(PROBES))
+    return max(distance(result_of(trial, moved_by(trial, change)), computed) for change in changes)
 
 
 def result_of(trial: Trial, factors: list[Any]) -> np.ndarray:
