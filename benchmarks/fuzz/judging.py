@@ -53,15 +53,14 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
         return []
     if bound.relative > 0.05:
         return []
-    most = bound.relative / bound.eps * size
+    most, noise = bound.relative / bound.eps * size, 2 * e.bound.relative * size  # of the arithmetic of two merges
     change, signs = largest_change(trial, computed)
     # half an eps of float64 is too short a step beside the rounding of two merges
     if bound.eps > EPS["float64"] and signs is not None and not e.estimated:
         moved = distance(result_of(trial, moved_by(trial, bound.eps / 2 * signs)), computed)
-        if moved > bound.relative * size:
-            return [("input bound exceeded", f"{moved / bound.relative / size:.3g} times, verdict {bound.verdict}")]
+        if moved > bound.relative * size + noise:
+            return [("input bound exceeded", f"{moved / bound.relative / size:.6g} times, verdict {bound.verdict}")]
     if change * IDLE < most:
-        noise = 2 * e.bound.relative * size  # of the arithmetic of two merges
         change = max(change, (largest_jump(trial, computed, bound.eps) - noise) / bound.eps)
     if change * IDLE < most:
         return [("idle", f"bound {bound.relative / bound.eps:.3g} eps, found {change / size:.3g} eps")]

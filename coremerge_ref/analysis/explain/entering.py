@@ -162,13 +162,14 @@ class Terms:
     """What errors of the factors of every M_t (T, p, q) = L_t R_tᵀ are in units of the level.
 
     within: |L_t| |R_t|ᵀ. sides: for either side what errors of it do, |R_t| b_t and |L_t| a_t, or within where its
-    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): columns; there
-    (T): whether some term is not zero.
+    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), sizes (T) s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): columns;
+    there (T): whether some term is not zero.
     """
 
     within: np.ndarray
     sides: tuple[np.ndarray, np.ndarray]
     whole: np.ndarray
+    sizes: np.ndarray
     ranks: np.ndarray
     there: np.ndarray
     made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
@@ -188,9 +189,11 @@ class Terms:
         ranks = self.ranks.reshape(-1, *[1] * (self.there.ndim - 1))  # (T, …)
         tiny = level.tiny * (1 + ranks) * self.there
         own = formed * level.eps * (ranks / 2 + 1)
-        parts = parts + own[..., None, None] * self.within + tiny[..., None, None]
+        both = g * g * (self.within if all(identities) else self.sizes[..., None, None])  # errors of either side meet
+        parts = parts + both + own[..., None, None] * self.within + tiny[..., None, None]
         size = self.within.shape[-2] * self.within.shape[-1]
-        delta = np.minimum(g * self.whole + tiny * size**0.5, np.asarray(linalg.norm(parts)))
+        delta = g * self.whole + g * g * self.sizes + tiny * size**0.5
+        delta = np.minimum(delta, np.asarray(linalg.norm(parts)))
         return delta, np.minimum(parts, delta[..., None, None])
 
 
@@ -203,13 +206,13 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
     within = np.stack([np.abs(L) @ np.abs(R).mT for L, R, _, _ in tasks])
     of_left = within if rows else np.stack([(np.abs(R) @ b[..., None]).mT for _, R, b, _ in tasks])
     of_right = within if columns else np.stack([np.abs(L) @ a[..., None] for L, _, _, a in tasks])
-    whole = []
-    for L, R, b, a in tasks:
+    whole, sizes = [], [np.sum(b * a, axis=-1) for _, _, b, a in tasks]
+    for (L, R, b, a), s in zip(tasks, sizes, strict=True):
         one_side, other = linalg.norm(b[..., None]) * _spectral(R), _spectral(L) * linalg.norm(a[..., None])
-        whole.append(np.minimum(2 * np.sum(b * a, axis=-1), one_side + other))
+        whole.append(np.minimum(2 * s, one_side + other))
     there = np.stack([np.any((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
     ranks = np.asarray([L.shape[-1] for L, _, _, _ in tasks])
-    return Terms(within, (of_left, of_right), np.stack(whole), ranks, there)
+    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, there)
 
 
 def entered(
