@@ -186,7 +186,8 @@ def test_a_scheduler_that_goes_away(adapters: list[str]) -> None:
 
 
 PROGRAM = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's job in the background ignores
 from methods_for_workers import total
 from coremerge_ref.adapters import merge_folders, layer
 from coremerge_ref.cli.executors import executor_of

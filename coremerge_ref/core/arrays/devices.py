@@ -49,7 +49,7 @@ def _first_array(value: Any) -> AnyArray:
     if isinstance(value, Mapping):
         parts: Iterable[Any] = value.values()  # which may be read when asked for: no more than the first
     else:
-        parts = value if isinstance(value, list | tuple) else [getattr(value, name, None) for name in _HOLDERS]
+        parts = value if isinstance(value, list | tuple) else (getattr(value, name, None) for name in _HOLDERS)
     return next((array for part in parts if part is not None and (array := _first_array(part)) is not None), None)
 
 
