@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
 TREE = WORK / "tree"
 PACKAGE = "coremerge_ref"
-PACKAGES = ("core", "methods", "analysis", "conformance", "adapters")
+PACKAGES = ("core", "perturbation", "methods", "analysis", "conformance", "adapters")
 ORIGINAL = "__mutmut_orig"
 # a mutated method would be one more that isinstance asks for
 PROTOCOL = re.compile(r"^(class \w+\(.*\bProtocol\b.*\):)", re.MULTILINE)

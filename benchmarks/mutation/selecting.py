@@ -13,6 +13,7 @@ from benchmarks.mutation.server import Server
 # of each package: the folders and files below tests/ that take part, those first that mirror it
 FOLDERS = {
     "core": ("core", "test_errors.py", "methods", "properties", "analysis"),
+    "perturbation": ("perturbation", "methods", "analysis"),
     "methods": ("methods", "core", "test_errors.py", "properties", "analysis"),
     "analysis": ("analysis",),
     "conformance": ("conformance",),

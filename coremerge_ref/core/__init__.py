@@ -3,6 +3,5 @@
 updates (ΔW = s B A) → inputs (checked, cast) → sides, frames, spaces (U, V; Def. 2) → encoding (M_t = Uᵀ ΔW_t V) →
 stack, stages, pipeline (merge there) → merging (U M Vᵀ). Models do it for every layer, by batches. Beneath:
 linalg, where zero is judged and matrices are decomposed; arrays, where libraries differ.
-Beside: compressed, a lossy space; projecting, the steps one by one; perturbation and carried, how errors move and what
-is known of them after a stage.
+Beside: compressed, a lossy space; projecting, the steps one by one.
 """

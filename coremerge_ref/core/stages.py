@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from coremerge_ref.core.carried import Errors, estimate
 from coremerge_ref.core.parameters import Parameters
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
@@ -87,13 +86,14 @@ class Stage(Parameters):
         """The sides, "left" and "right", whose basis decides what it returns, with its parameters and T tasks."""
         return () if self.commutes_with == ORTHOGONAL else BOTH
 
-    def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
+    def propagate(self, errors: list[Any], before: list[Any], after: list[Any]) -> list[Any]:
         """For `explain`: the errors of what it returned, `after`, one a layer, from those of what it was given."""
         return [self.carry(*one) for one in zip(errors, before, after, strict=True)]
 
-    def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
-        """`propagate` for one layer. Without a rule of its own a stage is probed, and its bounds are estimates."""
-        return estimate(self, errors, before, after)
+    def carry(self, errors: Any, before: Any, after: Any) -> Any:
+        """`propagate` for one layer, of perturbation.carried.Errors. A stage without a rule of its own returns
+        NotImplemented: it is probed, and its bounds are estimates."""
+        return NotImplemented
 
 
 STAGES: dict[str, type[Stage]] = {}

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.methods._subspaces import Leading
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import norm, safely
 
 Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.core.perturbation import another_rank, beyond, near, norm, polar, turns
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import another_rank, beyond, near, norm, polar, turns
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 

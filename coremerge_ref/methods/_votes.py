@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import near, norm
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import near, norm
 
 
 def zeroed(errors: Errors, stack: Any) -> None:

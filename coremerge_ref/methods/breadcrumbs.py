@@ -7,11 +7,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import denoised, l1_factor
 from coremerge_ref.methods._votes import cut_at, pruned, rescaled, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
 
 
 @register

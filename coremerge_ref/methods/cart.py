@@ -8,11 +8,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import another_rank, beyond, norm, truncation
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, truncation
 
 
 @register

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
 from coremerge_ref.methods._votes import pruned, rescaled, zeroed
 from coremerge_ref.methods.base import BOTH, DROPS, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
 
 
 @register

@@ -7,12 +7,12 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import check_masks, denoised, drawn, l1_factor
 from coremerge_ref.methods._votes import pruned, rescaled, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import norm
 
 
 @register

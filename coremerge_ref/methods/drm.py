@@ -8,12 +8,12 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import mixed, mixing, near, norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import mixed, mixing, near, norm, safely
 
 
 @register

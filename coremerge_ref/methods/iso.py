@@ -8,11 +8,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import beyond, norm, polar, safely
 from coremerge_ref.core.stack import Merged
 from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import beyond, norm, polar, safely
 
 
 @register

@@ -7,8 +7,6 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import Factors, joined, known_turns, scaled
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
@@ -16,6 +14,8 @@ from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonaliz
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
 from coremerge_ref.methods.ta import carry_sum, summed
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import norm, safely
 
 
 @register

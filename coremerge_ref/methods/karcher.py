@@ -9,12 +9,12 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, ONE_SPACE, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import near, norm
 
 
 @register

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Merged, Stack, exact_total
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods.base import MERGE, Stage, register
 from coremerge_ref.methods.ta import carry_sum, summed
+from coremerge_ref.perturbation.carried import Errors
 
 
 @register

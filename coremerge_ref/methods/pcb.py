@@ -8,12 +8,12 @@ import numpy as np
 
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised
 from coremerge_ref.methods._votes import zeroed
 from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import near, norm
 
 EPS = 2.0**-52
 EXTREMES = 0.0001  # share of a task's magnitudes that are clamped at either end

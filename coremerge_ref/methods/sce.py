@@ -8,12 +8,12 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import beyond, near, norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import denoised, largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected, zeroed
 from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import beyond, near, norm
 
 
 @register

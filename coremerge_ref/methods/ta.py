@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import joined, scaled
 from coremerge_ref.methods.base import MERGE, Stage, register
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import norm
 
 
 @register

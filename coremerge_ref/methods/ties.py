@@ -8,13 +8,13 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
-from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, signs
 from coremerge_ref.methods._votes import Votes, elected
 from coremerge_ref.methods.base import BOTH, DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.methods.trim import Trim
+from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.theorems import norm
 
 _CHOICES = {
     "keep": KEEPS,

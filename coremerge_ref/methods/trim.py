@@ -7,11 +7,11 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
 from coremerge_ref.methods._votes import cut_at, pruned, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
+from coremerge_ref.perturbation.carried import Errors
 
 
 @register

@@ -7,13 +7,13 @@ import numpy as np
 
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
-from coremerge_ref.core.carried import Errors, decompose
-from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
+from coremerge_ref.perturbation.carried import Errors, decompose
+from coremerge_ref.perturbation.theorems import norm, safely
 
 
 @register

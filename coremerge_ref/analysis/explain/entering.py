@@ -8,9 +8,9 @@ import numpy as np
 
 from coremerge_ref.analysis.explain.turning import Turn, turning
 from coremerge_ref.core import linalg
-from coremerge_ref.core.carried import Errors, Level
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.core.perturbation import coupling, mixed, near, norm, safely
+from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import coupling, mixed, near, norm, safely
 
 ZERO, NU = (x / 2.0**-52 for x in thresholds("float64"))  # in eps: a singular value that is none; ν of norms
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each

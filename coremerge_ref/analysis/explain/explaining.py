@@ -12,10 +12,10 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.batches import equal_shapes, stacked
 from coremerge_ref.core.inputs import are_finite, as_updates
 from coremerge_ref.core.merging import restored
-from coremerge_ref.core.perturbation import norm
 from coremerge_ref.core.pipeline import Method, Pipeline, as_pipeline
 from coremerge_ref.core.spaces import Core, Space, as_space
 from coremerge_ref.core.stages import Stage
+from coremerge_ref.perturbation.theorems import norm
 
 
 @arrays.stays_beside

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.core.carried import Errors, Margin, Spectrum
+from coremerge_ref.perturbation.carried import Errors, Margin, Spectrum
 
 WELL_POSED, SENSITIVE, ILL_POSED = VERDICTS = ("well-posed", "sensitive", "ill-posed")
 SENSITIVE_ABOVE = 1e-3  # relative error of the result

@@ -11,7 +11,7 @@ from coremerge_ref.errors import ParameterError
 
 if TYPE_CHECKING:
     from coremerge_ref.analysis.explain.explanation import Explanation
-    from coremerge_ref.core.carried import Spectrum
+    from coremerge_ref.perturbation.carried import Spectrum
 
 MOST = 12  # layers in one picture
 _PICTURES = (b"\x89PNG", b"%PDF", b"%!PS", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"\x1f\x8b")  # what matplotlib writes

@@ -15,7 +15,7 @@ from coremerge_ref.analysis.explain.explanation import LOOSE
 
 if TYPE_CHECKING:
     from coremerge_ref.analysis.explain.explanation import Bound, Explanation, Explanations
-    from coremerge_ref.core.carried import Margin
+    from coremerge_ref.perturbation.carried import Margin
 
 COLOURS = {"well-posed": "green", "sensitive": "yellow", "ill-posed": "red"}
 WORST = 5  # how many groups of layers are shown

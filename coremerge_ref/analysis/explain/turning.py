@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.core.carried import Level
-from coremerge_ref.core.perturbation import coupling, safely
+from coremerge_ref.perturbation.carried import Level
+from coremerge_ref.perturbation.theorems import coupling, safely
 
 
 class Turn(NamedTuple):

@@ -6,12 +6,13 @@ import numpy as np
 
 from coremerge_ref.analysis.explain.entering import entered, level_of, sized
 from coremerge_ref.analysis.explain.layers import Group, Layer
+from coremerge_ref.analysis.explain.probing import estimate
 from coremerge_ref.core import arrays
-from coremerge_ref.core.carried import Errors, Level
-from coremerge_ref.core.perturbation import norm, safely
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stages import MERGE
+from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import norm, safely
 
 
 def level_at(kind: str, group: Group, layer: Layer) -> Level:
@@ -31,7 +32,11 @@ def walk(
     errors = [_start(*one, space) for one in zip(layers, levels, seen, strict=True)]
     leaving = [set(sides) for sides in seen]  # sides whose span, as it turns, takes the result along
     for stage, before, after in pieces:
-        errors = stage.propagate(errors, before, after)
+        carried = stage.propagate(errors, before, after)
+        errors = [
+            estimate(stage, *one) if made is NotImplemented else made
+            for made, one in zip(carried, zip(errors, before, after, strict=True), strict=True)
+        ]
         if stage.kind == MERGE:
             for e, layer, item, sides, left in zip(errors, layers, after, seen, leaving, strict=True):
                 e.entering = e.shared["entering", e.level.name]

@@ -13,9 +13,9 @@ from rich.console import Console
 
 import coremerge_ref as cm
 from coremerge_ref.analysis.explain.explanation import LOOSE
-from coremerge_ref.core.carried import Errors
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage
+from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.testing import Recipe
 
 METHODS = ["ta", "mean", "tsv", "cart", "iso", "iso_cts", "trim", "dare", "ties", "drm", "dare+ties+iso"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from coremerge_ref.core import carried
+from coremerge_ref.perturbation import carried
 
 
 def test_a_spectrum_is_noted_with_its_cut_and_its_task() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coremerge_ref.core import perturbation as formulas
+from coremerge_ref.perturbation import theorems as formulas
 from coremerge_ref.testing import orthonormal
 
 H = 1e-7

@@ -1,13 +1,13 @@
 """What is known of the errors of one layer, carried from stage to stage: a method's `propagate` says on what terms."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.core.perturbation import LIMIT, Vector, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, Vector, norm, safely
 
 
 @dataclass(frozen=True)
@@ -231,32 +231,3 @@ def decompose(given: Iterable[tuple[Errors, Vector]], vectors: bool = True) -> N
         )
         for (_, key), (errors, _), one in zip(pairs, pairs.values(), parts, strict=True):
             errors.shared[key] = one
-
-
-def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 8) -> Errors:
-    """Errors after a stage that says nothing of them: an estimate, no bound, and marked as such.
-
-    The stage is run on random changes of the size of the errors, and √eps of the size where that is more, scaled down;
-    ten times the largest change seen is taken (small-sample estimation, Kenney and Laub 1994). Above √eps and growing
-    with smaller changes it is a discontinuity.
-    """
-    rng = np.random.default_rng(0)
-    errors.estimated = True
-    small, root = errors.delta, errors.level.eps**0.5
-    large = np.maximum(small, np.sqrt(np.sum(before.M**2, axis=(-2, -1))) * root)
-
-    def change(step: Vector) -> float:
-        E = rng.standard_normal(before.M.shape)
-        E *= (step / np.maximum(np.sqrt(np.sum(E**2, axis=(-2, -1))), 1e-300))[..., None, None]
-        return norm(stage([replace(before, M=(before.M + E).astype(before.M.dtype))])[0].M - after.M)
-
-    fine, coarse = (max(change(step) for _ in range(probes)) for step in (small, large))
-    ratio = float(np.max(np.where(small > 0, small, 0.0) / np.where(large > 0, large, 1.0)))
-    largest = 10 * max(fine, coarse * ratio)
-    if fine > root * norm(after.M):
-        errors.doubt(stage, f"the result changes by {fine / (norm(after.M) or 1.0):.1e} of its size")
-    if after.M.ndim == 3:  # a transform
-        errors.delta, errors.entry = np.full(len(after.M), largest), np.full(after.M.shape, largest)
-        errors.factors = errors.undivided = None
-        return errors
-    return errors.merged(largest, None, after.M, min(after.M.shape) if before.M.ndim == 3 else int(errors.rank))
