@@ -2,6 +2,8 @@
 
 import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before any library starts its threads: the matrices here are small and the machines shared.
@@ -39,6 +41,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgets_what_jax_compiled() -> Iterator[None]:
+    """One file's shapes are of no use to the next, and all of them take gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(params=list(BACKENDS), scope="session")

@@ -94,10 +94,11 @@ class Pcb(Stage):
         score = self._scores(errors, M, E, size, stack, places[0] == places[1])
         place = min(max(int(np.floor(d * (1 - self.ratio))), 0), d - 1)
         flat = place == d - 1  # all are raised to the greatest
-        low, high = (np.sort(X, axis=1) for X in score)
-        above = np.stack([d - np.searchsorted(x, y, side="right") for x, y in zip(low, score[1], strict=True)])
-        below = np.stack([np.searchsorted(x, y) for x, y in zip(high, score[0], strict=True)])
-        raised, free = above >= d - 1 - place, below >= place + 1  # surely at or below the quantile, surely above it
+        places = [place, min(place + 1, d - 1), d - 1]
+        low, high = (np.partition(X, places, axis=1) for X in score)  # in order at these places
+        # surely at or below the quantile, where those above it suffice; surely above it
+        raised = score[1] < low[:, [place + 1]] if place < d - 1 else np.ones(M.shape, dtype=bool)
+        free = score[0] > high[:, [place]]
         least, most = (low[:, [place]], high[:, [place]]), (low[:, [-1]], high[:, [-1]])
         s = _unit(score, least, most)
         equal = flat | ((least[0] == least[1]) & (most[0] == most[1]) & (least[0] == most[0]))
@@ -188,7 +189,7 @@ def _scaled(values: Array, live: Array, where_equal: Any) -> Array:
 
 def _placed(X: np.ndarray, places: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X (T, N) and its values (T, 1) at two places, ascending."""
-    ordered = np.sort(X, axis=1)
+    ordered = np.partition(X, places, axis=1)
     return X, ordered[:, places[:1]], ordered[:, places[1:]]
 
 
