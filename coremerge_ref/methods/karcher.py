@@ -145,7 +145,7 @@ class Karcher(Stage):
             pulled = np.broadcast_to(there, base.shape) if base.shape == (T,) else np.ones(base.shape, dtype=bool)
             open_ = open_ or (bool(self.tol) and bool((pulled & (np.abs(base) <= change + tiny)).any()))
         if open_:
-            errors.doubt(self, "tasks are opposite to each other or to their mean, or tol decides,")
+            errors.doubt(self, "tasks are opposite to each other or to their mean, or tol decides")
             return errors.merged(2 * norm(after.M) + off, None, after.M)
         turns = [slope @ u for slope in slopes]
         moved = float(np.abs(c) @ eps) + float(moves @ [norm(turn) for turn in turns])
