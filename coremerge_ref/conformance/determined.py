@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,13 +59,20 @@ def from_entries(case: Case, x: Array) -> float:
 
 def from_rotations(case: Case, x: Array) -> float:
     """The nearest answer after a rotation in the plane of two equal singular values."""
-
-    def distance(angle: float) -> float:
-        return norm(Model(rotation=angle, tied=2.0**13 * case.precision.eps)(case) - x)
-
     step = math.pi / ANGLES
-    nearest = sorted((distance(step * (i + 1)), step * (i + 1)) for i in range(ANGLES))[:REFINED]
-    return min(least(distance, angle - step, angle + step) for _, angle in nearest)
+    nearest = sorted((norm(answer - x), step * (i + 1)) for i, answer in enumerate(all_around(case)))[:REFINED]
+    return min(least(lambda a: norm(rotated(case, a) - x), angle - step, angle + step) for _, angle in nearest)
+
+
+def rotated(case: Case, angle: float) -> Array:
+    """The right answer after a rotation."""
+    return Model(rotation=angle, tied=2.0**13 * case.precision.eps)(case)
+
+
+@lru_cache(maxsize=64)
+def all_around(case: Case) -> list[Array]:
+    """The right answers after ANGLES rotations, which all answers to the case are held against."""
+    return [rotated(case, math.pi / ANGLES * (i + 1)) for i in range(ANGLES)]
 
 
 def least(f: Callable[[float], float], low: float, high: float) -> float:
