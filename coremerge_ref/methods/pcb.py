@@ -116,7 +116,9 @@ class Pcb(Stage):
         entry = np.zeros(after.M.shape)
         entry[:p, :q] = bound.reshape(p, q)
         errors.undecided = None
-        return errors.merged(norm(after.M) + norm(entry) + norm(M) if unsized else norm(entry), entry, after.M)
+        if unsized:  # other places of the clamps, other scores
+            return errors.merged(norm(after.M) + norm(entry) + norm(M), None, after.M)
+        return errors.merged(norm(entry), entry, after.M)
 
     def _scores(
         self,
