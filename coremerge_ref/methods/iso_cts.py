@@ -117,6 +117,7 @@ class IsoCts(Stage):
             known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         factors = [] if errors.divided else scaled(errors.factors or [], before.weights)
         first = known_turns(errors, total, common, every, joined(factors) if factors else None)
+        sure = bool(factors) and bool(np.isfinite(first.left).all())
         sides = {"left": [first.left], "right": [first.right]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
@@ -128,7 +129,7 @@ class IsoCts(Stage):
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            left_over = _left_over(factors[t], common.P, stack.M[t], first.left) if factors else None
+            left_over = _left_over(factors[t], common.P, stack.M[t], first.left) if sure else None
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(known[t]), left_over, bent, norm(first.left)))
             least.append(known[t] / S[-1] if n else 0.0)
@@ -176,4 +177,9 @@ def _left_over(factors: Factors, P: np.ndarray, M: np.ndarray, turned: np.ndarra
     """Those of (I − P Pᵀ) M from those of M, its own columns beside P, each of which turns by `turned`."""
     L, R, b, a = factors
     L = np.concatenate([L - P @ (P.T @ L), np.zeros(P.shape)], axis=1)
-    return L, np.concatenate([R, M.T @ P], axis=1), np.concatenate([b, turned]), np.concatenate([a, 0 * turned])
+    return (
+        L,
+        np.concatenate([R, M.T @ P], axis=1),
+        np.concatenate([b, turned]),
+        np.concatenate([a, np.zeros(len(turned))]),
+    )
