@@ -93,16 +93,9 @@ def matching(case: Case, given: Any, names: Iterable[str] = MISTAKES) -> list[st
     for name in names:
         ids = tuple(part for part in name.split("+") if part in MISTAKES)
         free = any(MISTAKES[part].free for part in ids)
-        other = mistaken(case, ids)
+        other = attempted(case, ids, toward=actual) if free and actual.ndim == 2 else mistaken(case, ids)
         if other is None:
             continue
-        if free and actual.ndim == 2:
-            # signs and null vectors of orthonormal bases, which is what is open, leave the norm as it is
-            if abs(norm(other) - norm(actual)) > max(4 * case.tolerance, 1e-5 * norm(actual)):
-                continue
-            other = attempted(case, ids, toward=actual)
-            if other is None:
-                continue
         if reproduces(case, actual, other):
             exactly.append("+".join(ids))
         elif single is not None and reproduces(single, actual, other) and rounds_to_single(actual, other):

@@ -87,7 +87,7 @@ def first_order(factors: Factors, triplets: tuple[np.ndarray, np.ndarray, np.nda
 
 def scaled(factors: list[Factors], weights: Any) -> list[Factors]:
     """Those of w_t M_t from those of all M_t."""
-    return [(w * L, R, w * b, a) for w, (L, R, b, a) in zip(np.abs(weights), factors, strict=False)]
+    return [(w * L, R, w * b, a) for w, (L, R, b, a) in zip(np.abs(weights), factors, strict=True)]
 
 
 def joined(factors: list[Factors]) -> Factors:

@@ -115,7 +115,7 @@ class IsoCts(Stage):
         if np.isfinite(columns).all():
             taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
             known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
-        factors = [] if errors.divided else scaled(errors.factors or [], before.weights)
+        factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         first = known_turns(errors, total, common, every, joined(factors) if factors else None)
         sure = bool(factors) and bool(np.isfinite(first.left).all())
         sides = {"left": [first.left], "right": [first.right]}

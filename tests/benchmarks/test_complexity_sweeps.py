@@ -364,8 +364,8 @@ def test_explain_is_timed_beside_the_merge(tmp_path):
 
     folders = list(llama.adapters(tmp_path, 2, 1, 2, "float32", 32))
     seconds = measured(folders, tmp_path / "merged", "tsv", 1)
-    assert all(0 < once < 600 for (once,) in seconds.values())
-    assert set(seconds) == {"merge", "explain"}
+    assert {command: len(times) for command, times in seconds.items()} == {"merge": 1, "explain": 1}
+    assert (tmp_path / "merged" / "adapter_model.safetensors").exists()
 
 
 def test_the_floor_writes_as_much_as_a_merge(tmp_path):
