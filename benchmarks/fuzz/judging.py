@@ -43,7 +43,11 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
 
 
 def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
-    """Whether the bound for rounded inputs lies below the largest change that a search finds, or IDLE times above."""
+    """Whether the bound for rounded inputs lies below the largest change that a search finds, or IDLE times above.
+
+    What is bounded where a discontinuity lies within rounding is a jump, and no small change need find it: even votes
+    hang on the signs of basis vectors.
+    """
     entries = sum(B.size + A.size for B, A, _ in trial.factors)
     size = norm(computed)
     bound = e.input_bound
@@ -62,7 +66,7 @@ def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]
             return [("input bound exceeded", f"{moved / bound.relative / size:.6g} times, verdict {bound.verdict}")]
     if change * IDLE < most:
         change = max(change, (largest_jump(trial, computed, bound.eps) - noise) / bound.eps)
-    if change * IDLE < most:
+    if change * IDLE < most and not bound.discontinuity:
         return [("idle", f"bound {bound.relative / bound.eps:.3g} eps, found {change / size:.3g} eps")]
     return []
 

@@ -1,4 +1,4 @@
-"""What errors do to singular triplets where each column of the factors is known to its own size, see Errors.factors."""
+"""What errors do to singular triplets where more is known of them than their norm: columns, or entries."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,82 +7,146 @@ import numpy as np
 
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import norm, safely
+from coremerge_ref.perturbation.theorems import lengths, norm, safely
 
-Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a
+Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a, see Errors.factors
+Triplets = tuple[np.ndarray, np.ndarray, np.ndarray]  # P (p, s), S (s), Qh (s, q)
+
+
+@dataclass(frozen=True, eq=False)
+class Met:
+    """What singular vectors meet of an error E: bounds on |p_iᵀ E q_j| (s, s), on ‖E q_j‖ beyond the span of all p_i
+    (s,), and on ‖Eᵀ p_i‖ beyond that of all q_j (s,)."""
+
+    within: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+
+    def __add__(self, other: "Met") -> "Met":
+        """Of the sum of two errors."""
+        return Met(self.within + other.within, self.left + other.left, self.right + other.right)
+
+    def __and__(self, other: "Met") -> "Met":
+        """Of one error, of which both are known."""
+        pairs = ((self.within, other.within), (self.left, other.left), (self.right, other.right))
+        return Met(*(np.minimum(*pair) for pair in pairs))
+
+
+def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
+    """Of E = E_L Rᵀ + L E_Rᵀ, columns of E_L (p, c) up to b and of E_R (q, c) up to a.
+
+    |p_iᵀ E q_j| is at most e_i + f_j, f_j = bᵀ |Rᵀ q_j| and e_i = aᵀ |Lᵀ p_i|: small values that come from small
+    columns have small ones.
+    """
+    (L, R, b, a), (P, _, Qh) = factors, triplets
+    f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
+    of_left, of_right = (float(x @ lengths(X - Y @ (Y.T @ X))) for x, X, Y in ((a, L, P), (b, R, Qh.T)))
+    return Met(e[:, None] + f, f + of_left, e + of_right)
+
+
+def met_by_entries(triplets: Triplets, errors: Errors, entry: np.ndarray) -> Met:
+    """Of |E| ≤ entry (p, q) in the frames, which turn along where errors are `closed`; else E has parts beyond them."""
+    P, Q = np.abs(triplets[0]), np.abs(triplets[2].T)
+    if not np.isfinite(entry).all():
+        return Met(*(np.full(shape, np.inf) for shape in ((P.shape[1],) * 2, P.shape[1], P.shape[1])))
+    right, left = entry @ Q, P.T @ entry  # (p, s), (s, q)
+    beyond = [np.full(P.shape[1], np.inf)] * 2
+    if errors.closed:
+        rest = [np.sqrt(np.maximum(1 - np.sum(X * X, axis=1), 0.0)) for X in (P, Q)]  # ‖(I − P Pᵀ) e_i‖
+        beyond = [
+            np.minimum(lengths(X), (x + 8 * len(x) * errors.unit) @ X)
+            for x, X in zip(rest, (right, left.T), strict=True)
+        ]
+    return Met(P.T @ right, *beyond)
+
+
+def known(
+    errors: Errors,
+    triplets: Triplets,
+    factors: Factors | None,
+    entry: np.ndarray,
+    beside: Factors | None = None,
+) -> Met:
+    """Of an error of which `factors` and `entry` are known, and another `beside` it; not of the SVD's own rounding.
+
+    Where as many vectors are there as rows of ΔW, nothing lies beyond the span of the left ones, and so on the right.
+    """
+    met = met_by_entries(triplets, errors, entry)
+    if factors is not None and not errors.divided:
+        met = met & met_by_columns(triplets, factors)
+    if beside is not None:
+        met = met + met_by_columns(triplets, beside)
+    left, right = (size > len(triplets[1]) for size in errors.shape)
+    return Met(met.within, *(x if some else np.zeros_like(x) for x, some in ((met.left, left), (met.right, right))))
 
 
 @dataclass(frozen=True, eq=False)
 class Turns:
     """Of the first k triplets of a matrix: how far left and right vectors (k,) turn out of their span, how much more
-    the left ones turn within it than the right ones, and how far the sum of the values moves."""
+    the left ones turn within it than the right ones, and how far the sum of the values moves; how far the norm of the
+    error lets vectors turn (k,)."""
 
     left: np.ndarray
     right: np.ndarray
     pairing: float
     values: float
+    shared: np.ndarray
 
 
 def known_turns(
-    errors: Errors,
-    M: np.ndarray,
-    part: Leading,
-    delta: float,
-    factors: Factors | None,
-    slack: Any = 0.0,
-    aside: float = 0.0,
+    errors: Errors, M: np.ndarray, part: Leading, delta: float, finer: Met, slack: Any = 0.0, aside: float = 0.0
 ) -> Turns:
-    """Those of the leading `part` of M, known up to delta, or better by its `factors` to first order.
+    """Those of the leading `part` of M, known up to delta, or better by what is `finer` known, to first order.
 
     Second-order terms are bounded by four times the square of what delta alone makes of the first; slack (k,) adds to
-    them. aside: turn of left vectors into what M is orthogonal to, which delta has and `factors` do not.
+    them. aside: turn of left vectors into what M is orthogonal to, which delta has and `finer` does not.
     """
     S, x = part.S, safely(delta, part.turns)
     if not len(S):
-        return Turns(x, x, 0.0, 0.0)
+        return Turns(x, x, 0.0, 0.0, x)
     # condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign
     pairing = delta * float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
     values = len(S) ** 0.5 * delta
-    if factors is None or not np.isfinite(x).all():
-        return Turns(x, x, pairing, values)
-    finer, most = first_order(factors, errors.svd(M), len(S)), 4 * x**2 + slack
+    if errors.level.formed or not np.isfinite(x).all():  # the SVD rounds, too
+        return Turns(x, x, pairing, values, x)
+    first, most = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack
     return Turns(
-        np.minimum(x, np.hypot(finer.left, aside) + most),
-        np.minimum(x, finer.right + most),
-        min(pairing, finer.pairing + 4 * pairing**2 + norm(most)),
-        min(values, finer.values + 4 * delta * (pairing + float(x.max())) + norm(slack) * float(S[0])),
+        np.minimum(x, np.hypot(first.left, aside) + most),
+        np.minimum(x, first.right + most),
+        min(pairing, first.pairing + 4 * pairing**2 + norm(most)),
+        min(values, first.values + 4 * delta * (pairing + float(x.max())) + norm(slack) * float(S[0])),
+        x,
     )
 
 
-def first_order(factors: Factors, triplets: tuple[np.ndarray, np.ndarray, np.ndarray], k: int) -> Turns:
-    """Those of M with thin SVD P (p, s), S (s), Qh (s, q), and errors E = E_L Rᵀ + L E_Rᵀ, columns of E_L (p, c) up to
-    b and of E_R (q, c) up to a.
+def first_order(error: Met, triplets: Triplets, k: int) -> Turns:
+    """Those of M with the thin SVD `triplets`.
 
-    E_ij = p_iᵀ E q_j is at most e_i + f_j, f_j = bᵀ |Rᵀ q_j| and e_i = aᵀ |Lᵀ p_i|: small values that come from small
-    columns have small ones. With it vectors turn into those left by (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²) and, beyond
-    all s, by E q_i / σ_i and Eᵀ p_i / σ_i (Stewart and Sun 1990, V.2); within, left and right differ by
-    (E_ji − E_ij) / (σ_i + σ_j).
+    Vectors turn into those left by (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²) and, beyond all s, by E q_i / σ_i and
+    Eᵀ p_i / σ_i (Stewart and Sun 1990, V.2); within, left and right differ by (E_ji − E_ij) / (σ_i + σ_j).
     """
-    (L, R, b, a), (P, S, Qh) = factors, triplets
-    unit, Q = float(S[0]), Qh.T
-    s = S / unit
-    f, e = b @ np.abs(R.T @ Q) / unit, a @ np.abs(L.T @ P) / unit  # (s,)
-    beyond_f, beyond_e = (
-        float(x @ np.sqrt(np.sum((X - Y @ (Y.T @ X)) ** 2, axis=0))) / unit for x, X, Y in ((b, R, Q), (a, L, P))
-    )
-    one, both, taken = f[:k, None] + e, e[:k, None] + f, s[:k, None]  # bounds on E_ji and E_ij
-    with np.errstate(divide="ignore", over="ignore"):
+    S = triplets[1]
+    unit = float(S[0])
+    s, F = S / unit, error.within / unit
+    here, there, taken = F[:k], F.T[:k], s[:k, None]  # bounds on E_ij and E_ji
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         apart = 1 / ((taken - s[k:]) * (taken + s[k:]))
         left, right = (
             np.hypot(
                 np.sqrt(np.sum(safely(taken * x[:, k:] + s[k:] * y[:, k:], apart) ** 2, axis=1)),
-                safely(own[:k] + beyond if len(X) > len(s) else 0.0, 1 / s[:k]),
+                safely(beyond[:k] / unit, 1 / s[:k]),
             )
-            for X, x, y, own, beyond in ((P, one, both, f, beyond_e), (Q, both, one, e, beyond_f))
+            for x, y, beyond in ((there, here, error.left), (here, there, error.right))
         )
-        within = safely((one + both)[:, :k], 1 / (taken + s[:k]))
+        within = safely((here + there)[:, :k], 1 / (taken + s[:k]))
     np.fill_diagonal(within, 0.0)
-    return Turns(left, right, norm(within), unit * float((f + e)[:k].sum()))
+    return Turns(left, right, norm(within), unit * float(np.trace(F[:k, :k])), np.full(k, np.inf))
+
+
+def retold(P: np.ndarray, S: np.ndarray, Q: np.ndarray, left: Any, right: Any, within: np.ndarray) -> Factors:
+    """Those of P diag(S) Qᵀ, whose columns of P turn by at most `left` (k,) and of Q by `right` (k,), while diag(S)
+    changes by at most `within` (k, k)."""
+    return P * S, Q, S * left + lengths(within), np.broadcast_to(right, S.shape)
 
 
 def scaled(factors: list[Factors], weights: Any) -> list[Factors]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, beyond, near, norm, polar, turns
+from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, polar, turns
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 
@@ -95,7 +95,7 @@ def at_zero(
         return  # all are clear of it
     S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
     error = delta if errors.jumped else errors.beside(delta, level)
-    found = np.flatnonzero(near(S, level, error) | ((S > floor) & (S <= level)))
+    found = np.flatnonzero(errors.near(S, level, error) | ((S > floor) & (S <= level)))
     if len(found):
         value = S[found[0]] / (S[0] or 1.0)
         errors.doubt(
@@ -110,37 +110,41 @@ def orthogonalizing(
     errors: Errors,
     X: np.ndarray,
     levels: np.ndarray,
-    turned: list[np.ndarray],
+    turned: list[tuple[np.ndarray, np.ndarray]],
     known: float,
     side: str,
     span: tuple[int, float],
-) -> tuple[float, int]:
-    """Bound on the change of polar(X) diag(levels), X = [P_1 … P_T], and the rank of polar(X).
+) -> tuple[float, float, int]:
+    """Bounds on the change of polar(X) diag(levels), X = [P_1 … P_T], and of polar(X), and the rank of it.
 
-    Column i of block t turns by turned[t][i], so X changes by at most √Σ_t max(turned[t])², and its polar factor by
-    that times its condition number. A single orthonormal block is its own polar factor, and every column then counts
-    with its own level. known: relative level up to which a singular value of X is none, before it is held at √eps.
+    turned: of each block bounds on the turns of its columns, and bounds δ τ_i by the norm of one error, which
+    all columns share: it turns the block by at most δ max τ_i (Wedin 1972). X changes by the root of the sum of their
+    squares, and its polar factor by that times its condition number. A single orthonormal block is its own polar
+    factor, and every column then counts with its own level. known: relative level up to which a singular value of X
+    is none, before it is held at √eps.
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
     square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
     """
-    turned, L = [block for block in turned if len(block)], errors.singular_values(X)
+    turned, L = [block for block in turned if len(block[0])], errors.singular_values(X)
     uncut = max(known, ZERO * errors.unit)
     cut = min(uncut, errors.unit**0.5)
     support = int(np.sum(L > cut * L[0])) if len(L) else 0
     active = int(np.sum(np.any(X != 0, axis=0)))
     errors.spectrum(stage, f"singular values of [P_1 … P_T], {side}", L, support, cut * L[0] if len(L) else 0.0)
     if support == 0 or active == 0:
-        return 0.0, 0
+        return 0.0, 0.0, 0
     own = errors.level.decomposed * norm(X)  # of the polar factor's SVD
-    moved = norm([block.max(initial=0.0) for block in turned]) + own
+    moved = norm([min(norm(columns), float(shared.max())) for columns, shared in turned]) + own
     size = errors.shape[side == "right"]
     factor = polar(L[:support], (size, active))
     errors.margin(stage, f"σ_min of [P_1 … P_T], {side} (polar factor),", L[support - 1], amplifies=factor)
     if len(turned) == 1:
-        return float(np.max(turned[0] * levels)) + own * float(levels.max()) if np.isfinite(moved) else np.inf, support
+        columns, shared = (x * levels for x in turned[0])
+        each = min(norm(columns), float(shared.max())) if np.isfinite(moved) else np.inf
+        return each + own * float(levels.max()), moved, support
     inside = L[: min(active, size)]
     lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
-    found = np.flatnonzero(near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
+    found = np.flatnonzero(errors.near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
     if len(found):
         errors.doubt(
             stage,
@@ -155,12 +159,13 @@ def orthogonalizing(
             "determined",
         )
     if not np.isfinite(moved * factor):
-        return np.inf, support
+        return np.inf, np.inf, support
     change = moved * factor
     if span[0] == support == active:
         square = moved * polar(L[:support], (support, support))
         change = min(change, norm([square, span[1]]) + own * factor)
-    return change * float(levels.max()) * beyond(moved * factor), support
+    change *= beyond(moved * factor)
+    return change * float(levels.max()), change, support
 
 
 def spanned(errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str) -> tuple[int, float]:

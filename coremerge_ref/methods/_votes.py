@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import near, norm
+from coremerge_ref.perturbation.theorems import beyond, norm
 
 
 def zeroed(errors: Errors, stack: Any) -> None:
@@ -19,7 +19,7 @@ def zeroed(errors: Errors, stack: Any) -> None:
     level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
     error = errors.entry if errors.gauge_free else errors.beside(errors.entry, level)
     clear = bool((size > level + error).all())
-    unsure = np.zeros(size.shape, dtype=bool) if clear else near(size, level, error) & (size > 0)
+    unsure = np.zeros(size.shape, dtype=bool) if clear else errors.near(size, level, error) & (size > 0)
     errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
     errors.jumped, errors.undivided = errors.jumped | bool(unsure.any()), None
     if clear:
@@ -51,16 +51,19 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
     """Entries times a factor, that by which ν_t grew; l1 (T): the factor is ‖before‖₁ / ‖after‖₁, of sums whose first
     has the error l1_t, and brings the errors of both."""
     for t, M in enumerate(np.abs(before.M)):
-        level = float(before.rounding_level[t])
+        level, E = float(before.rounding_level[t]), errors.entry[t]
         f, own = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0
         if l1 is not None:
             total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
-            own = float(l1[t]) / total + rest / left if left else 0.0
+            if left > 0:  # an entry is part of the sum of what is left, so that of its own error 1 − |M_ij| / Σ is left
+                share = np.where(after.M[t] != 0, M / left, 0.0)
+                E = (1 - share) * E + share * np.maximum(rest - E, 0.0) * beyond(rest / left)
+                own = float(l1[t]) / total + errors.level.formed
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)
                 f = max(f, total / max(left - rest, level, 1e-300))
-        errors.entry[t] = f * errors.entry[t] + own * np.abs(after.M[t])
+        errors.entry[t] = f * E + own * np.abs(after.M[t])
         errors.delta[t] = min(f * errors.delta[t] + own * norm(after.M[t]), norm(errors.entry[t]))
 
 

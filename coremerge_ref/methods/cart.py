@@ -9,10 +9,12 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._graded import Factors, joined, known, known_turns, retold, scaled
+from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, truncation
+from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, safely, truncation, turns
 
 
 @register
@@ -106,6 +108,28 @@ class Cart(Stage):
                 crude if unsized else min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
             )
         if not whole:
-            return errors.merged(bound, None, after.M)
+            factors = None
+            if not (errors.level.formed or unsized or errors.divided or errors.factors is None):
+                columns, w = scaled(errors.factors, before.weights), np.abs(np.asarray(before.weights))[:, None, None]
+                factors = partial(self._factors, errors, stack, columns, safely(w, errors.entry), delta, k)
+            errors = errors.merged(bound, None, after.M)
+            errors.factors = factors
+            return errors
         errors = carry_sum(self, errors, before, after, shares)
         return errors if lost == 0 else errors.merged(float(errors.delta) + lost, errors.entry + lost, after.M)
+
+    def _factors(
+        self, errors: Errors, stack: Any, columns: list[Factors], entry: np.ndarray, delta: np.ndarray, k: int
+    ) -> Factors:
+        """Those of the result: of M̄ and of what is kept of each deviation; columns, entry and delta of the w_t M_t."""
+        made, level = scaled(columns, np.full(stack.T, 1 / stack.T)), float(np.max(stack.rounding_level))
+        for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
+            own = np.abs((np.arange(stack.T) == t) - 1 / stack.T)
+            P, S, Qh = errors.svd(D)
+            kept = min(k, int(np.sum(S > level)))
+            part = Leading(P[:, :kept], S[:kept], Qh[:kept].T, 0.0, turns(S, kept))
+            met = known(errors, (P, S, Qh), joined(scaled(columns, own)), np.tensordot(own, entry, axes=1))
+            turn = known_turns(errors, D, part, float(own @ delta), met)
+            within = np.minimum(met.within[:kept, :kept], float(own @ delta))
+            made += scaled([retold(part.P, part.S, part.Q, turn.left, turn.right, within)], [self.coefficient])
+        return joined(made)

@@ -13,7 +13,7 @@ from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import mixed, mixing, near, norm, safely
+from coremerge_ref.perturbation.theorems import mixed, mixing, norm, safely
 
 
 @register
@@ -121,7 +121,7 @@ class Drm(Stage):
         if k == 0:
             return errors.merged(error, None, after.M, min(after.M.shape))
         relative = self.rank_cut * first > level
-        at_cut = np.abs(S - cut) <= 2 * error if relative else near(S, cut, errors.beside(error, level))
+        at_cut = np.abs(S - cut) <= 2 * error if relative else errors.near(S, cut, errors.beside(error, level))
         found = np.flatnonzero(at_cut[: int(np.sum(errors.rank))])
         if len(found):
             errors.doubt(
@@ -166,7 +166,7 @@ class Drm(Stage):
         length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
         moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
         there = length > known
-        if (near(length, known, errors.beside(moved, known)) & (length > 0)).any():
+        if (errors.near(length, known, errors.beside(moved, known)) & (length > 0)).any():
             errors.doubt(self, "a task's part in a direction is at the level that counts as zero")
         unit = np.where(there, length, 1.0)
         V = np.where(there, np.abs(Y) / unit, 0.0)

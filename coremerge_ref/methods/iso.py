@@ -9,10 +9,11 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged
+from coremerge_ref.methods._graded import first_order, known
 from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, norm, polar, safely
+from coremerge_ref.perturbation.theorems import beyond, norm, polar
 
 
 @register
@@ -90,7 +91,8 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
     rounding of the matrix itself.
     """
-    M, lost, factors = before.M, errors.lost, errors.factors
+    M, lost = before.M, errors.lost
+    factors = errors.factors() if callable(errors.factors) else errors.factors
     delta = float(errors.decomposed(M, errors.delta))
     S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
     formed = errors.level.decomposed * norm(M)
@@ -111,10 +113,11 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
     words = f"smallest singular value of the support of {kept}, relative to the largest,"
     errors.margin(stage, words, least, amplifies=mean * factor)
-    # what is known of entries is not known of the SVD's own rounding
-    first = min(delta * factor, _turn(errors, M, kept) + formed * factor if errors.closed else np.inf)
-    if factors is not None and not errors.divided:
-        first = min(first, _turned(errors.svd(M), kept, *factors))
+    P, _, Qh = errors.svd(M)
+    parts = P[:, :kept], S[:kept], Qh[:kept]
+    turns = first_order(known(errors, parts, factors, errors.entry), parts, kept)
+    # what is known of columns and entries is not known of the SVD's own rounding
+    first = min(delta * factor, norm([turns.pairing, norm(turns.left), norm(turns.right)]) + formed * factor)
     errors.check(
         stage,
         first,
@@ -125,38 +128,3 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
         turned = finer[0] + formed * factor
     bound = float(np.hypot(delta, mean * turned))
     return errors.merged(most if errors.lost > lost else min(bound, most), None, M)
-
-
-def _turn(errors: Errors, M: np.ndarray, kept: int) -> float:
-    """Bound on the change of P Qᵀ over the support, to first order, from the bounds on each entry.
-
-    In its singular vectors it is (F − Fᵀ)_ij / (σ_i + σ_j), |F| ≤ |P|ᵀ E |Q|, and E Q / σ and Pᵀ E / σ beyond.
-    """
-    if not np.isfinite(errors.entry).all():
-        return np.inf
-    P, S, Qh = errors.svd(M)
-    P, S, Q, E = np.abs(P[:, :kept]), S[:kept], np.abs(Qh[:kept].T), errors.entry
-    right, left = E @ Q, P.T @ E  # (p, k), (k, q)
-    F = P.T @ right
-    with np.errstate(divide="ignore"):
-        inner, one = safely(F + F.T, 1 / (S[:, None] + S)), 1 / S
-    np.fill_diagonal(inner, 0.0)
-    out = norm(safely(right, one)) if M.shape[0] > kept else 0.0
-    return norm([norm(inner), out, norm(safely(left, one[:, None])) if M.shape[1] > kept else 0.0])
-
-
-def _turned(
-    parts: tuple[np.ndarray, ...], kept: int, L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray
-) -> float:
-    """As _turn, of an error E_L Rᵀ + L E_Rᵀ, see Errors.factors.
-
-    Column j of E_L Rᵀ Q is at most f_j = Σ b |Rᵀ q_j| long, row i of Pᵀ L E_Rᵀ at most e_i, so the change inside is at
-    most 2 (‖f / σ‖ + ‖e / σ‖), and beyond either span it is f / σ or e / σ and what lies there of the factors.
-    """
-    P, S, Q = parts[0][:, :kept], parts[1][:kept], parts[2][:kept].T
-    f, e = np.abs(Q.T @ R) @ b, np.abs(P.T @ L) @ a
-    left, right = (
-        norm(x / S) + float(y @ np.linalg.norm(X - Z @ (Z.T @ X), axis=0)) * norm(1 / S)
-        for x, y, X, Z in ((f, a, L, P), (e, b, R, Q))
-    )
-    return norm([2 * (norm(f / S) + norm(e / S)), left, right])

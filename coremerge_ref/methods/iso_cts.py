@@ -8,7 +8,7 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, joined, known_turns, scaled
+from coremerge_ref.methods._graded import Factors, Met, joined, known, known_turns, scaled
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
@@ -111,32 +111,33 @@ class IsoCts(Stage):
         levels = stack.rounding_level + common.error * sizes
         left = max(0, whole - kept)  # no more is left beside U_c
         # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
-        known = delta + 2.0 * sizes
+        off = delta + 2.0 * sizes
         if np.isfinite(columns).all():
             taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
-            known = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
+            off = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
-        first = known_turns(errors, total, common, every, joined(factors) if factors else None)
-        sure = bool(factors) and bool(np.isfinite(first.left).all())
-        sides = {"left": [first.left], "right": [first.right]}
+        entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
+        met = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
+        first = known_turns(errors, total, common, every, met)
+        sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
         for t, M in enumerate(residual):
             part = leading(
-                self, errors, M, each, float(levels[t]), float(known[t]), t, "the residual of M_t",
+                self, errors, M, each, float(levels[t]), float(off[t]), t, "the residual of M_t",
                 min(int(ranks[t]), left), float(delta[t]),
             )  # fmt: skip
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            left_over = _left_over(factors[t], common.P, stack.M[t], first.left) if sure else None
+            met = _left_over(errors, M, stack.M[t], common.P, first.left, factors[t : t + 1], entries[t])
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
-            found.append(known_turns(errors, M, part, float(known[t]), left_over, bent, norm(first.left)))
-            least.append(known[t] / S[-1] if n else 0.0)
+            found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
+            least.append(off[t] / S[-1] if n else 0.0)
             rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
-                sides[side].append(np.minimum(getattr(found[-1], side), most))
+                sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))
         sigma = np.concatenate([part.S for part in own])
         most = 2 * (norm(total) + norm(stack.M)) + every
         if len(sigma) == 0:
@@ -147,8 +148,8 @@ class IsoCts(Stage):
         bound, rank = mean * norm([turns.pairing for turns in found]) + spread / len(sigma) ** 0.5, len(sigma)
         error = max(part.error for part in own)
         for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
-            turned = [np.minimum(x, 4.0) for x in sides[side]]  # no turn is wider
-            change, support = orthogonalizing(
+            turned = [(np.minimum(x, 4.0), np.minimum(y, 4.0)) for x, y in sides[side]]  # no turn is wider
+            change, _, support = orthogonalizing(
                 self, errors, np.concatenate(X, axis=1), np.full(len(sigma), mean), turned, error, side, spans[side]
             )
             bound, rank = bound + change, min(rank, support)
@@ -173,13 +174,11 @@ class IsoCts(Stage):
         return bool(common + int(after.info["task"]) >= whole and S[whole - 1] - off > known)
 
 
-def _left_over(factors: Factors, P: np.ndarray, M: np.ndarray, turned: np.ndarray) -> Factors:
-    """Those of (I − P Pᵀ) M from those of M, its own columns beside P, each of which turns by `turned`."""
-    L, R, b, a = factors
-    L = np.concatenate([L - P @ (P.T @ L), np.zeros(P.shape)], axis=1)
-    return (
-        L,
-        np.concatenate([R, M.T @ P], axis=1),
-        np.concatenate([b, turned]),
-        np.concatenate([a, np.zeros(len(turned))]),
-    )
+def _left_over(
+    errors: Errors, residual: Any, M: Any, P: np.ndarray, turned: np.ndarray, factors: list[Factors], entry: Any
+) -> Met:
+    """What the triplets of the residual (I − P Pᵀ) M meet, as errors of M do and as the columns of P turn."""
+    rest = np.eye(len(P)) - P @ P.T
+    columns = next(((rest @ L, R, b, a) for L, R, b, a in factors), None)
+    common = P, M.T @ P, np.minimum(turned, 2.0), np.zeros(len(turned))
+    return known(errors, errors.svd(residual), columns, np.abs(rest) @ entry, common)

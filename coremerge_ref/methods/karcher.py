@@ -11,10 +11,11 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.errors import ParameterError
+from coremerge_ref.methods._graded import joined
 from coremerge_ref.methods.base import MERGE, ONE_SPACE, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import near, norm
+from coremerge_ref.perturbation.theorems import lengths, norm
 
 
 @register
@@ -122,7 +123,7 @@ class Karcher(Stage):
         there = (length > level) & counts
         error = np.where(level > self.tol, errors.beside(errors.delta, level), errors.delta)
         scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
-        if (near(length, level, error) & counts).any():
+        if (errors.near(length, level, error) & counts).any():
             errors.doubt(self, "a task is at the level that counts as zero", remedy="leave it out")
             return errors.merged(2 * scale + off, None, after.M)
         if not there.any():
@@ -155,8 +156,19 @@ class Karcher(Stage):
         entry = scale * (entry + (moves @ np.abs(turns)).reshape(after.M.shape)) + (off / scale) * np.abs(after.M)
         rounding = formed * (self.steps + 1)
         entry = entry + rounding * scale * np.sum(own * np.abs(before.M), axis=0)
-        bound = off + scale * moved + rounding * norm(after.M)
-        return errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M)
+        bound, factors = off + scale * moved + rounding * norm(after.M), None
+        if errors.factors is not None:  # of Σ k_t M_t, where errors move k_t by κ_t: κ_t L_t R_tᵀ is one of columns
+            k = scale * np.where(there, np.abs(c) / size, 0.0)
+            kappa = scale * np.where(there, moves @ np.abs(slopes) / size, 0.0) + k * (eps + off / scale)
+            factors = joined(
+                [
+                    ((x + y) * L, R, (x + y) * b + y * lengths(L), a)
+                    for x, y, (L, R, b, a) in zip(k, kappa, errors.factors, strict=True)
+                ]
+            )
+        errors = errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M)
+        errors.factors = factors
+        return errors
 
     def _slopes(self, u: np.ndarray, pulls: np.ndarray) -> tuple[Any, Any, Any, list[tuple[np.ndarray, np.ndarray]]]:
         """The cosines G of points u (T, N), the coefficients, their derivatives (pairs, T) by each cosine, and what is

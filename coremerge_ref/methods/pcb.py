@@ -13,7 +13,7 @@ from coremerge_ref.methods._entries import denoised
 from coremerge_ref.methods._votes import zeroed
 from coremerge_ref.methods.base import MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import near, norm
+from coremerge_ref.perturbation.theorems import norm
 
 EPS = 2.0**-52
 EXTREMES = 0.0001  # share of a task's magnitudes that are clamped at either end
@@ -132,7 +132,7 @@ class Pcb(Stage):
         """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
         level, rounding = float(np.max(stack.rounding_level)), max(errors.level.formed, EPS)
         S, R = M.sum(axis=0), E.sum(axis=0)
-        zero = near(np.abs(S), level, errors.beside(R, level))
+        zero = errors.near(np.abs(S), level, errors.beside(R, level))
         nothing = ~zero & (np.abs(S) <= level)
         low, high = np.where(zero, np.minimum(S - R, 0.0), S - R), np.where(zero, np.maximum(S + R, 0.0), S + R)
         low, high = np.where(nothing, 0.0, low), np.where(nothing, 0.0, high)

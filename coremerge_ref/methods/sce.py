@@ -13,7 +13,7 @@ from coremerge_ref.methods._entries import denoised, largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected, zeroed
 from coremerge_ref.methods.base import DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, near, norm
+from coremerge_ref.perturbation.theorems import beyond, norm
 
 
 @register
@@ -106,7 +106,8 @@ class Sce(Stage):
         smooth = np.sum(parts, axis=0) / total * beyond(float(np.max(own.sum(axis=0) / total, initial=0.0)))
         jump = votes.spread(np.ones((stack.T, 1, 1)))
         if self.floor > 0:  # shares that are no larger than the floor count as parts of it
-            jump = jump * np.minimum(np.sum(np.where(possible, share + change, 0.0), axis=0) / self.floor, 1.0)
+            parts = np.minimum((share + change) / self.floor, 1.0) * (np.abs(X) + E)
+            jump = np.minimum(jump, np.sum(np.where(possible, parts, 0.0), axis=0))
         return elected(self, errors, votes, after.M, smooth, norm(smooth), jump)
 
     def _open(self, errors: Errors, M: np.ndarray, level: float, chosen: np.ndarray, unit: float) -> np.ndarray:
@@ -115,7 +116,7 @@ class Sce(Stage):
         if T == 1:
             return np.zeros(M.shape[1:], dtype=bool)
         D, E = np.abs(M - M.mean(axis=0)), E + E.mean(axis=0) + errors.level.formed * np.abs(M).mean(axis=0)
-        zero = near(D, level, errors.beside(E, level))
+        zero = errors.near(D, level, errors.beside(E, level))
         counted = (D > level) | zero | (D + E > level)
         v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
         moved = np.sum(np.where(counted, np.where(zero, (D + E) ** 2, 2 * D * E + E**2), 0.0), axis=0)

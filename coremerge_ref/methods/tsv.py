@@ -1,6 +1,7 @@
 """TSV-M: leading singular triplets of every task, side by side, made orthogonal (Gargiulo et al., 2025)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned, spanning
+from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled
+from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
@@ -79,10 +81,9 @@ class Tsv(Stage):
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """√Σδ_t² and, on both sides, σ_1 c √Σ(δ_t τ_t)²: subspaces turn by τ_t, then polar factors amplify.
 
-        The result is its own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1,
-        but block t pairs P_t with Q_t only up to δ_t / σ_k. One task of which nothing is cut stays itself. Where as
-        many triplets are taken as B_t has columns, P_t and Q_t span those and the rows of A_t: errors of column b_j
-        turn P_t by |A_t q_i|_j / σ_i, and those of rows of A_t do not.
+        τ_t is better known where columns of B_t and rows of A_t are, or entries, see known_turns. The result is its
+        own SVD if no polar factor lost a direction. Its singular vectors then turn without the σ_1, but block t pairs
+        P_t with Q_t only up to δ_t / σ_k. One task of which nothing is cut stays itself.
         """
         lost = errors.lost
         unsized = self.k is None and errors.uses_size(self)
@@ -95,22 +96,43 @@ class Tsv(Stage):
             leading(self, errors, M, k, float(level), float(own), t)
             for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
         ]
+        factors: Any = scaled(errors.factors, before.weights) if errors.factors else [None] * stack.T
+        entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
+        each = zip(stack.M, factors, entries, strict=True)
+        met = [known(errors, errors.svd(M), columns, entry) for M, columns, entry in each]
+        turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
-        bounds = [
-            orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), S, self._turned(errors, before, parts, delta, side), error,
-                side, spanned(errors, stack.M, delta, errors.rank, side),
+        bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
+        for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
+            turned = [(getattr(one, side), one.shared) for one in turns]
+            span = spanned(errors, stack.M, delta, errors.rank, side)
+            moved, change, support = orthogonalizing(
+                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span
             )
-            for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right"))
-        ]  # fmt: skip
-        bound, most, rank = total + sum(b for b, _ in bounds), 2 * norm(stack.M) + total, min(r for _, r in bounds)
+            bound, turn, rank = bound + moved, turn + change, min(rank, support)
+            changes.append((np.concatenate(X, axis=1), support, change))
+        most = 2 * norm(stack.M) + total
         lost = errors.lost > lost
         errors.merged(most if lost else min(bound, most), None, after.M, rank)
-        if stack.T > 1 and not lost and rank == len(S):
-            least = np.asarray([part.S[-1] if len(part.S) else np.inf for part in parts])
-            turn = norm(delta / least) + sum(b for b, _ in bounds) / float(S.max(initial=0.0) or 1.0)
+        if not lost and rank == len(S):
             errors.polar = turn, total
+        elif not (lost or errors.divided or errors.level.formed):
+            errors.factors = partial(self._factors, errors, S, changes, met, delta, [len(part.S) for part in parts])
         return errors
+
+    def _factors(
+        self, errors: Errors, S: np.ndarray, sides: list[Any], met: list[Met], delta: Any, counts: list[int]
+    ) -> Factors:
+        """Those of the result, of which polar factors of `sides` (X, support, change) are the columns."""
+        within, at = np.zeros((len(S), len(S))), 0
+        for one, own, n in zip(met, delta, counts, strict=True):
+            within[at : at + n, at : at + n] = np.minimum(one.within[:n, :n], own)
+            at += n
+        polars = []
+        for X, support, _ in sides:
+            P, _, Qh = errors.svd(X)
+            polars.append(P[:, :support] @ Qh[:support])
+        return retold(polars[0], S, polars[1], sides[0][2], sides[1][2], within)
 
     def _alone(self, errors: Errors, stack: Any, after: Any, t: int) -> Errors:
         """Task t without a cut: what counts as zero is lost, and its SVD rounds."""
@@ -118,13 +140,3 @@ class Tsv(Stage):
         lost = norm(S[S <= abs(stack.weights[t]) * stack.rounding_level[t]]) + 2 * errors.level.decomposed * norm(S)
         errors = carry_sum(self, errors, stack, after, stack.weights)
         return errors if lost == 0 else errors.merged(float(errors.delta) + lost, errors.entry + lost, after.M)
-
-    def _turned(self, errors: Errors, stack: Any, parts: list[Leading], delta: Any, side: str) -> list[np.ndarray]:
-        """How far each task's vectors turn out of their span on that side."""
-        turned = [np.asarray(safely(own, part.turns)) for own, part in zip(delta, parts, strict=True)]
-        for t, (L, R, b, a) in enumerate([] if errors.divided else errors.factors or []):
-            part = parts[t]
-            if len(part.S) == L.shape[1]:
-                own = b @ np.abs(R.T @ part.Q) if side == "left" else a @ np.abs(L.T @ part.P)  # (k,)
-                turned[t] = np.minimum(turned[t], abs(stack.weights[t]) * own / part.S)
-        return turned

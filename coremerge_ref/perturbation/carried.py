@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.perturbation.theorems import LIMIT, Vector, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Errors:
     of exact matrices at most, which errors do not raise. shape: (m, n). gauge_free: frames are defined up to signs.
     unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread) of a
     matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
-    the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does.
+    the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does;
+    of a merged matrix also a function that returns them.
     divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
     before that, as long as stages are scalar-weighted sums, to which it does not matter.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
@@ -164,6 +165,15 @@ class Errors:
         But not where singular values were divided out, which small ones do not bear.
         """
         return np.minimum(error, np.asarray(level) / 2) if self.level.formed and not self.divided else error
+
+    def near(self, values: Any, level: Any, error: Any) -> Vector:
+        """Which `values`, each known up to `error`, are not told from those that count as zero, up to `level`.
+
+        Rounding of inputs moves both a little; arithmetic also takes for zero what is none, see theorems.near.
+        """
+        if self.level.formed:
+            return near(values, level, error)
+        return np.asarray(np.abs(values - np.asarray(level)) < error + 2 * self.level.size * np.asarray(level))
 
     def uses_size(self, stage: Any) -> bool:
         """Called by stages whose settings are relative to the live size: whether that is in doubt."""

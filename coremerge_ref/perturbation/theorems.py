@@ -28,6 +28,14 @@ def norm(X: Any) -> float:
     return largest * float(np.linalg.norm(flat / largest)) if 0 < largest < math.inf else largest
 
 
+def lengths(X: Vector, axis: int = 0) -> Vector:
+    """Norms of the columns of X, or along another axis, without overflow; 0 below 1e-150 of the largest entry."""
+    largest = float(np.max(np.abs(X), initial=0.0))
+    if not 0 < largest < math.inf:
+        return np.asarray(np.max(np.abs(X), axis=axis, initial=0.0))
+    return np.asarray(largest * np.sqrt(np.sum((X / largest) ** 2, axis=axis)))
+
+
 def coupling(a: Any, b: Any) -> Vector:
     """√(a² + b²) / |a² − b²|: how far singular vectors of the values a and b turn into each other, per unit of error.
 

@@ -1,9 +1,10 @@
-"""What single columns' errors do to singular triplets, beside errors that are made."""
+"""What errors of single columns and entries do to singular triplets, beside errors that are made."""
 
 import numpy as np
 import pytest
 
-from coremerge_ref.methods._graded import Factors, first_order, joined, scaled
+from coremerge_ref.methods._graded import Factors, Turns, first_order, joined, known, met_by_columns, scaled
+from coremerge_ref.perturbation.carried import Errors, Level
 
 STEP = 1e-7
 
@@ -24,14 +25,18 @@ def thin(M: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return P, S, Qh
 
 
-def turned(L: np.ndarray, R: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """What moves when every column of L and R moves by STEP of its norm, in a random direction."""
-    rng = np.random.default_rng(seed)
+def moved_columns(L: np.ndarray, R: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """L Rᵀ when every column of L and R moves by STEP of its norm, in a random direction."""
     moved = []
     for X in (L, R):
         E = rng.standard_normal(X.shape)
         moved.append(X + STEP * E / np.linalg.norm(E, axis=0) * np.linalg.norm(X, axis=0))
-    (P, S, Qh), (U, T, Vh) = thin(L @ R.T), thin(moved[0] @ moved[1].T)
+    return moved[0] @ moved[1].T
+
+
+def turned(M: np.ndarray, moved: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """How far the first k triplets of `moved` are from those of M, in the terms of Turns."""
+    (P, S, Qh), (U, T, Vh) = thin(M), thin(moved)
     left, right = (Y[:, :k] - X[:, :k] @ (X[:, :k].T @ Y[:, :k]) for X, Y in ((P, U), (Qh.T, Vh.T)))
     # of each vector of the span itself, whatever the new basis of the span is
     into = [Y[:, :k].T @ X[:, :k] for X, Y in ((P, U), (Qh.T, Vh.T))]
@@ -45,25 +50,69 @@ def turned(L: np.ndarray, R: np.ndarray, k: int, seed: int) -> tuple[np.ndarray,
     )
 
 
+def check(bounds: Turns, M: np.ndarray, moved: np.ndarray, k: int) -> None:
+    left, right, pairing, values = turned(M, moved, k)
+    slack = 1e-10  # of second order, and of the arithmetic
+    assert (left <= bounds.left * (1 + 1e-3) + slack).all()
+    assert (right <= bounds.right * (1 + 1e-3) + slack).all()
+    assert pairing <= bounds.pairing * (1 + 1e-3) + slack
+    assert values <= bounds.values * (1 + 1e-3) + slack
+
+
+def errors_of(entry: np.ndarray, shape: tuple[int, int], closed: bool = True) -> Errors:
+    level = Level("input", "float64", STEP, 0.5)
+    rank = np.asarray(min(entry.shape))
+    return Errors(level, shape, np.asarray(0.0), entry, rank, (0,), True, {}, 2.0**-52, closed=closed)
+
+
 @pytest.mark.parametrize("shape", [(12, 9), (9, 12), (5, 5), (20, 3)])
 @pytest.mark.parametrize("decades", [0.5, 2, 4])
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_first_order_bounds_hold(shape: tuple[int, int], decades: float, k: int) -> None:
     L, R = decaying(*shape, 3, decades, seed=k)
-    bounds = first_order(factors_of(L, R), thin(L @ R.T), k)
+    bounds = first_order(met_by_columns(thin(L @ R.T), factors_of(L, R)), thin(L @ R.T), k)
     for seed in range(20):
-        left, right, pairing, values = turned(L, R, k, seed)
-        slack = 1e-10  # of second order, and of the arithmetic
-        assert (left <= bounds.left * (1 + 1e-3) + slack).all()
-        assert (right <= bounds.right * (1 + 1e-3) + slack).all()
-        assert pairing <= bounds.pairing * (1 + 1e-3) + slack
-        assert values <= bounds.values * (1 + 1e-3) + slack
+        check(bounds, L @ R.T, moved_columns(L, R, np.random.default_rng(seed)), k)
+
+
+@pytest.mark.parametrize("shape", [(12, 9), (9, 12), (5, 5), (20, 3)])
+@pytest.mark.parametrize("decades", [0.5, 2, 4])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_bounds_by_entries_hold(shape: tuple[int, int], decades: float, k: int) -> None:
+    """Of rows and columns that decay, and errors of each entry to its own size."""
+    rng = np.random.default_rng(k)
+    M = rng.standard_normal(shape) * np.outer(*(10.0 ** -np.linspace(0, decades, size) for size in shape))
+    errors = errors_of(STEP * np.abs(M), shape)
+    bounds = first_order(known(errors, thin(M), None, errors.entry), thin(M), k)
+    assert np.isfinite([*bounds.left, *bounds.right]).all()
+    for _ in range(20):
+        check(bounds, M, M * (1 + STEP * rng.uniform(-1, 1, shape)), k)
+
+
+def test_entries_say_nothing_beyond_frames_that_do_not_turn_along() -> None:
+    M = np.diag([2.0, 1.0])
+    errors = errors_of(STEP * np.ones((2, 2)), (9, 2), closed=False)
+    met = known(errors, thin(M), None, errors.entry)
+    assert np.isinf(met.left).all()  # of nine rows two are in the frame
+    assert (met.right == 0).all()  # and of two columns both
+    assert (met.within <= 2 * STEP).all()
+
+
+def test_of_columns_and_entries_the_better_one_counts_and_errors_add_up() -> None:
+    M = np.diag([2.0, 1.0])
+    errors = errors_of(STEP * np.ones((2, 2)), (9, 2), closed=False)
+    columns = M, np.eye(2), np.full(2, STEP), np.zeros(2)
+    one = known(errors, thin(M), columns, errors.entry)
+    np.testing.assert_allclose(one.left, STEP)
+    both = known(errors, thin(M), columns, errors.entry, columns)
+    np.testing.assert_allclose(both.left, 2 * STEP)
+    np.testing.assert_allclose(both.within, one.within + met_by_columns(thin(M), columns).within)
 
 
 def test_small_values_of_small_columns_turn_no_more_than_large_ones() -> None:
     """Where a bound by the norm of the error alone grows as the spectrum decays, over four decades by as much."""
     L, R = decaying(12, 12, 4, 4, seed=0)
-    bounds = first_order(factors_of(L, R), thin(L @ R.T), 4)
+    bounds = first_order(met_by_columns(thin(L @ R.T), factors_of(L, R)), thin(L @ R.T), 4)
     assert bounds.left.max() < 20 * STEP
     assert bounds.right.max() < 20 * STEP
 

@@ -77,6 +77,15 @@ def test_values_near_a_level() -> None:
     assert formulas.near(values, 10.0, 11.0).all()
 
 
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300, 0.0, np.inf])
+def test_lengths_of_columns_and_of_rows_at_every_size(size: float) -> None:
+    X = np.asarray([[3.0, 0.0], [4.0, 1.0]])
+    with np.errstate(invalid="ignore"):
+        X = np.where(X == 0, 0.0, X * size)
+    np.testing.assert_allclose(formulas.lengths(X), [5 * size, size] if size else [0, 0])
+    np.testing.assert_allclose(formulas.lengths(X, axis=1), [3 * size, 17**0.5 * size] if size else [0, 0])
+
+
 def test_norm_does_not_overflow() -> None:
     assert formulas.norm(np.full(4, 1e200)) == pytest.approx(2e200)
     assert formulas.norm(np.zeros((0, 3))) == 0.0

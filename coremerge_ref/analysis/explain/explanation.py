@@ -22,6 +22,7 @@ class Bound:
     dtype, eps: of the rounding. growth: how it adds up in arithmetic at worst; 1/2 for inputs, rounded once. condition:
     relative error of the result per relative error of the factors, larger where a decision hangs on them. verdict and
     reason at this size of errors; remedy: what to do about it, in plain words, "" where nothing need be done.
+    discontinuity: the first one within rounding, "" where there is none.
     """
 
     dtype: str
@@ -32,6 +33,7 @@ class Bound:
     verdict: str
     reason: str
     remedy: str = ""
+    discontinuity: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +167,8 @@ class Explanations(Mapping[str, Explanation]):
 def judged(errors: Errors, bound: float, size: float) -> Bound:
     """The verdict on a result of norm `size` with an error of at most `bound`.
 
-    A discontinuity whose outcomes all lie within SENSITIVE_ABOVE decides nothing; of an estimate that is not known.
+    A discontinuity whose outcomes all lie within SENSITIVE_ABOVE decides nothing, and the reason names it; of an
+    estimate that is not known.
     """
     relative = bound / size if size > 0 else (math.inf if bound > 0 else 0.0)
     level, remedy = errors.level, ""
@@ -180,6 +183,7 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
         much = (
             f"{most} {relative:.1e} of its size" if relative <= LOOSE else "as much as its size, for all that is known"
         )
+        cause = f", some of which hangs on rounding ({errors.doubts[0][0]})" if errors.doubts else cause
         reason = f"rounding to {level.dtype} {how} the result by {much}{cause}{unknown}"
     if verdict != WELL_POSED and level.dtype != "float64":
         wider = (
@@ -188,7 +192,8 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
             else f"keep the adapters in a wider dtype than {level.dtype}"
         )
         remedy = f"{wider}, or {remedy}" if remedy else wider
-    return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason, remedy)
+    at = errors.doubts[0][0] if errors.doubts else ""
+    return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason, remedy, at)
 
 
 def _finite(value: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.analysis.explain.entering import Frame, Terms, terms_of
+from coremerge_ref.analysis.explain.frame import Frame
+from coremerge_ref.analysis.explain.terms import Factors, Terms, terms_of
 from coremerge_ref.analysis.explain.turning import Alike
-from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays.dtypes import WORKING
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.linalg import thresholds
@@ -63,7 +64,8 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
     M = np.stack([L @ R.mT for L, R in zip(left[0], right[0], strict=True)])  # (T, …, p, q)
     terms = terms_of(left, right, frames.left.Q is None, frames.right.Q is None)
     levels = ROUNDING * group.unit * np.stack([np.sum(b * a, axis=-1) for b, a in zip(left[1], right[1], strict=True)])
-    cuts = [_cutter(group, place, side, M) for place, side in enumerate((frames.left, frames.right))]
+    sides = (frames.left, left, right), (frames.right, right, left)
+    cuts = [_cutter(group, place, M if place == 0 else M.mT, *one) for place, one in enumerate(sides)]
     for name, at in zip(stack.names, np.ndindex(*stack.M.shape[1:-2]), strict=True):
         place = (slice(None), *at)
         left_frame, right_frame = (cut(at) for cut in cuts)
@@ -84,15 +86,12 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
         )
 
 
-def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
-    """A function that gives one layer's frame on that side (0 left, 1 right)."""
-    coordinates, norms = [wide(C) for C in side.coordinates], [wide(x) for x in side.norms]
+def _cutter(group: Group, place: int, M: np.ndarray, side: Side, own: Factors, facing: Factors) -> Any:
+    """A function that gives one layer's frame on that side (0 left, 1 right), M (T, …, p, q) with rows on it."""
+    coordinates, norms = own
     S = None if side.S is None else wide(side.S)
-    rows: Any = None
     spectrum: Any = None
-    if side.of_updates:
-        rows = np.asarray(linalg.norm(np.expand_dims(M if place == 0 else M.mT, -2)))  # (T, …, p)
-    elif side.Q is not None:
+    if side.Q is not None and not side.of_updates:
         units = [C / np.where(x > 0, x, 1.0)[..., None, :] for C, x in zip(coordinates, norms, strict=True)]
         X = np.concatenate(units, axis=-1)  # (…, p, R), columns of norm 1
         values = np.linalg.svd(X, compute_uv=False) if X.shape[-1] else np.zeros((*X.shape[:-2], 1))
@@ -101,14 +100,16 @@ def _cutter(group: Group, place: int, side: Side, M: np.ndarray) -> Any:
     alike = None if S is None or side.of_updates else Alike(coordinates, norms, S, live)
 
     def cut(at: tuple[int, ...]) -> Frame:
+        here: Any = (slice(None), *at)
         distinct = 0
         if side.of_updates or (spectrum is not None and live[at] < min(group.shape[place], spectrum[2][at])):
-            own = [wide(pair[place][at]) for pair in group.factors]
-            distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in own]))
+            columns = [wide(pair[place][at]) for pair in group.factors]
+            distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in columns]))
         return Frame(
             [C[at] for C in coordinates],
             [x[at] for x in norms],
-            [] if rows is None else list(rows[(slice(None), *at)]),
+            M[here],
+            ([R[at] for R in facing[0]], [a[at] for a in facing[1]]),
             None if S is None else S[at],
             int(live[at]),
             side.Q is None,

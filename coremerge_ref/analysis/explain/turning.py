@@ -23,11 +23,12 @@ class Turn(NamedTuple):
     outside: np.ndarray
 
 
-def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray) -> Turn:
-    """The turn by errors of norm `error` (…), ‖E v_i‖ at most own_i (…, n); none is wider than 2.
+def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray, within: np.ndarray | float = 0.0) -> Turn:
+    """The turn by errors of norm `error` (…), in two parts: ‖E v_i‖ at most own_i (…, n) of one, and ‖u_iᵀ E‖ at most
+    within_i (…, n) of another, which stays within the span; none is wider than 2.
 
-    |K_ij| is at most error · coupling and (σ_i own_i + σ_j own_j) / |σ_i² − σ_j²|, ‖K‖ at most √2 error times the
-    largest coupling, and what leaves the span at most own_i / σ_i.
+    |K_ij| is at most error · coupling and (σ_i (own_i + within_j) + σ_j (own_j + within_i)) / |σ_i² − σ_j²|, ‖K‖ at
+    most √2 error times the largest coupling, and what leaves the span at most own_i / σ_i.
     """
     error, n = np.asarray(error), S.shape[-1]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -36,8 +37,10 @@ def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray) -> Turn:
         if n:
             share = S / S[..., :1]
             each = share * own
+            crossed = share[..., :, None] * np.broadcast_to(within, own.shape)[..., None, :]
+            total = each[..., :, None] + each[..., None, :] + crossed + np.swapaxes(crossed, -1, -2)
             both = np.hypot(share[..., :, None], share[..., None, :])
-            inside = np.minimum(inside, safely((each[..., :, None] + each[..., None, :]) / both, C))
+            inside = np.minimum(inside, safely(total / both, C))
         outside = np.minimum(safely(own, 1 / np.abs(S)), 2.0)
         nearest = np.max(C[..., np.arange(1, n), np.arange(n - 1)], axis=-1, initial=0.0)
         most = safely(2**0.5 * error, nearest)

@@ -85,6 +85,9 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
             dead: Any = np.s_[:, frame.live :] if side == "left" else np.s_[:, :, frame.live :]
             e.entry[dead] = 0.0
         e.delta = e.delta + np.asarray([min(norm(x), most) for x in change])
+    if seen and not level.formed and not e.size_doubt:
+        e.entry = np.minimum(e.entry, _graded(e, layer, seen))
+        e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
     e.shared["entering", level.name] = e.entering  # as the way back needs them
     if layer.sigma is not None:
         _divide(e, layer, layer.sigma, "left" in seen)
@@ -94,6 +97,22 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
             e.entry[:, layer.left.live :] = 1.0
             e.delta = e.entering = np.hypot(e.delta, dead**0.5)
     return e
+
+
+def _graded(e: Errors, layer: Layer, seen: set[str]) -> np.ndarray:
+    """Bounds on the entries of every M_t = L_t R_tᵀ from those on the coordinates L_t and R_t, see Frame.graded."""
+    off, g = [], e.level.size
+    for side, frame in (("left", layer.left), ("right", layer.right)):
+        if frame.identity:
+            off.append([g * np.abs(X) for X in frame.coordinates])
+        elif side not in seen or frame.S is None:
+            off.append([np.broadcast_to(g * b, X.shape) for X, b in zip(frame.coordinates, frame.norms, strict=True)])
+        else:
+            off.append(frame.graded(e))
+    tasks = zip(layer.left.coordinates, layer.right.coordinates, *off, strict=True)
+    with np.errstate(invalid="ignore"):
+        entry = np.stack([x @ (np.abs(R) + y).T + np.abs(L) @ y.T for L, R, x, y in tasks])
+    return np.where(np.isnan(entry), np.inf, entry)
 
 
 def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:

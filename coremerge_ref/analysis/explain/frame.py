@@ -1,0 +1,202 @@
+"""One side of one layer's space, and what errors make of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from coremerge_ref.analysis.explain.turning import Turn, turning
+from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, coupling, lengths, mixed, norm, safely
+
+ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One side of one layer's space: coordinates L_t (p, r_t) and column norms (r_t) of each X_t, singular values S (p)
+    of the stack, live size, and whether it is an identity or the stack is one of updates, not of factors. Then M (T, p,
+    q) = L_t R_tᵀ, and R_t (q, r_t) and column norms (r_t) of the other side."""
+
+    coordinates: list[np.ndarray]
+    norms: list[np.ndarray]
+    M: np.ndarray
+    facing: tuple[list[np.ndarray], list[np.ndarray]]
+    S: np.ndarray | None
+    live: int
+    identity: bool
+    of_updates: bool
+    size: int  # m or n
+    names: tuple[str, str]  # of the stack of factors, of updates
+    distinct: int  # columns of the factors that differ by more than a factor
+    # coordinates (p, R) of columns of norm 1, their singular values, and how many are not zero
+    units: tuple[np.ndarray, np.ndarray, int] | None = None
+    alike: Callable[[Level], Turn] | None = None  # `turn`, where that of many layers is found at once
+
+    @property
+    def columns(self) -> int:
+        """How many columns X_t have that are not zero in ΔW_t."""
+        pairs = zip(self.norms, self.facing[1], strict=True)
+        return sum(int(np.count_nonzero((b > 0) & (a > 0))) for b, a in pairs)
+
+    def turned(self, errors: Errors, M: np.ndarray) -> tuple[np.ndarray, float]:
+        """(bounds on the entries, bound on the norm) of the change of the rows of M (…, p, q) as errors turn the frame
+        within its span."""
+        if self.S is None:
+            return np.zeros(M.shape), 0.0
+        turn, change = self.turn(errors), np.zeros(M.shape)
+        change[..., : self.live, :] = mixed(turn.inside, turn.widest, M[..., : self.live, :])
+        return change, min(norm(change), float(turn.most) * norm(M))
+
+    def turn(self, errors: Errors) -> Turn:
+        """What errors make of the singular vectors, S not None."""
+        if self.alike is not None:
+            return self.alike(errors.level)
+        assert self.S is not None
+        S = self.S[: self.live]
+        key = (id(self), errors.level.name)
+        made: Turn = errors.once(key, lambda: turning(S, np.asarray(self.error(errors)), *self.met(errors)))
+        return made
+
+    def error(self, errors: Errors) -> float:
+        """Bound on the norm of the error of the stack, its SVD's own and that of each update's included."""
+        if self.of_updates:
+            return norm(errors.entering) + 2 * errors.level.decomposed * norm(self.S)
+        return max(errors.level.size, errors.level.decomposed) * norm(np.concatenate(self.norms))
+
+    def own(self, errors: Errors) -> np.ndarray:
+        """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error.
+
+        Rounding of inputs stays within each column; a decomposition spreads its own over all.
+        """
+        if errors.level.name == "compute" or self.S is None:
+            return np.full(self.live, self.error(errors))
+        size = errors.level.size
+        parts = (
+            [d * lengths(X, axis=-1) for d, X in zip(errors.entering, self.M, strict=True)]
+            if self.of_updates
+            else [size * (np.abs(C) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)]
+        )
+        S = self.S[: self.live]
+        most = self.error(errors)
+        return np.where(S > 0, np.minimum(sum(parts)[: self.live] / np.where(S > 0, S, 1.0), most), most)
+
+    @property
+    def inner(self) -> list[np.ndarray]:
+        """(𝐀 v_i)_t (live, r_t) of the stack W = 𝐁 𝐀, 𝐁 = [X_1 … X_T], 𝐀 of blocks R_tᵀ, I for a stack of factors."""
+        assert self.S is not None
+        S, of_updates = self.S[: self.live, None], zip(self.M, self.facing[0], strict=True)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            made = [X @ R for X, R in of_updates] if self.of_updates else self.coordinates
+            return [X[: self.live] / S for X in made]
+
+    def met(self, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds (live) on ‖E_B 𝐀 v_i‖ and on ‖u_iᵀ 𝐁 E_A‖, of the error E = E_B 𝐀 + 𝐁 E_A of the stack W = 𝐁 𝐀."""
+        own, g = self.own(errors), errors.level.size
+        if errors.level.formed or not self.of_updates:
+            return own, np.zeros(self.live)
+        beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True))
+        pairs = zip(self.coordinates, self.facing[1], strict=True)
+        return np.fmin(beta, own), g * sum(np.abs(L[: self.live]) @ a for L, a in pairs)
+
+    def graded(self, errors: Errors) -> list[np.ndarray]:
+        """Bounds (p, r_t) on the change of the coordinates L_t of each X_t as the frame turns along, S not None: those
+        of small singular values are small.
+
+        Row i of U turns by Σ_k u_k (σ_i E_ki + σ_k E_ik) / (σ_i² − σ_k²), E as in `met`. Row i of Uᵀ E_B itself is
+        Σ_k (E_B 𝐀)_ik L_k / σ_k and a rest, row i of Uᵀ E_B (I − C), C = 𝐀 W⁺ 𝐁, which is I where W has as many
+        singular values as 𝐁 columns. What is left of both is, with |(E_B 𝐀)_ik| ≤ β_k and |(𝐁 E_A)_ik| ≤ α_i, at most
+        β_i |L_i| / σ_i + Σ_k |L_k| (σ_i (σ_i β_k / σ_k + β_i) + σ_k α_i + σ_i α_k) / |σ_i² − σ_k²|.
+        """
+        assert self.S is not None
+        n, g, unit = self.live, errors.level.size, float(self.S[0])
+        s, L, inner = self.S[:n] / unit, [X[:n] / unit for X in self.coordinates], self.inner
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            beta, alpha = (x / unit for x in self.met(errors))
+            gaps = np.abs(s[:, None] - s) * (s[:, None] + s)
+            np.fill_diagonal(gaps, np.inf)
+            own = s[:, None] * (s[:, None] * (beta / s) + beta[:, None]) + s * alpha[:, None] + s[:, None] * alpha
+            K = np.nan_to_num(own / gaps + np.diag(beta / s), nan=np.inf)
+        turn = self.turn(errors)
+        far = np.maximum(turn.inside.max(axis=1, initial=0.0), turn.outside)
+        K[far > LIMIT] = np.inf  # first order says nothing
+        K = K * np.asarray([beyond(x) for x in far])[:, None]
+        made = []
+        for t, X in enumerate(L):
+            change = np.zeros((len(self.coordinates[t]), X.shape[1]))
+            change[:n] = np.sum(safely(K[:, :, None], np.abs(unit * X)), axis=1)
+            if n < self.columns:
+                C = [Y.T @ (X / s[:, None]) for Y in inner]
+                C[t] = C[t] - np.eye(X.shape[1])
+                change[:n] += g * sum(b @ np.abs(c) for b, c in zip(self.norms, C, strict=True))
+            made.append(change)
+        return made
+
+    def divided(self, errors: Errors, M: np.ndarray, right: "Frame", seen: bool) -> np.ndarray:
+        """Bounds on the change of the entries of M = [M_1 … M_T] (T, p, q), whose singular values are divided out: rows
+        v_i of the right singular vectors V of the stack of updates; right: their other side, an identity.
+
+        They turn into each other by at most (σ_i own_j + σ_j own_i) / |σ_i² − σ_j²|, where their basis is not `seen` by
+        (own_i + own_j) / (σ_i + σ_j), as rows of the polar factor do, and out of their span by
+        (I − V Vᵀ) Eᵀ u_i / σ_i. Of what errors of task s add to Eᵀ u_i, a row x in block s, block t gets
+        x (δ_st I − M_sᵀ M_t): a row a_j of A_s moves by at most g ‖a_j‖ there, times that column of the projector
+        I − V Vᵀ, of norm √(1 − Σ_i M_t,ic²) at c; a column of B_s adds multiples of a_j. Where there are as many v_i as
+        columns in all B_t, those stay within the span.
+        """
+        n, g, own, change = self.live, errors.level.size, self.own(errors), np.zeros(M.shape)
+        if n == 0 or self.S is None:
+            return change
+        S, N = self.S[:n], M[:, :n]
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of values that underflow
+            if seen:
+                share = S / S[0]
+                K = (share[:, None] * own + own[:, None] * share) / np.hypot(share[:, None], share)
+                K = safely(K, coupling(S[:, None], S))
+            else:
+                K = (own[:, None] + own) / (S[:, None] + S)
+        K = np.minimum(np.nan_to_num(K, nan=2.0), 2.0)
+        np.fill_diagonal(K, 0.0)
+        rounding = ALLOWANCE * n * errors.unit
+        beside = np.sqrt(np.maximum(1 - np.sum(N * N, axis=1), 0.0) + rounding)  # (T, q)
+        tasks = list(zip(self.coordinates, self.norms, right.coordinates, right.norms, strict=True))
+        inner = [np.abs(C[:n]) @ (np.abs(A).T @ np.abs(X).T) for (C, _, A, _), X in zip(tasks, N, strict=True)]
+        for t, X in enumerate(N):
+            out = np.outer(np.abs(tasks[t][0][:n]) @ tasks[t][3], beside[t])
+            out = out + (sum(inner) - inner[t]) @ np.abs(X)
+            for s, (_, b, A, a) in enumerate(tasks if n < self.columns else []):
+                rest = A.T * float(s == t) - (A.T @ N[s].T) @ X  # (r_s, q)
+                out = out + b @ np.abs(rest) + rounding * float(b @ a)
+            with np.errstate(over="ignore", divide="ignore"):
+                change[t, :n] = K @ np.abs(X) + safely(g * out, 1 / np.abs(S[:, None]))
+        return change
+
+    def scaled(self, errors: Errors) -> np.ndarray:
+        """Bounds (p, p) on the change of H = U diag(σ) Uᵀ, W = H Z the stack of updates, in the frame U.
+
+        It is (σ_i F_ji + σ_j F_ij) / (σ_i + σ_j), F = Uᵀ E V, so no gap between values matters; and |F_ij| ≤ own_j.
+        """
+        H = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
+        if self.live and self.S is not None:
+            S, own = self.S[: self.live] / self.S[0], self.own(errors)
+            total = S[:, None] + S
+            H[: self.live, : self.live] = np.where(
+                total > 0, (S[:, None] * own[:, None] + S * own) / np.where(total > 0, total, 1.0), own
+            )
+        return H
+
+    def leaving(self, errors: Errors, M: np.ndarray) -> float:
+        """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""
+        if self.S is None or self.live >= self.size:
+            return 0.0
+        return norm(self.turn(errors).outside[:, None] * np.abs(M[: self.live]))
+
+    def closest(self) -> tuple[int, float]:
+        """i and the relative gap, where the values i and i + 1 (from 1) are the nearest ones."""
+        S = self.S[: self.live] if self.S is not None else np.zeros(0)
+        i = int(np.argmax(coupling(S[1:], S[:-1]))) if len(S) > 1 else 0
+        return i + 1, float((S[i] - S[i + 1]) / S[0]) if len(S) > 1 else 1.0
+
+    @property
+    def name(self) -> str:
+        """What the stack is written as."""
+        return self.names[self.of_updates]

@@ -1,0 +1,77 @@
+"""What errors of the factors of a group of layers come to, in units of the level of errors."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from coremerge_ref.core import linalg
+from coremerge_ref.perturbation.carried import Level
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What errors of the factors of every M_t (T, p, q) = L_t R_tᵀ are in units of the level.
+
+    within: |L_t| |R_t|ᵀ. sides: for either side what errors of it do, |R_t| b_t and |L_t| a_t, or within where its
+    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), sizes (T) s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): columns;
+    there (T): whether some term is not zero.
+    """
+
+    within: np.ndarray
+    sides: tuple[np.ndarray, np.ndarray]
+    whole: np.ndarray
+    sizes: np.ndarray
+    ranks: np.ndarray
+    there: np.ndarray
+    made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(delta (T), entry (T, p, q)) of one layer of a batch (T, …), see `entered`; computed for all at once."""
+        key = level, identities
+        place: Any = (slice(None), *at)
+        if key not in self.made:
+            self.made[key] = self._errors(*key)
+        delta, entry = self.made[key]
+        return delta[place].copy(), entry[place].copy()
+
+    def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, np.ndarray]:
+        g, formed = level.size, level.name == "compute"
+        parts = sum(X * (0.0 if formed and one else g) for one, X in zip(identities, self.sides, strict=True))
+        ranks = self.ranks.reshape(-1, *[1] * (self.there.ndim - 1))  # (T, …)
+        tiny = level.tiny * (1 + ranks) * self.there
+        own = formed * level.eps * (ranks / 2 + 1)
+        both = g * g * (self.within if all(identities) else self.sizes[..., None, None])  # errors of either side meet
+        parts = parts + both + own[..., None, None] * self.within + tiny[..., None, None]
+        size = self.within.shape[-2] * self.within.shape[-1]
+        delta = g * self.whole + g * g * self.sizes + tiny * size**0.5
+        delta = np.minimum(delta, np.asarray(linalg.norm(parts)))
+        return delta, np.minimum(parts, delta[..., None, None])
+
+
+Factors = tuple[list[np.ndarray], list[np.ndarray]]  # coordinates (…, p, r_t) and norms (…, r_t) of each task
+
+
+def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
+    """The terms of a batch of layers (T, …); rows, columns: whether the frame on that side is an identity."""
+    tasks = list(zip(left[0], right[0], left[1], right[1], strict=True))
+    within = np.stack([np.abs(L) @ np.abs(R).mT for L, R, _, _ in tasks])
+    of_left = within if rows else np.stack([(np.abs(R) @ b[..., None]).mT for _, R, b, _ in tasks])
+    of_right = within if columns else np.stack([np.abs(L) @ a[..., None] for L, _, _, a in tasks])
+    whole, sizes = [], [np.sum(b * a, axis=-1) for _, _, b, a in tasks]
+    for (L, R, b, a), s in zip(tasks, sizes, strict=True):
+        one_side, other = linalg.norm(b[..., None]) * _spectral(R), _spectral(L) * linalg.norm(a[..., None])
+        whole.append(np.minimum(2 * s, one_side + other))
+    there = np.stack([np.any((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
+    ranks = np.asarray([L.shape[-1] for L, _, _, _ in tasks])
+    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, there)
+
+
+def _spectral(X: np.ndarray) -> np.ndarray:
+    """‖X‖₂ (…) of X (…, p, r), a bit more: from the smaller Gram matrix, the largest eigenvalue of which is as good."""
+    if not X.shape[-1]:
+        return np.zeros(X.shape[:-2])
+    largest = np.max(np.abs(X), axis=(-2, -1), keepdims=True)
+    X = X / np.where(largest > 0, largest, 1.0)
+    G = X.mT @ X if X.shape[-2] > X.shape[-1] else X @ X.mT
+    return largest[..., 0, 0] * np.sqrt(np.maximum(np.linalg.eigvalsh(G)[..., -1], 0.0)) * (1 + 1e-9)
