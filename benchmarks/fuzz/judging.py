@@ -12,6 +12,7 @@ from coremerge_ref.conformance.definition import merge_exactly
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SENSITIVE = 1e-3  # a well-posed answer is right to better than this
 IDLE = 1000.0
+DIGITS = 1e-55  # sixty digits, where all of them cancel
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
 PROBES = 30  # changes at random where a discontinuity may lie within rounding, which no derivative sees
@@ -31,8 +32,9 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     ).array
     computed = np.asarray(merged.to_dense())
     error, size = distance(computed, exact), norm(computed)
+    terms = sum(abs(w * s) * norm(B) * norm(A) for w, (B, A, s) in zip(trial.weights, trial.factors, strict=True))
     found = []
-    if error > e.bound.relative * size and error > 0 and not e.estimated:
+    if error > e.bound.relative * size and error > DIGITS * terms and not e.estimated:
         ratio = error / (e.bound.relative * size) if e.bound.relative * size else math.inf
         found.append(("bound exceeded", f"{ratio:.3g} times, verdict {e.verdict}, error {error / (size or 1):.3g}"))
     if e.verdict == "well-posed" and error > SENSITIVE * max(size, norm(exact)):

@@ -121,13 +121,15 @@ class Karcher(Stage):
         level = np.maximum(before.rounding_level, self.tol)
         counts = (length > 0) & (alpha > 0)
         there = (length > level) & counts
-        error = np.where(level > self.tol, errors.beside(errors.delta, level), errors.delta)
         scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
-        if (errors.near(length, level, error) & counts).any():
+        zero = errors.near(length, level, errors.beside(errors.delta, level))
+        # what lies below tol is zero by definition, what lies below rounding only counts as that
+        open_ = np.where(level > self.tol, zero, np.abs(length - self.tol) <= errors.delta) & counts
+        if (open_ & (level > 0)).any():
             errors.doubt(self, "a task is at the level that counts as zero", remedy="leave it out")
             return errors.merged(2 * scale + off, None, after.M)
         if not there.any():
-            return errors.merged(off, None, after.M)
+            return errors.merged(float(alpha @ np.where(level > self.tol, errors.delta, 0.0)), None, after.M)
         if counts.sum() == 1:
             return carry_sum(self, errors, before, after, alpha)
         size = np.where(there, length, 1.0)
@@ -138,14 +140,14 @@ class Karcher(Stage):
         start, tiny = norm(pulls @ u), 16 * errors.unit**0.5
         away = float(np.sqrt(max(2 * (1 + float(np.min((G @ c)[there]))), 0.0)))  # the angle from opposite, about
         errors.margin(self, "distance of the farthest task from opposite to the mean", away)
-        open_ = min(start, abs(start - self.tol)) <= float(pulls @ eps) + tiny or away <= 2 * float(eps.max()) + tiny
+        torn = min(start, abs(start - self.tol)) <= float(pulls @ eps) + tiny or away <= 2 * float(eps.max()) + tiny
         sine = np.sqrt(np.maximum(1 - np.minimum(G**2, 1.0), 0.0)) + eps[:, None] + eps
         moves = np.asarray([(eps[s] + eps[t]) * sine[s, t] + formed for s, t in _pairs(T)])  # of the sum G[s, t] too
         for base, slope in watched:
             change = moves @ slope if self.tol else np.zeros(1)
             pulled = np.broadcast_to(there, base.shape) if base.shape == (T,) else np.ones(base.shape, dtype=bool)
-            open_ = open_ or (bool(self.tol) and bool((pulled & (np.abs(base) <= change + tiny)).any()))
-        if open_:
+            torn = torn or (bool(self.tol) and bool((pulled & (np.abs(base) <= change + tiny)).any()))
+        if torn:
             errors.doubt(self, "tasks are opposite to each other or to their mean, or tol decides")
             return errors.merged(2 * norm(after.M) + off, None, after.M)
         turns = [slope @ u for slope in slopes]

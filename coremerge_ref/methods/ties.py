@@ -146,17 +146,17 @@ class Ties(Stage):
         if all(not self.sees(stack.T) for stack in before):
             return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
         ballots = [self._ballot(*one) for one in zip(errors, trimmed, strict=True)]
-        signs = [np.where(v.undecided, 0.0, np.sign(v.total)) for v in ballots]
-        doubtful = [int(v.undecided.sum()) for v in ballots]
+        # a vote that is even beyond doubt counts for neither side
+        open_ = [replace(votes, at_zero=1).undecided for votes in ballots]
+        tallies = [np.where(np.abs(votes.total) > votes.zero, np.sign(votes.total), 0.0) for votes in ballots]
+        leads = [float(np.sum(np.where(u, 0.0, tally))) for u, tally in zip(open_, tallies, strict=True)]
+        doubtful = [int(u.sum()) for u in open_]
         if self.scope == "model":
-            signs, doubtful = (
-                [np.concatenate([s.ravel() for s in signs])] * len(ballots),
-                [sum(doubtful)] * len(ballots),
-            )
+            leads, doubtful = [sum(leads)] * len(ballots), [sum(doubtful)] * len(ballots)
         for i, votes in enumerate(ballots):
             if errors[i].gauge_free:
                 continue  # turning the sign of a basis vector turns the outcome of an even vote
-            lead = float(signs[i].sum())
+            lead = leads[i]
             sign = 1 if self.zero_sign == "positive" else int(np.sign(lead)) if abs(lead) > doubtful[i] else 0
             if self.zero_sign == "majority" and lead == 0 and doubtful[i] == 0:
                 sign = -1

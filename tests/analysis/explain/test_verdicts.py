@@ -129,12 +129,38 @@ def test_elections_on_an_edge_are_masked() -> None:
     assert majority.value == pytest.approx(0.1 / 1.9)
 
 
+@pytest.mark.parametrize("elect", ["count", "mass"])
+def test_even_votes_are_decided_where_the_majority_is(elect: str) -> None:
+    """They follow the majority of the others, 0 being no vote of theirs, and in full space no basis turns them."""
+    first, second = [[1.0, 2.0, 3.0], [1.0, 1.0, 4.0]], [[-1.0, -2.0, 3.0], [-1.0, 2.0, 5.0]]
+    e = cm.explain(entries(first, second), cm.Ties(density=1.0, elect=elect), "full")
+    assert e.verdict == "well-posed"
+    assert not e.undecided.any()
+    second[1] = [-1.0, -2.0 if elect == "count" else -1.0, -5.0 if elect == "count" else -4.0]
+    first[0][2] = second[0][2] = 0.0  # nobody votes for either side, so all take the sign of a tie
+    e = cm.explain(entries(first, second), cm.Ties(density=1.0, elect=elect), "full")
+    assert not e.undecided.any()
+
+
+@pytest.mark.parametrize(("tol", "verdict"), [(0.7, "well-posed"), (0.5, "ill-posed"), (0.0, "well-posed")])
+def test_a_task_below_tol_is_zero_by_definition(tol: float, verdict: str) -> None:
+    tasks = entries([[0.5, 0.0], [0.0, 0.0]], [[0.0, 2.0], [0.0, 0.0]])
+    assert cm.explain(tasks, cm.Karcher(tol=tol), "full").verdict == verdict
+
+
+def test_where_all_tasks_are_below_tol_the_result_is_zero_and_exact() -> None:
+    e = cm.explain(entries([[0.25]], [[0.5]]), cm.Karcher(tol=0.9), "full")
+    assert (e.verdict, e.bound.relative, e.input_bound.relative) == ("well-posed", 0.0, 0.0)
+
+
 def test_what_hangs_on_rounding_but_moves_nothing_is_well_posed() -> None:
     first, second = [[1.0, 1e-5], [1.0 + 1e-5, 0.5]], [[1.0, -1e-5 * (1 - 1e-14)], [1.0, 0.5]]
     e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
     assert np.argwhere(e.undecided).tolist() == [[0, 1]]
     assert e.verdict == "well-posed"
     assert 5e-6 < e.bound.relative < 5e-5  # the entry itself, beside a result of size 1.5
+    assert "1 of 4 entries" in e.bound.discontinuity
+    assert e.bound.discontinuity in e.reason  # so it is named nevertheless
     large = np.asarray(second) * [[1.0, 1e4], [1.0, 1.0]]
     assert (
         cm.explain(entries(np.asarray(first) * [[1.0, 1e4], [1.0, 1.0]], large), cm.Ties(density=1.0), "full").verdict
