@@ -93,6 +93,8 @@ class Reach:
         for test in sorted(self.tests[mutant.mangled], key=lambda test: (self.seconds[test], test)):
             name = test.partition("[")[0]
             folder, file = test.split("/")[1].partition("::")[0], test.partition("::")[0].rpartition("/")[2]
+            if folder not in FOLDERS[mutant.package]:  # looked through for another package's sake
+                continue
             mirrors = bool(words & set(re.split(r"[._]", file)))
             tier = FOLDERS[mutant.package].index(folder)
             killed = -1 - killers.index(test) if test in killers else 0

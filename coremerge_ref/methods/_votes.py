@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, norm
+from coremerge_ref.perturbation.theorems import beyond, norm, sizes
 
 
 def zeroed(errors: Errors, stack: Any) -> None:
@@ -30,17 +30,15 @@ def zeroed(errors: Errors, stack: Any) -> None:
     if changed.any():
         errors.rank = np.where(changed.any(axis=(1, 2)), min(size.shape[1:]), errors.rank)
         errors.factors = None
-    lost = np.where(unsure, level, 0.0)
-    errors.delta = errors.delta + np.asarray([norm(x) for x in lost])
+    if unsure.any():
+        errors.delta = errors.delta + sizes(np.where(unsure, level, 0.0))
 
 
 def pruned(errors: Errors, stack: Any, kept: np.ndarray, unsure: np.ndarray) -> None:
     """Entries that are not `kept` (T, p, q) become zero; what is `unsure` may be either, and brings its whole size."""
     jumps = np.where(unsure, np.abs(stack.M) + errors.entry, 0.0)
     errors.entry = np.where(unsure, jumps, np.where(kept, errors.entry, 0.0))
-    errors.delta = np.asarray(
-        [min(d + norm(x), norm(E)) for d, x, E in zip(errors.delta, jumps, errors.entry, strict=True)]
-    )
+    errors.delta = np.minimum(errors.delta + sizes(jumps), sizes(errors.entry))
     errors.unsure = unsure if errors.unsure is None else unsure | errors.unsure
     errors.jumped |= bool(unsure.any())
     errors.entering, errors.factors = np.zeros(0), None

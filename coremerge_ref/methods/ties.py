@@ -147,20 +147,19 @@ class Ties(Stage):
             return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
         ballots = [self._ballot(*one) for one in zip(errors, trimmed, strict=True)]
         # a vote that is even beyond doubt counts for neither side
-        open_ = [replace(votes, at_zero=1).undecided for votes in ballots]
         tallies = [np.where(np.abs(votes.total) > votes.zero, np.sign(votes.total), 0.0) for votes in ballots]
-        leads = [float(np.sum(np.where(u, 0.0, tally))) for u, tally in zip(open_, tallies, strict=True)]
-        doubtful = [int(u.sum()) for u in open_]
+        leads = [float(tally[~votes.undecided].sum()) for tally, votes in zip(tallies, ballots, strict=True)]
+        doubtful = [int(votes.undecided.sum()) for votes in ballots]
         if self.scope == "model":
             leads, doubtful = [sum(leads)] * len(ballots), [sum(doubtful)] * len(ballots)
         for i, votes in enumerate(ballots):
-            if errors[i].gauge_free:
-                continue  # turning the sign of a basis vector turns the outcome of an even vote
-            lead = leads[i]
-            sign = 1 if self.zero_sign == "positive" else int(np.sign(lead)) if abs(lead) > doubtful[i] else 0
-            if self.zero_sign == "majority" and lead == 0 and doubtful[i] == 0:
+            sign = 1 if self.zero_sign == "positive" else int(np.sign(leads[i])) if abs(leads[i]) > doubtful[i] else 0
+            if self.zero_sign == "majority" and leads[i] == 0 and doubtful[i] == 0:
                 sign = -1
-            ballots[i] = replace(votes, at_zero=sign)
+            if errors[i].gauge_free:
+                sign = 0  # turning the sign of a basis vector turns the outcome of an even vote
+            if sign != votes.at_zero:
+                ballots[i] = replace(votes, at_zero=sign)
         return [self._counted(*one) for one in zip(errors, trimmed, after, ballots, strict=True)]
 
     def _alone(self, errors: Errors, stack: Any, after: Any) -> Errors:
@@ -170,14 +169,14 @@ class Ties(Stage):
         return errors.merged(w * float(errors.delta[0]), w * errors.entry[0], after.M, int(errors.rank[0]))
 
     def _ballot(self, errors: Errors, stack: Any) -> Votes:
-        """Who votes; sums of zero undecided for now."""
+        """Who votes; sums of zero are decided for now."""
         X, count, W = stack.M, self.elect == "count", np.asarray(stack.weights)[:, None, None]
         sure = (np.abs(X) > errors.entry) & (X != 0) & ~errors.unsure
         possible = (X != 0) | (errors.unsure & (errors.entry > 0))
         # signs are counted, so of a weight only its sign has a say in them
         votes = np.ones_like(W) if self.weight_order == "after" else np.sign(W) if count else W
         zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
-        return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count)
+        return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count, at_zero=1)
 
     def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes) -> Errors:
         signed = np.asarray(stack.weights)[:, None, None]

@@ -36,6 +36,11 @@ def lengths(X: Vector, axis: int = 0) -> Vector:
     return np.asarray(largest * np.sqrt(np.sum((X / largest) ** 2, axis=axis)))
 
 
+def sizes(X: Vector) -> Vector:
+    """Norms (T,) of all matrices of X (T, p, q), see lengths."""
+    return lengths(X.reshape(len(X), -1), axis=1)
+
+
 def coupling(a: Any, b: Any) -> Vector:
     """√(a² + b²) / |a² − b²|: how far singular vectors of the values a and b turn into each other, per unit of error.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.analysis.explain.turning import Turn, turning
 from coremerge_ref.perturbation.carried import Errors, Level
-from coremerge_ref.perturbation.theorems import LIMIT, beyond, coupling, lengths, mixed, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, coupling, lengths, mixed, norm, safely
 
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
 
@@ -36,8 +36,7 @@ class Frame:
     @property
     def columns(self) -> int:
         """How many columns X_t have that are not zero in ΔW_t."""
-        pairs = zip(self.norms, self.facing[1], strict=True)
-        return sum(int(np.count_nonzero((b > 0) & (a > 0))) for b, a in pairs)
+        return int(np.count_nonzero(np.minimum(np.concatenate(self.norms), np.concatenate(self.facing[1]))))
 
     def turned(self, errors: Errors, M: np.ndarray) -> tuple[np.ndarray, float]:
         """(bounds on the entries, bound on the norm) of the change of the rows of M (…, p, q) as errors turn the frame
@@ -50,12 +49,14 @@ class Frame:
 
     def turn(self, errors: Errors) -> Turn:
         """What errors make of the singular vectors, S not None."""
-        if self.alike is not None:
-            return self.alike(errors.level)
-        assert self.S is not None
-        S = self.S[: self.live]
-        key = (id(self), errors.level.name)
-        made: Turn = errors.once(key, lambda: turning(S, np.asarray(self.error(errors)), *self.met(errors)))
+
+        def make() -> Turn:
+            if self.alike is not None:
+                return self.alike(errors.level)
+            assert self.S is not None
+            return turning(self.S[: self.live], np.asarray(self.error(errors)), *self.met(errors))
+
+        made: Turn = errors.once((id(self), errors.level.name), make)
         return made
 
     def error(self, errors: Errors) -> float:
@@ -92,68 +93,72 @@ class Frame:
 
     def met(self, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
         """Bounds (live) on ‖E_B 𝐀 v_i‖ and on ‖u_iᵀ 𝐁 E_A‖, of the error E = E_B 𝐀 + 𝐁 E_A of the stack W = 𝐁 𝐀."""
-        own, g = self.own(errors), errors.level.size
+        g, own = errors.level.size, errors.once((id(self), errors.level.name, "own"), lambda: self.own(errors))
         if errors.level.formed or not self.of_updates:
             return own, np.zeros(self.live)
         beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True))
         pairs = zip(self.coordinates, self.facing[1], strict=True)
         return np.fmin(beta, own), g * sum(np.abs(L[: self.live]) @ a for L, a in pairs)
 
-    def graded(self, errors: Errors) -> list[np.ndarray]:
-        """Bounds (p, r_t) on the change of the coordinates L_t of each X_t as the frame turns along, S not None: those
-        of small singular values are small.
+    def between(self, errors: Errors) -> np.ndarray:
+        """Bounds (live, live) on |u_iᵀ E v_j|."""
+        beta, alpha = self.met(errors)
+        return np.minimum(beta + alpha[:, None], self.own(errors))
+
+    def graded(self, errors: Errors) -> tuple[np.ndarray, list[np.ndarray]]:
+        """K (p, p) and rests (1, r_t): as the frame turns along, S not None, row i of each L_t changes by at most
+        Σ_k K_ik |L_k| and the rest, those of small singular values by little.
 
         Row i of U turns by Σ_k u_k (σ_i E_ki + σ_k E_ik) / (σ_i² − σ_k²), E as in `met`. Row i of Uᵀ E_B itself is
-        Σ_k (E_B 𝐀)_ik L_k / σ_k and a rest, row i of Uᵀ E_B (I − C), C = 𝐀 W⁺ 𝐁, which is I where W has as many
-        singular values as 𝐁 columns. What is left of both is, with |(E_B 𝐀)_ik| ≤ β_k and |(𝐁 E_A)_ik| ≤ α_i, at most
-        β_i |L_i| / σ_i + Σ_k |L_k| (σ_i (σ_i β_k / σ_k + β_i) + σ_k α_i + σ_i α_k) / |σ_i² − σ_k²|.
+        Σ_k (E_B 𝐀)_ik L_k / σ_k and the rest, row i of Uᵀ E_B (I − C), C = 𝐀 W⁺ 𝐁, which is I where W has as many
+        singular values as 𝐁 columns. With |(E_B 𝐀)_ik| ≤ β_k and |(𝐁 E_A)_ik| ≤ α_i both together make K_ii =
+        β_i / σ_i and K_ik = (σ_i (σ_i β_k / σ_k + β_i) + σ_k α_i + σ_i α_k) / |σ_i² − σ_k²|.
         """
         assert self.S is not None
         n, g, unit = self.live, errors.level.size, float(self.S[0])
-        s, L, inner = self.S[:n] / unit, [X[:n] / unit for X in self.coordinates], self.inner
+        s, K = self.S[:n] / unit, np.zeros((len(self.S), len(self.S)))
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             beta, alpha = (x / unit for x in self.met(errors))
             gaps = np.abs(s[:, None] - s) * (s[:, None] + s)
             np.fill_diagonal(gaps, np.inf)
             own = s[:, None] * (s[:, None] * (beta / s) + beta[:, None]) + s * alpha[:, None] + s[:, None] * alpha
-            K = np.nan_to_num(own / gaps + np.diag(beta / s), nan=np.inf)
-        turn = self.turn(errors)
-        far = np.maximum(turn.inside.max(axis=1, initial=0.0), turn.outside)
-        K[far > LIMIT] = np.inf  # first order says nothing
-        K = K * np.asarray([beyond(x) for x in far])[:, None]
-        made = []
-        for t, X in enumerate(L):
-            change = np.zeros((len(self.coordinates[t]), X.shape[1]))
-            change[:n] = np.sum(safely(K[:, :, None], np.abs(unit * X)), axis=1)
-            if n < self.columns:
-                C = [Y.T @ (X / s[:, None]) for Y in inner]
-                C[t] = C[t] - np.eye(X.shape[1])
-                change[:n] += g * sum(b @ np.abs(c) for b, c in zip(self.norms, C, strict=True))
-            made.append(change)
-        return made
+            turn = self.turn(errors)
+            far = np.maximum(turn.inside.max(axis=1, initial=0.0), turn.outside)
+            second = np.where(far > LIMIT, np.inf, 1 / (1 - 2 * np.minimum(far, LIMIT)))  # see theorems.beyond
+            own = (own / gaps + np.diag(beta / s)) * second[:, None]
+        K[:n, :n] = np.where(np.isnan(own), np.inf, own)
+        if n == self.columns:
+            return K, [np.zeros((1, x.size)) for x in self.norms]
+        rests, inner = [], self.inner
+        for t, X in enumerate(self.coordinates):
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                C = [Y.T @ (X[:n] / self.S[:n, None]) for Y in inner]
+            C[t] = C[t] - np.eye(X.shape[1])
+            rests.append(g * sum(b @ np.abs(c) for b, c in zip(self.norms, C, strict=True))[None])
+        return K, rests
 
     def divided(self, errors: Errors, M: np.ndarray, right: "Frame", seen: bool) -> np.ndarray:
         """Bounds on the change of the entries of M = [M_1 … M_T] (T, p, q), whose singular values are divided out: rows
         v_i of the right singular vectors V of the stack of updates; right: their other side, an identity.
 
-        They turn into each other by at most (σ_i own_j + σ_j own_i) / |σ_i² − σ_j²|, where their basis is not `seen` by
-        (own_i + own_j) / (σ_i + σ_j), as rows of the polar factor do, and out of their span by
+        With F_ij = |u_iᵀ E v_j| they turn into each other by at most (σ_i F_ij + σ_j F_ji) / |σ_i² − σ_j²|, where their
+        basis is not `seen` by (F_ij + F_ji) / (σ_i + σ_j), as rows of the polar factor do, and out of their span by
         (I − V Vᵀ) Eᵀ u_i / σ_i. Of what errors of task s add to Eᵀ u_i, a row x in block s, block t gets
         x (δ_st I − M_sᵀ M_t): a row a_j of A_s moves by at most g ‖a_j‖ there, times that column of the projector
         I − V Vᵀ, of norm √(1 − Σ_i M_t,ic²) at c; a column of B_s adds multiples of a_j. Where there are as many v_i as
         columns in all B_t, those stay within the span.
         """
-        n, g, own, change = self.live, errors.level.size, self.own(errors), np.zeros(M.shape)
+        n, g, F, change = self.live, errors.level.size, self.between(errors), np.zeros(M.shape)
         if n == 0 or self.S is None:
             return change
         S, N = self.S[:n], M[:, :n]
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of values that underflow
             if seen:
                 share = S / S[0]
-                K = (share[:, None] * own + own[:, None] * share) / np.hypot(share[:, None], share)
+                K = (share[:, None] * F + F.T * share) / np.hypot(share[:, None], share)
                 K = safely(K, coupling(S[:, None], S))
             else:
-                K = (own[:, None] + own) / (S[:, None] + S)
+                K = (F + F.T) / (S[:, None] + S)
         K = np.minimum(np.nan_to_num(K, nan=2.0), 2.0)
         np.fill_diagonal(K, 0.0)
         rounding = ALLOWANCE * n * errors.unit
@@ -173,14 +178,14 @@ class Frame:
     def scaled(self, errors: Errors) -> np.ndarray:
         """Bounds (p, p) on the change of H = U diag(σ) Uᵀ, W = H Z the stack of updates, in the frame U.
 
-        It is (σ_i F_ji + σ_j F_ij) / (σ_i + σ_j), F = Uᵀ E V, so no gap between values matters; and |F_ij| ≤ own_j.
+        It is (σ_i F_ji + σ_j F_ij) / (σ_i + σ_j), F = Uᵀ E V, so no gap between values matters.
         """
         H = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
         if self.live and self.S is not None:
-            S, own = self.S[: self.live] / self.S[0], self.own(errors)
+            S, F = self.S[: self.live] / self.S[0], self.between(errors)
             total = S[:, None] + S
             H[: self.live, : self.live] = np.where(
-                total > 0, (S[:, None] * own[:, None] + S * own) / np.where(total > 0, total, 1.0), own
+                total > 0, (S[:, None] * F.T + S * F) / np.where(total > 0, total, 1.0), F
             )
         return H
 

@@ -12,7 +12,7 @@ from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stages import MERGE
 from coremerge_ref.perturbation.carried import Errors, Level
-from coremerge_ref.perturbation.theorems import norm, safely
+from coremerge_ref.perturbation.theorems import norm, safely, sizes
 
 
 def level_at(kind: str, group: Group, layer: Layer) -> Level:
@@ -28,7 +28,9 @@ def walk(
     layers: list[Layer], levels: list[Level], pieces: list[Any], space: Space, ends: list[Any], pipeline: Pipeline
 ) -> list[tuple[Errors, float]]:
     """For each layer its errors at its level, and a bound on the error of its merged ΔW."""
-    seen = [{side for stage in pipeline.stages for side in stage.sees(layer.stack.T)} for layer in layers]
+    counts = {layer.stack.T for layer in layers}
+    looks = {T: {side for stage in pipeline.stages for side in stage.sees(T)} for T in counts}
+    seen = [looks[layer.stack.T] for layer in layers]
     errors = [_start(*one, space) for one in zip(layers, levels, seen, strict=True)]
     leaving = [set(sides) for sides in seen]  # sides whose span, as it turns, takes the result along
     for stage, before, after in pieces:
@@ -84,10 +86,10 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         if not e.size_doubt:  # a masked coordinate is zero
             dead: Any = np.s_[:, frame.live :] if side == "left" else np.s_[:, :, frame.live :]
             e.entry[dead] = 0.0
-        e.delta = e.delta + np.asarray([min(norm(x), most) for x in change])
+        e.delta = e.delta + np.minimum(sizes(change), most)
     if seen and not level.formed and not e.size_doubt:
         e.entry = np.minimum(e.entry, _graded(e, layer, seen))
-        e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
+        e.delta = np.minimum(e.delta, sizes(e.entry))
     e.shared["entering", level.name] = e.entering  # as the way back needs them
     if layer.sigma is not None:
         _divide(e, layer, layer.sigma, "left" in seen)
@@ -101,18 +103,34 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
 
 def _graded(e: Errors, layer: Layer, seen: set[str]) -> np.ndarray:
     """Bounds on the entries of every M_t = L_t R_tᵀ from those on the coordinates L_t and R_t, see Frame.graded."""
-    off, g = [], e.level.size
-    for side, frame in (("left", layer.left), ("right", layer.right)):
-        if frame.identity:
-            off.append([g * np.abs(X) for X in frame.coordinates])
-        elif side not in seen or frame.S is None:
-            off.append([np.broadcast_to(g * b, X.shape) for X, b in zip(frame.coordinates, frame.norms, strict=True)])
+    changes, off, g = [], [], e.level.size
+    for side, frame, M in (("left", layer.left, layer.M), ("right", layer.right, layer.M.mT)):
+        pairs = list(zip(frame.coordinates, frame.norms, frame.facing[0], strict=True))
+        if frame.identity or side not in seen or frame.S is None:
+            own = [g * (np.abs(L) if frame.identity else np.broadcast_to(b, L.shape)) for L, b, _ in pairs]
+            change = np.stack([x @ np.abs(R).T for x, (_, _, R) in zip(own, pairs, strict=True)])
         else:
-            off.append(frame.graded(e))
-    tasks = zip(layer.left.coordinates, layer.right.coordinates, *off, strict=True)
-    with np.errstate(invalid="ignore"):
-        entry = np.stack([x @ (np.abs(R) + y).T + np.abs(L) @ y.T for L, R, x, y in tasks])
-    return np.where(np.isnan(entry), np.inf, entry)
+            K, rests = frame.graded(e)
+            live = np.arange(len(K))[:, None] < frame.live
+            rests = [live * x for x in rests]
+            own = [_turned(K, L) + x for x, (L, _, _) in zip(rests, pairs, strict=True)]
+            change = np.stack(
+                [_turned(K, X) + x @ np.abs(R).T for x, X, (_, _, R) in zip(rests, M, pairs, strict=True)]
+            )
+        off.append(own)
+        changes.append(change)
+    with np.errstate(invalid="ignore", over="ignore"):
+        both = np.stack([x @ y.T for x, y in zip(*off, strict=True)])  # of second order
+    return np.where(np.isnan(both), np.inf, changes[0] + changes[1].mT + both)
+
+
+def _turned(K: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """K |X|, where infinite rows of K stay infinite."""
+    known = np.isfinite(K).all(axis=1)
+    made = np.full((len(K), X.shape[1]), np.inf)
+    with np.errstate(over="ignore"):
+        made[known] = K[known] @ np.abs(X)
+    return made
 
 
 def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
@@ -131,7 +149,7 @@ def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
     )
     if not e.level.formed:
         e.entry = np.minimum(e.entry, layer.left.divided(e, N, layer.right, seen))
-        e.delta = np.minimum(e.delta, [norm(x) for x in e.entry])
+        e.delta = np.minimum(e.delta, sizes(e.entry))
     e.entry, e.entering = np.minimum(e.entry, e.delta[:, None, None]), e.delta
 
 
@@ -141,7 +159,7 @@ def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
         return
     sigma, live, own = layer.sigma, layer.left.live, np.zeros(M.shape)
     if seen:
-        own[:live] = layer.left.own(e)[:, None] * np.abs(M[:live])
+        own[:live] = np.diag(layer.left.between(e))[:, None] * np.abs(M[:live])
     else:
         own = layer.left.scaled(e) @ np.abs(M)
     own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
