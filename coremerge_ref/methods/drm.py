@@ -13,7 +13,8 @@ from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import mixed, mixing, norm, safely
+from coremerge_ref.perturbation.theorems import norm, safely
+from coremerge_ref.perturbation.turning import mixed, turning
 
 
 @register
@@ -131,8 +132,8 @@ class Drm(Stage):
             )
         errors.margin(self, "relative gap at the rank cut", (S[k - 1] - cut) / first)
         N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
-        K = mixing(S, error)
-        turned = mixed(*K, N)[:, :k]
+        turn = turning(S, np.asarray(error))
+        turned = mixed(turn, N)[:, :k]
         unsure = unsized or len(found) > 0 or norm(turned) >= norm(N)
         if norm(turned) >= norm(N):
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
@@ -149,7 +150,7 @@ class Drm(Stage):
         errors.undecided = None  # in the frame of [M_1 … M_T], not in the space's
         leaving = np.minimum(safely(error / S[:k, None], np.abs(R)), 2 * np.abs(R)) if U.shape[0] > k else 0.0
         padded = np.concatenate([R, np.zeros((len(S) - k, R.shape[1]))])
-        away = norm(mixed(*K, padded)) + norm(leaving)
+        away = norm(mixed(turn, padded)) + norm(leaving)
         crude = norm(after.M) + float(sum(abs(w) * norm(M) for w, M in zip(W[:, 0, 0], stack.M, strict=True))) + error
         bound = crude if unsure else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
         return errors.merged(bound, None, after.M, k)

@@ -53,29 +53,6 @@ def coupling(a: Any, b: Any) -> Vector:
         return np.asarray(np.sqrt(1 + ratio**2) / ((large - small) * (1 + ratio)))
 
 
-def mixing(S: Vector, error: float, own: Vector | None = None) -> tuple[Vector, Vector]:
-    """Bounds on K (p, p), which errors E turn the singular vectors of the values S (p) by, and on ‖K_i‖ (p).
-
-    error: ‖E‖; own (p): ‖E v_i‖, less where small values come from small columns. |K_ik| ≤ error · coupling and
-    ≤ (σ_i own_i + σ_k own_k) / |σ_i² − σ_k²|, ‖K_i‖ ≤ error times the largest coupling of i. No turn is wider than 2.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        C = coupling(S[:, None], S[None, :])
-        widest = K = np.minimum(safely(error, C), 2.0)
-        if own is not None and len(S):
-            share = S / S[0]
-            K = np.minimum(K, safely(((share * own)[:, None] + share * own) / np.hypot(share[:, None], share), C))
-    for X in (K, widest):
-        np.fill_diagonal(X, 0.0)
-    return K, widest.max(axis=1, initial=0.0)
-
-
-def mixed(K: Vector, widest: Vector, M: Vector) -> Vector:
-    """Bounds on the entries of K M (…, p, q), see mixing: Σ_k |K_ik| |M_kj| and ‖K_i‖ ‖M_j‖ at most."""
-    columns = np.sqrt(np.sum(M * M, axis=-2, keepdims=True))
-    return np.asarray(np.minimum(K @ np.abs(M), widest[:, None] * columns))
-
-
 def turns(S: Vector, k: int) -> Vector:
     """Turn of each of the first k singular vectors out of their span, (k,), per unit of error; σ_{k+1} = 0 at the end.
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coremerge_ref.analysis.explain.turning import Turn, turning
 from coremerge_ref.perturbation.carried import Errors, Level
-from coremerge_ref.perturbation.theorems import LIMIT, coupling, lengths, mixed, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, coupling, lengths, norm, safely
+from coremerge_ref.perturbation.turning import Turn, mixed, turning
 
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
 
@@ -44,7 +44,7 @@ class Frame:
         if self.S is None:
             return np.zeros(M.shape), 0.0
         turn, change = self.turn(errors), np.zeros(M.shape)
-        change[..., : self.live, :] = mixed(turn.inside, turn.widest, M[..., : self.live, :])
+        change[..., : self.live, :] = mixed(turn, M[..., : self.live, :])
         return change, min(norm(change), float(turn.most) * norm(M))
 
     def turn(self, errors: Errors) -> Turn:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.analysis.explain.alike import Alike
 from coremerge_ref.analysis.explain.frame import Frame
 from coremerge_ref.analysis.explain.terms import Factors, Terms, terms_of
-from coremerge_ref.analysis.explain.turning import Alike
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays.dtypes import WORKING
 from coremerge_ref.core.frames import Frames

@@ -1,0 +1,73 @@
+"""Turns of singular vectors beside matrices that are perturbed."""
+
+import numpy as np
+import pytest
+
+from coremerge_ref.perturbation.turning import mixed, turning
+from coremerge_ref.testing import orthonormal
+
+H = 1e-9
+S = np.asarray([3.0, 1.0, 0.9, 1e-3])
+
+
+def frames(seed: int, m: int = 7, n: int = 6) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    return orthonormal(rng, m, len(S)), orthonormal(rng, n, len(S)), rng
+
+
+def turned(U: np.ndarray, V: np.ndarray, E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|K| (n, n) and how far each left vector leaves the span of all (n), per H, as H E is added to U diag(S) Vᵀ."""
+    P = np.linalg.svd(U * S @ V.T + H * E, full_matrices=False)[0][:, : len(S)]
+    K = U.T @ P
+    out = np.linalg.norm(P - U @ K, axis=0) / H
+    K = np.abs(K / H)
+    np.fill_diagonal(K, 0.0)
+    return K, out
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_error_of_a_norm_turns_further(seed: int) -> None:
+    U, V, rng = frames(seed)
+    E = rng.standard_normal((7, 6))
+    turn = turning(S, np.linalg.norm(E) * H)
+    K, out = turned(U, V, E)
+    assert (K <= turn.inside / H * (1 + 1e-4) + 1e-4).all()
+    assert np.linalg.norm(K) <= turn.most / H * (1 + 1e-4)
+    assert (out <= turn.outside / H * (1 + 1e-4)).all()
+    assert (np.linalg.norm(K, axis=0) <= turn.widest / H * (1 + 1e-4)).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_errors_as_graded_as_the_values_turn_small_ones_little(seed: int) -> None:
+    """One part as small as σ_i on v_i, another within the span and as small as σ_i on u_i."""
+    U, V, rng = frames(seed)
+    one, other = rng.standard_normal((7, 4)) * S, S[:, None] * rng.standard_normal((4, 6))
+    E = one @ V.T + U @ other
+    own, within = np.linalg.norm(one, axis=0), np.linalg.norm(other, axis=1)
+    turn = turning(S, np.asarray(H * np.linalg.norm(E)), H * own, H * within)
+    K, out = turned(U, V, E)
+    assert (K <= turn.inside / H * (1 + 1e-4) + 1e-4).all()
+    assert (out <= turn.outside / H * (1 + 1e-4) + 1e-4).all()
+    assert turn.outside[-1] / H < 10  # where the norm alone lets it turn by a thousand
+    assert turning(S, np.asarray(H * np.linalg.norm(E))).outside[-1] / H > 1000
+
+
+def test_no_vector_turns_further_than_to_the_other_side_and_none_into_itself() -> None:
+    turn = turning(np.asarray([1.0, 1.0]), np.asarray(0.1))
+    assert turn.inside.tolist() == [[0.0, 2.0], [2.0, 0.0]]
+    assert np.isinf(turn.most)
+
+
+def test_what_a_turn_makes_of_entries_is_at_most_either_bound() -> None:
+    turn = turning(np.asarray([2.0, 1.0]), np.asarray(0.01))
+    M = np.asarray([[1.0, 0.0], [3.0, 4.0]])
+    C = 5**0.5 / 3 * 0.01
+    np.testing.assert_allclose(mixed(turn, M), C * np.asarray([[3.0, 4.0], [1.0, 0.0]]))
+
+
+def test_many_at_once_turn_as_each_alone() -> None:
+    values, errors = np.stack([S, 2 * S]), np.asarray([0.01, 0.03])
+    together = turning(values, errors)
+    for i, (one, error) in enumerate(zip(values, errors, strict=True)):
+        for part, alone in zip(together, turning(one, error), strict=True):
+            np.testing.assert_allclose(part[i], alone)
