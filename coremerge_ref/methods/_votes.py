@@ -45,6 +45,13 @@ def pruned(errors: Errors, stack: Any, kept: np.ndarray, unsure: np.ndarray) -> 
     errors.rank = np.full(len(errors.rank), min(stack.M.shape[1:]))
 
 
+def emptied(errors: Errors, task: int) -> None:
+    """No entry of the task is kept, whatever the errors: its matrix is zero, and exact."""
+    errors.entry[task] = 0.0
+    errors.delta[task] = 0.0
+    errors.unsure[task] = False
+
+
 def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray | None = None) -> None:
     """Entries times a factor, that by which ν_t grew; l1 (T): the factor is ‖before‖₁ / ‖after‖₁, of sums whose first
     has the error l1_t, and brings the errors of both."""

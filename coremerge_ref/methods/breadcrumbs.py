@@ -9,7 +9,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import denoised, l1_factor
-from coremerge_ref.methods._votes import cut_at, pruned, rescaled, zeroed
+from coremerge_ref.methods._votes import cut_at, emptied, pruned, rescaled, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
 
@@ -86,10 +86,11 @@ class Breadcrumbs(Stage):
                 errors.margin(self, f"relative gap between the {what}", cut.gap, t)
                 unsure[t] |= cut.unsure.reshape(M.shape)
                 faint[t] |= cut.faint.reshape(M.shape)
-            if unsure[t].any():
+            if unsure[t].any() and kept > 0:
                 errors.doubt(self, f"{int(unsure[t].sum())} entries lie at a threshold", t)
-        if errors.uses_size(self):
-            unsure = before.M != 0
-        pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure | faint)
+        unsized = errors.uses_size(self)
+        pruned(errors, before, (after.M != 0) | (clean.M == 0), before.M != 0 if unsized else unsure | faint)
+        for t in range(before.T if kept == 0 and not unsized else 0):
+            emptied(errors, t)
         rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
         return errors

@@ -9,7 +9,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, denoised, largest
-from coremerge_ref.methods._votes import cut_at, pruned, zeroed
+from coremerge_ref.methods._votes import cut_at, emptied, pruned, zeroed
 from coremerge_ref.methods.base import BOTH, DENSITIES, SIGNED_PERMUTATION, TRANSFORM, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
 
@@ -107,6 +107,7 @@ class Trim(Stage):
                 for task in sorted({t for s in before for t in s.tasks})
             ]
         clean: list[Any] = [denoised(s) for s in before]
+        empty: list[tuple[int, int]] = []
         unsure, faint = ([np.zeros(s.M.shape, dtype=bool) for s in before] for _ in range(2))
         for group in groups if self.density < 1 else []:
             d = sum(int(before[i].rows * before[i].cols) for i, _ in group)
@@ -123,11 +124,14 @@ class Trim(Stage):
                 unsure[i][t], faint[i][t] = (x[place].reshape(before[i].M[t].shape) for x in (cut.unsure, cut.faint))
                 if part.any():
                     errors[i].doubt(self, f"{int(part.sum())} entries lie at the threshold", t)
-        for i, e in enumerate(errors):
-            if self.density < 1 and e.uses_size(self):
-                unsure[i] = before[i].M != 0
-            if self.density < 1:
-                pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), unsure[i] | faint[i])
+            if K == 0 and self.keep == "exact":
+                empty += group
+        for i, e in enumerate(errors if self.density < 1 else []):
+            unsized = e.uses_size(self)
+            open_ = before[i].M != 0 if unsized else unsure[i] | faint[i]
+            pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), open_)
+            for t in [t for j, t in empty if i == j and not unsized]:
+                emptied(e, t)
         return errors
 
 

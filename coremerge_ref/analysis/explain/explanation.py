@@ -172,6 +172,7 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
     """
     relative = bound / size if size > 0 else (math.inf if bound > 0 else 0.0)
     level, remedy = errors.level, ""
+    at = errors.doubts[0][0] if errors.doubts and relative > 0 else ""
     if errors.doubts and (errors.estimated or not relative <= SENSITIVE_ABOVE):
         verdict, (reason, remedy) = ILL_POSED, errors.doubts[0]
     else:
@@ -183,7 +184,7 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
         much = (
             f"{most} {relative:.1e} of its size" if relative <= LOOSE else "as much as its size, for all that is known"
         )
-        cause = f", some of which hangs on rounding ({errors.doubts[0][0]})" if errors.doubts else cause
+        cause = f", some of which hangs on rounding ({at})" if at else cause
         reason = f"rounding to {level.dtype} {how} the result by {much}{cause}{unknown}"
     if verdict != WELL_POSED and level.dtype != "float64":
         wider = (
@@ -192,7 +193,6 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
             else f"keep the adapters in a wider dtype than {level.dtype}"
         )
         remedy = f"{wider}, or {remedy}" if remedy else wider
-    at = errors.doubts[0][0] if errors.doubts else ""
     return Bound(level.dtype, level.eps, level.growth, relative / level.size, relative, verdict, reason, remedy, at)
 
 

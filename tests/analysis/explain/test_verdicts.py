@@ -153,6 +153,15 @@ def test_where_all_tasks_are_below_tol_the_result_is_zero_and_exact() -> None:
     assert (e.verdict, e.bound.relative, e.input_bound.relative) == ("well-posed", 0.0, 0.0)
 
 
+@pytest.mark.parametrize("empty", [cm.Breadcrumbs(density=0.1, gamma=0.5), cm.Trim(density=0.1, keep="exact")])
+def test_where_no_entry_is_kept_nothing_is_in_doubt(empty: cm.Stage) -> None:
+    """int(9 · 0.1) entries are 0 entries, whichever are the largest."""
+    tied = entries([[1.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 3.0]], [[0.0] * 3] * 3)
+    e = cm.explain(tied, [empty, cm.Ta()], "full")
+    assert (e.verdict, e.bound.relative, e.bound.discontinuity) == ("well-posed", 0.0, "")
+    assert (e.input_bound.verdict, e.input_bound.relative) == ("well-posed", 0.0)
+
+
 def test_what_hangs_on_rounding_but_moves_nothing_is_well_posed() -> None:
     first, second = [[1.0, 1e-5], [1.0 + 1e-5, 0.5]], [[1.0, -1e-5 * (1 - 1e-14)], [1.0, 0.5]]
     e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
