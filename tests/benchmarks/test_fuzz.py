@@ -91,6 +91,8 @@ IDLE = {  # bounds that were 1.3e3 to 1e9 times the largest change
     99888750: KNOTS,
     99888752: KNOTS,
     511004895: TUCKER,
+    90113276: UNSCALED,
+    777000692: TRANSPOSED,
 }
 
 

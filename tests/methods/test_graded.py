@@ -3,8 +3,20 @@
 import numpy as np
 import pytest
 
-from coremerge_ref.methods._graded import Factors, Turns, first_order, joined, known, met_by_columns, scaled
+from coremerge_ref.methods._graded import (
+    Factors,
+    Turns,
+    first_order,
+    joined,
+    known,
+    known_turns,
+    met_by_columns,
+    retold,
+    scaled,
+)
+from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import turns
 
 STEP = 1e-7
 
@@ -123,3 +135,24 @@ def test_the_sum_has_the_columns_of_all_and_weights_multiply_them() -> None:
     assert both[0].shape == (6, 4)
     np.testing.assert_allclose(both[2], STEP * np.array([2, 0.2, 3, 0.3]))
     np.testing.assert_allclose(both[3], STEP * np.ones(4))
+
+
+def test_where_nothing_finer_is_known_vectors_turn_by_the_norm_of_the_error() -> None:
+    M, errors = np.diag([4.0, 2.0, 0.5]), errors_of(np.full((3, 3), np.inf), (9, 9))
+    part = Leading(
+        np.eye(3)[:, :2], np.asarray([4.0, 2.0]), np.eye(3)[:, :2], 0.0, turns(np.asarray([4.0, 2.0, 0.5]), 2)
+    )
+    found = known_turns(errors, M, part, STEP, known(errors, thin(M), None, errors.entry))
+    np.testing.assert_allclose(found.left, STEP * part.turns)
+    np.testing.assert_allclose(found.right, found.left)
+    assert found.pairing == pytest.approx(STEP * 2 / (4 + 2))
+    assert found.values == pytest.approx(STEP * 2**0.5)
+
+
+def test_columns_of_a_product_are_known_as_its_triplets_are() -> None:
+    """Of P diag(S) Qᵀ: S_i times what P_i turns by beside what diag(S) changes in that column, and what Q_i turns."""
+    P, S, Q, within = np.eye(3)[:, :2], np.asarray([2.0, 0.5]), np.eye(4)[:, :2], np.asarray([[3.0, 0.0], [4.0, 1.0]])
+    L, R, b, a = retold(P, S, Q, np.asarray([0.1, 0.2]), 0.3, within)
+    np.testing.assert_allclose(L @ R.T, P * S @ Q.T)
+    np.testing.assert_allclose(b, [5.2, 1.1])
+    np.testing.assert_allclose(a, [0.3, 0.3])

@@ -21,3 +21,38 @@ def test_a_spectrum_is_noted_with_its_cut_and_its_task() -> None:
     assert (of_all.kept, of_all.cut, of_all.task) == (1, None, None)
     assert of_task.values.dtype == np.float64
     assert of_task.values.tolist() == [3.0, 1.0]
+
+
+def test_a_size_in_doubt_is_a_doubt_of_the_stages_that_use_it() -> None:
+    class Stage:
+        name = "trim"
+        remedy = "another density"
+
+    level = carried.Level("compute", "float64", 2.0**-52, 1.0)
+    errors = carried.Errors(level, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, level.eps)
+    assert not errors.uses_size(Stage)
+    assert not errors.doubts
+    errors.size_doubt = "the live size is 3 or 4"
+    assert errors.uses_size(Stage)
+    ((sentence, remedy),) = errors.doubts
+    assert "trim: the live size is 3 or 4" in sentence
+    assert "full space" in remedy  # whose size is fixed, not what the stage would say
+    assert errors.lost == 1
+
+
+def test_zero_is_judged_from_both_sides_where_inputs_are_rounded_and_from_below_where_arithmetic_is() -> None:
+    values = np.asarray([0.0, 1e-9, 0.5, 0.999, 1.0, 1.001, 2.0])
+    found = {}
+    for name in ("input", "compute"):
+        level = carried.Level(name, "float64", 1e-12, 1.0)
+        errors = carried.Errors(level, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, 1e-12)
+        found[name] = errors.near(values, 1.0, 0.01).tolist()
+    assert found["input"] == [False, False, False, True, True, True, False]
+    # what is more than its error, and counts as zero nevertheless
+    assert found["compute"] == [False, False, True, True, True, True, False]
+
+
+def test_what_is_exactly_zero_at_no_level_is_in_no_doubt() -> None:
+    level = carried.Level("input", "float64", 1e-12, 1.0)
+    errors = carried.Errors(level, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, 1e-12)
+    assert not errors.near(np.zeros(1), 0.0, 0.0).any()

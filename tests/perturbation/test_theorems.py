@@ -71,6 +71,10 @@ def test_coupling_lies_between_one_over_the_larger_and_one_over_the_distance() -
     assert formulas.coupling(3.0, 0.0) == pytest.approx(1 / 3)
 
 
+def test_values_that_are_equal_are_coupled_without_bound_zeros_too() -> None:
+    assert formulas.coupling(np.asarray([0.0, 2.0, 2.0]), np.asarray([0.0, 2.0, 0.0])).tolist() == [np.inf, np.inf, 0.5]
+
+
 def test_values_near_a_level() -> None:
     values = np.asarray([0.0, 0.5, 2.0, 9.0, 10.5, 12.0])
     assert formulas.near(values, 10.0, 1.0).tolist() == [False, False, True, True, True, False]

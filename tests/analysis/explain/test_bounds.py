@@ -44,6 +44,7 @@ METHODS = {
     "karcher+iso": "karcher+iso",
     "cart-cut+iso": [cm.Cart(k=2, coefficient=-1.5), cm.Iso()],
     "tsv-cut+iso": [cm.Tsv(k=2), cm.Iso()],
+    "dare+ta+iso": [cm.Dare(drop=0.1), cm.Ta(), cm.Iso()],
     "dare+tsv": [cm.Dare(drop=0.2), cm.Tsv(k=1)],
     "dare+iso_cts": [cm.Dare(drop=0.2), cm.IsoCts(0.5)],
 }
@@ -89,7 +90,7 @@ def test_the_condition_number_bounds_the_worst_case_and_is_not_idle(method: str,
     assert e.input_bound.condition <= IDLE * measured, (measured, e.input_bound.condition)
 
 
-GRADED = ("ties", "pcb", "sce", "karcher+iso", "dare+ties+iso", "breadcrumbs", "drm", "cart-cut+iso")
+GRADED = ("dare+ta+iso", "ties", "pcb", "sce", "karcher+iso", "dare+ties+iso", "breadcrumbs", "drm", "cart-cut+iso")
 # rows of equal norms in unscaled KnOTS leave DRM no singular vectors, and CART cuts what is divided there
 HARDER = [(method, "knots-unscaled") for method in GRADED[:-2]]
 
@@ -99,9 +100,9 @@ def test_a_small_task_and_small_directions_make_no_idle_bound(method: str, space
     """Factors of two decades and a task a hundred times smaller: small coordinates are known to their own size."""
     where = cm.Knots(scaled=False) if space == "knots-unscaled" else SPACES[space]
     for seed in range(30):
-        pairs = pairs_of(Recipe(m=8, n=7, ranks=(2, 2, 1), decades=2.0, seed=seed, scales=(1.0, 0.01, 1.0)))
+        pairs = pairs_of(Recipe(m=8, n=7, ranks=(2, 2, 1), decades=2.0, seed=seed, scales=(1.0, 1e-4, 1.0)))
         e = cm.explain(pairs, METHODS[method], where)
-        if e.input_bound.verdict != "ill-posed" and e.input_bound.condition < 1e5 and not e.input_bound.discontinuity:
+        if e.input_bound.verdict != "ill-posed" and e.input_bound.condition < 1e7 and not e.input_bound.discontinuity:
             break
     else:
         pytest.fail("no example among the seeds whose bound is a condition number")
