@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, norm, sizes
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, norm, sizes
 
 
 def zeroed(errors: Errors, stack: Any) -> None:
@@ -60,10 +60,13 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
         f, own = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0
         if l1 is not None:
             total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
-            if left > 0:  # an entry is part of the sum of what is left, so that of its own error 1 − |M_ij| / Σ is left
+            own = float(l1[t]) / total + errors.level.formed if left else 0.0
+            if rest <= LIMIT * left and left:
+                # an entry is part of the sum of what is left, so that of its own error 1 − |M_ij| / Σ counts
                 share = np.where(after.M[t] != 0, M / left, 0.0)
                 E = (1 - share) * E + share * np.maximum(rest - E, 0.0) * beyond(rest / left)
-                own = float(l1[t]) / total + errors.level.formed
+            elif left:
+                own += rest / left
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from backends import EPS, Backend
-from examples import flat, row_factors, rows
+from examples import flat, row_factors, rows, stack_of
 
 import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
@@ -45,3 +45,10 @@ def test_by_hand(name: str, backend: Backend) -> None:
     found = flat(backend, rows(backend, entries), cm.Breadcrumbs(**parameters))
     tasks = [entries]
     assert ratio(found, expected, float(np.abs(tasks).sum()), EPS["float64"]) <= THRESHOLD
+
+
+def test_what_counts_as_zero_grows_with_the_entries() -> None:
+    stack = stack_of([[[1.0, 3.0, 2.0, 0.5]]], [1e-6], (1.0,))
+    kept = cm.Breadcrumbs(density=0.5, gamma=0.25, rescale="l1")([stack])[0]
+    assert kept.M.tolist() == [[[6.5 / 3, 0.0, 13 / 3, 0.0]]]
+    assert kept.rounding_level.tolist() == [6.5e-6 / 3]

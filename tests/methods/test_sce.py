@@ -22,6 +22,9 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[list[float]], list[float]]] = {
     "one task is itself": ({}, [[3, -1, 5]], [3, -1, 5]),
     # mean squares sum to 1.8e-7 in all: equal shares
     "too small to be weighed": ({"floor": 1e-6}, [[1e-4, 5e-4], [3e-4, -1e-4]], [2e-4, 5e-4]),
+    # squares sum to 1 and 3 over 8 entries: their mean is the floor, so they are weighed, not below it
+    "at the floor": ({"floor": 0.5}, [[1] + [0] * 7, [1, 1, 1] + [0] * 5], [1, 1, 1] + [0] * 5),
+    "below the floor": ({"floor": 0.8}, [[2] + [0] * 7, [1, 0, -1] + [0] * 5], [1.5, 0, -0.5 / 0.8] + [0] * 5),
     # squares sum to 1e8 and 2; where the second task alone has the sign, its share, 2e-8, is divided by 1e-6
     "a share below the floor": ({"floor": 1e-6}, [[1e4, 0], [1, 1]], [(1e12 + 2) / (1e8 + 2), 2e6 / (1e8 + 2)]),
     "zeros": ({}, [[0, 0], [0, 0]], [0, 0]),

@@ -186,3 +186,11 @@ def test_a_decided_election_keeps_the_smooth_bound() -> None:
     assert not errors.doubts
     assert errors.entry.item() == 0.02
     assert float(errors.delta) == 0.02  # the least of both
+
+
+def test_where_all_that_is_left_may_be_rounding_the_factor_is_in_doubt() -> None:
+    errors = errors_of([[[0.0, 0.4]]])
+    errors.unsure = np.asarray([[[False, True]]])
+    rescaled(Stage, errors, stack_of([[[3.0, 0.3]]], [0.2]), stack_of([[[0.0, 3.3]]], [2.2]), np.asarray([0.5]))
+    assert "level that counts as zero" in errors.doubts[0][0]
+    assert errors.entry[0, 0, 1] > 0.4 * 3.3 / 0.2  # as much as the whole over the least that may be left

@@ -111,6 +111,18 @@ def test_a_small_task_and_small_directions_make_no_idle_bound(method: str, space
     assert e.input_bound.condition <= IDLE * measured, (measured, e.input_bound.condition)
 
 
+@pytest.mark.parametrize("apart", [0.3, 1e-2, 1e-3])
+def test_tasks_that_are_nearly_opposite_have_a_karcher_mean_that_turns_as_fast_as_it_does(apart: float) -> None:
+    """Coefficients go as the inverse of what the tasks leave of each other; so do their derivatives, by differences."""
+    B, rng = np.eye(4), np.random.default_rng(0)
+    M, N = rng.standard_normal((4, 4)), rng.standard_normal((4, 4))
+    pairs = [(B, M), (B, -M + apart * N)]
+    e = cm.explain(pairs, "karcher", "full")
+    measured = worst(merged("karcher", "full"), pairs, step=1e-7 * apart)
+    assert measured <= e.input_bound.condition * 1.01
+    assert e.input_bound.condition <= 30 * measured
+
+
 @pytest.mark.parametrize("kind", ["generic", "duplicated", "zero", "deficient", "vera", "empty"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_input_bound_holds_for_inputs_known_to_float32(method: str, kind: str) -> None:

@@ -162,6 +162,20 @@ def test_where_no_entry_is_kept_nothing_is_in_doubt(empty: cm.Stage) -> None:
     assert (e.input_bound.verdict, e.input_bound.relative) == ("well-posed", 0.0)
 
 
+def test_a_sum_that_cancels_amplifies_by_what_is_left_of_it() -> None:
+    e = cm.explain(entries([[4.0]], [[-3.0]]), "ta", "full")
+    margin = next(m for m in e.margins if "size of the sum" in m.what)
+    assert margin.value == pytest.approx(1 / 7)
+    assert margin.amplifies == pytest.approx(7)
+
+
+def test_spectra_of_cart_are_those_of_each_task() -> None:
+    e = cm.explain(entries([[4.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 3.0]]), cm.Cart(k=1), "full")
+    assert [(s.task, s.kept, s.values.tolist()) for s in e.spectra if "M̄" in s.what] == [
+        (0, 1, pytest.approx([2.0, 1.0])), (1, 1, pytest.approx([2.0, 1.0])),
+    ]  # fmt: skip
+
+
 def test_what_hangs_on_rounding_but_moves_nothing_is_well_posed() -> None:
     first, second = [[1.0, 1e-5], [1.0 + 1e-5, 0.5]], [[1.0, -1e-5 * (1 - 1e-14)], [1.0, 0.5]]
     e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
