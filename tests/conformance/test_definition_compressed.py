@@ -44,7 +44,7 @@ def test_updates_of_zero_have_no_direction() -> None:
 
 
 def test_both_sides_are_turned_until_neither_gains() -> None:
-    """One vector a side of four tasks of rank 1: of the share that it starts with, five in a hundred are still to win."""
+    """One vector a side of four tasks of rank 1: five in a hundred of the share are still to win."""
     rng = np.random.default_rng(111)
     pairs = [(rng.standard_normal((6, 1)), rng.standard_normal((1, 5))) for _ in range(4)]
     tasks = [(B / np.linalg.norm(B), A / np.linalg.norm(A)) for B, A in pairs]
