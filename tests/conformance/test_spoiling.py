@@ -40,6 +40,13 @@ def test_factors_are_summed_apart_in_float64(name: str, dtype: type) -> None:
     assert found.tolist() == np.outer(left, right).tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=lambda t: t.__name__)
+def test_narrow_factors_are_widened_before_they_are_multiplied(dtype: type) -> None:
+    share = 1 + 2.0**-20
+    found = spoiling.factors_apart(lambda w, s: (share, share))(case_of(1.0, 1.0, dtype=dtype))
+    assert found.tolist() == (share**2 * np.outer([3, 2], [2, 1, 0])).tolist()
+
+
 def test_shares_are_rounded_to_the_type_that_holds_them() -> None:
     apart = spoiling.factors_apart(lambda w, s: (w, s), np.float32)
     found = apart(case_of(0.1, 0.2, weights=(1.0, 1.0)))
