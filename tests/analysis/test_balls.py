@@ -50,7 +50,14 @@ def test_an_inverse_root_is_one(values: tuple[Any, ...]) -> None:
 
 def test_a_polar_factor_is_over_the_singular_values_above_the_cut() -> None:
     other = [TURN[1], TURN[2], TURN[0]]
-    for values, kept in (((3, 2, 1), (1, 1, 1)), ((3, 2, F(1, 2**30)), (1, 1, 0)), ((3, F(1, 2**20), 0), (1, 0, 0))):
+    """A cut relative to the largest."""
+    for values, kept in (
+        ((3, 2, 1), (1, 1, 1)),
+        ((3, 2, F(1, 2**30)), (1, 1, 0)),
+        ((3, F(1, 2**20), 0), (1, 0, 0)),
+        ((2**12, F(1, 2**3), F(1, 2**10)), (1, 1, 0)),
+        ((F(1, 2**12), F(1, 2**20), F(1, 2**30)), (1, 1, 0)),
+    ):
         assert holds(balls.polar(turned(values, TURN, other), 2.0**-16), turned(kept, TURN, other))
     assert holds(balls.rotation(turned((3, 2, 1), TURN, other)), turned((1, 1, 1), TURN, other))
 
@@ -89,6 +96,8 @@ def test_what_balls_cannot_tell_is_said() -> None:
     for values in ((1, 1, 0), (2, 1, -1)):
         with pytest.raises(balls.Uncertain, match="positive definite"):
             balls.cholesky(turned(values))
+    with pytest.raises(balls.Uncertain, match="positive definite"):
+        balls.cholesky(balls.matrix([[number(0)]]))
     L = balls.cholesky(turned((3, 2, 1)))
     assert holds(L * L.transpose(), turned((3, 2, 1)))
     assert [L[i, j].is_zero() for i, j in ((0, 1), (0, 2), (1, 2))] == [True] * 3
