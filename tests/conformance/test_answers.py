@@ -126,6 +126,16 @@ def test_a_list_of_layers_is_a_batch_and_a_tuple_factors():
     assert np.array_equal(host((np.ones((2, 1)), np.ones((1, 3)), 2)), np.full((2, 3), 2.0))
 
 
+def test_numbers_beyond_float64_are_infinite_or_zero_without_a_warning():
+    if np.finfo(np.longdouble).maxexp == np.finfo(np.float64).maxexp:
+        pytest.skip("no wider numbers here")
+    wide = np.longdouble(10) ** np.array([400, -400, 2], dtype=np.longdouble)
+    with np.errstate(all="raise"):
+        found = host(-wide)
+    assert found.dtype == np.float64
+    assert found.tolist() == [-np.inf, 0, -100]
+
+
 def test_the_entries_of_the_transpose_are_named():
     report = conformance.run(
         lambda case: np.ravel(case_of("generic").expected, order="F").reshape(case.shape), only=NAME

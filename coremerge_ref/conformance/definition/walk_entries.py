@@ -45,7 +45,7 @@ class EntryWalk(Walk):
             all_entries = m if state.joint is None else state.joint.stack[t]
             order = sorted((as_float(abs(x)) for x in all_entries), reverse=True)
             count, d = int(len(order) * float(density)), len(order)
-            if density >= 1 or self.sure or (keep == "threshold" and d - count < 1) or (keep == "exact" and count == 0):
+            if density >= 1 or self.sure or (keep == "threshold" and d - count < 2) or (keep == "exact" and count == 0):
                 continue
             edge = order[count - 1] if keep == "exact" else order[count]
             reach = 2 * self.tol(t)

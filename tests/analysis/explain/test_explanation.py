@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +12,10 @@ from backends import Backend
 from rich.console import Console
 
 import coremerge_ref as cm
-from coremerge_ref.analysis.explain.explanation import LOOSE
+from coremerge_ref.analysis.explain.explanation import LOOSE, Bound, Explanation
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods.base import MERGE, Stage
-from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.carried import Errors, Margin, Spectrum
 from coremerge_ref.testing import Recipe
 
 METHODS = ["ta", "mean", "tsv", "cart", "iso", "iso_cts", "trim", "dare", "ties", "drm", "dare+ties+iso"]
@@ -51,6 +51,33 @@ def test_info_and_live_sizes_are_those_of_merge() -> None:
     pairs = pairs_of(m=9, n=8, ranks=(3, 2), kind="deficient")
     e, update = cm.explain(pairs, "tsv"), cm.merge(pairs, "tsv")
     assert (e.rows, e.cols, e.info["k"]) == (update.info["rows"], update.info["cols"], update.info["k"])
+
+
+def test_json_holds_all_that_an_explanation_does() -> None:
+    bounds = [
+        Bound("float64", 2.0**-52, g, 3.0, 4.0 * g, "well-posed", "why", "what to do", "where") for g in (1.0, 0.5)
+    ]
+    margins = (Margin("ties", "the gap", 0.25, 1, np.inf), Margin("ta", "the sum", np.nan))
+    spectra = (Spectrum("core", "[B]", np.array([2.0, 1.0]), 1, 0.5, 0), Spectrum("core", "[A]", np.array([3.0]), 1))
+    undecided = np.array([[False, True, False], [True, False, False]])
+    e = Explanation("q", "ties", "core", (9, 8), 2, 2, 3, {"k": 2}, *bounds, margins, spectra, undecided, True)
+    one = {"dtype": "float64", "eps": 2.0**-52, "condition": 3.0, "verdict": "well-posed", "reason": "why",
+           "remedy": "what to do", "discontinuity": "where"}  # fmt: skip
+    assert e.to_dict() == {
+        "layer": "q", "method": "ties", "space": "core", "verdict": "well-posed", "reason": "why", "shape": [9, 8],
+        "tasks": 2, "live": [2, 3], "info": {"k": 2}, "estimated": True, "undecided": [[0, 1], [1, 0]],
+        "bound": {**one, "growth": 1.0, "relative": 4.0}, "input_bound": {**one, "growth": 0.5, "relative": 2.0},
+        "margins": [
+            {"stage": "ties", "what": "the gap", "value": 0.25, "task": 1, "amplifies": None},  # infinite
+            {"stage": "ta", "what": "the sum", "value": None, "task": None, "amplifies": 0.0},
+        ],
+        "spectra": [
+            {"stage": "core", "what": "[B]", "values": [2.0, 1.0], "kept": 1, "cut": 0.5, "task": 0},
+            {"stage": "core", "what": "[A]", "values": [3.0], "kept": 1, "cut": None, "task": None},
+        ],
+    }  # fmt: skip
+    assert replace(e, undecided=None).to_dict()["undecided"] is None
+    assert replace(e, undecided=undecided & False).to_dict()["undecided"] == []
 
 
 def test_a_mapping_gives_one_explanation_a_layer_and_the_worst_verdict() -> None:

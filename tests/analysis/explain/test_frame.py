@@ -122,3 +122,46 @@ def test_columns_that_are_zero_are_no_columns() -> None:
         assert layer.left.columns == 4 == layer.left.live
         bounds.append(bounds_of(layer.left, errors_of(layer, STEP))[0][:4])
     np.testing.assert_allclose(bounds[1], bounds[0], rtol=1e-6)
+
+
+# ---- bounds on ‖E v_i‖ by hand -----------------------------------------------------------------------------------
+def frame_of(of_updates: bool, S: np.ndarray | None) -> Frame:
+    """Of the columns 2 e_1 and e_2, of one task each, and a direction whose singular value is lost to underflow."""
+    columns = [np.array([[2.0], [0.0], [0.0]]), np.array([[0.0], [1.0], [0.0]])]
+    norms, ones = [np.array([2.0]), np.array([1.0])], [np.array([1.0])] * 2
+    M = np.stack([X @ np.array([[1.0, 0.0]]) for X in columns])
+    rows = [np.array([[1.0], [0.0]])] * 2
+    return Frame(columns, norms, M, (rows, ones), S, 3, False, of_updates, 3, ("B", "W"), 2)
+
+
+def at(level: Level) -> Errors:
+    """Of the updates known up to 3 and 4 levels."""
+    entering = level.size * np.array([3.0, 4.0])
+    return Errors(level, (3, 2), entering, np.zeros((2, 3, 2)), np.ones(2), (0, 1), True, {}, 2.0**-52, entering)
+
+
+INPUT, COMPUTE = Level("input", "float32", 2.0**-20, 0.5), Level("compute", "float32", 2.0**-20, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("of_updates", "bounds"),
+    [
+        (False, [2, 1, 5**0.5]),  # Σ |C| x / S, and the error of the whole stack where S is zero
+        (True, [3, 4, 5]),
+    ],
+)
+def test_errors_of_inputs_stay_within_their_columns(of_updates: bool, bounds: list[float]) -> None:
+    found = frame_of(of_updates, np.array([2.0, 1.0, 0.0])).own(at(INPUT))
+    np.testing.assert_allclose(found, INPUT.size * np.array(bounds), rtol=1e-14)
+
+
+def test_bounds_of_a_direction_are_never_above_those_of_the_stack() -> None:
+    found = frame_of(False, np.array([2.0, 0.1, 0.1])).own(at(INPUT))
+    np.testing.assert_allclose(found, INPUT.size * np.array([2, 5**0.5, 0]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("of_updates", [False, True])
+def test_errors_of_a_decomposition_spread_over_all_directions(of_updates: bool) -> None:
+    S = np.array([2.0, 1.0, 0.0])
+    whole = 5 * COMPUTE.size + 2 * COMPUTE.decomposed * 5**0.5 if of_updates else COMPUTE.decomposed * 5**0.5
+    np.testing.assert_allclose(frame_of(of_updates, S).own(at(COMPUTE)), [whole] * 3, rtol=1e-14)

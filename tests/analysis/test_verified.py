@@ -1,0 +1,140 @@
+"""Merges in balls, rule by rule, on diagonal matrices where the result is known; nothing else about certificates."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from said import parts
+
+import coremerge_ref as cm
+from coremerge_ref.analysis import balls
+from coremerge_ref.analysis.verified import exact_merge
+from coremerge_ref.core.pipeline import Pipeline
+
+flint = pytest.importorskip("flint")
+LEVEL = 2.0**-40
+
+
+@pytest.fixture(autouse=True)
+def bits() -> Iterator[None]:
+    before, flint.ctx.prec = flint.ctx.prec, 320
+    yield
+    flint.ctx.prec = before
+
+
+def diagonal(values: Sequence[float]) -> balls.Balls:
+    return balls.diagonal([balls.matrix([[flint.arb(x)]]) for x in values])
+
+
+def merged(method: str, *tasks: Sequence[float], least: int = 4, levels: Any = None, **parameters: Any) -> list[Any]:
+    """The diagonal of what is returned for diagonal matrices, whose other entries have to be zero."""
+    stages = Pipeline.parse(method, {method.split("+")[0]: parameters} if parameters else {}).stages
+    found = exact_merge(stages, [diagonal(task) for task in tasks], levels or [LEVEL] * len(tasks), least)
+    assert all(found[i, j].contains(0) for i in range(found.nrows()) for j in range(found.ncols()) if i != j)
+    assert all(float(x.rad()) < 1e-30 for x in found.entries())
+    return [found[i, i] for i in range(found.nrows())]
+
+
+def holds(found: list[Any], expected: Sequence[float]) -> bool:
+    """Whether each ball holds its number, of few bits."""
+    return len(found) == len(expected) and all(x.contains(flint.arb(y)) for x, y in zip(found, expected, strict=True))
+
+
+A, B = (8.0, 4.0, 0.0, 0.0), (0.0, 0.0, 2.0, 1.0)
+C = (9.0, 1.0, 4.0, 0.0)
+# their mean is (2, 2, 1), and they are (5, 3, −5/2), (−4, 2, 0), (−2, −3, 5/2) and (1, −2, 0) apart from it
+FOUR = ((7.0, 5.0, -1.5), (-2.0, 4.0, 1.0), (0.0, -1.0, 3.5), (3.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize("method", ["ta", "mean"])
+def test_linear_merges_are_sums_of_what_is_weighted_already(method: str) -> None:
+    assert holds(merged(method, A, B, C), [17, 5, 6, 1])
+
+
+@pytest.mark.parametrize(
+    ("k", "least", "kept"), [(1, 4, 1), (2, 1, 2), (9, 1, 2), (None, 4, 2), (None, 3, 1), (None, 2, 1), (None, 1, 1)]
+)
+def test_tsv_keeps_k_of_each_task_or_a_share_of_the_live_size(k: int | None, least: int, kept: int) -> None:
+    expected = [8, 4, 2, 1] if kept == 2 else [8, 0, 2, 0]
+    assert holds(merged("tsv", A, B, least=least, k=k), expected)
+
+
+def test_tsv_of_one_direction_in_two_tasks_is_their_mean() -> None:
+    assert holds(merged("tsv", (8.0, 0, 0), (4.0, 0, 0), k=1), [6, 0, 0])
+
+
+def test_what_lies_below_the_level_is_no_direction() -> None:
+    assert holds(merged("tsv", (8.0, LEVEL / 2), (0.0, 0.0), k=2), [8, 0])
+    assert holds(merged("tsv", (0.0, 0.0), (LEVEL / 2, 0.0), k=2), [0, 0])
+    assert holds(merged("ta+iso", (8.0, LEVEL / 2), (0.0, 4.0)), [6 + LEVEL / 4] * 2)
+    assert holds(merged("ta+iso", (8.0, LEVEL / 2)), [8, 0])
+    assert holds(merged("iso_cts", (LEVEL / 2, 0.0), (0.0, 0.0), least=2), [0, 0])
+    assert holds(merged("cart", (0.0, LEVEL / 2), (0.0, 0.0), k=1), [0, LEVEL / 4])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "least", "kept"),
+    [
+        ({"k": 1, "coefficient": 2.0}, 9, 1),
+        ({"k": 2, "coefficient": -1.0}, 1, 2),
+        ({"fraction": 0.5, "coefficient": 2.0}, 3, 2),
+        ({"fraction": 0.5, "coefficient": 2.0, "rounding": "floor"}, 3, 1),
+        ({"fraction": 0.1, "coefficient": 2.0, "rounding": "floor"}, 3, 1),
+        ({"fraction": 0.5}, 4, 2),
+        ({"fraction": 0.5, "rounding": "floor"}, 4, 2),
+    ],
+)
+def test_cart_adds_the_leading_deviations_from_the_mean(parameters: dict[str, Any], least: int, kept: int) -> None:
+    factor, sums = parameters.get("coefficient", 1.0), {1: (5 - 4, -3 - 2, 0), 2: (5 - 4 + 1, 3 + 2 - 3 - 2, 2.5)}
+    expected = [x + factor * y for x, y in zip((2, 2, 1), sums[kept], strict=True)]
+    assert holds(merged("cart", *FOUR, least=least, **parameters), expected)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "least", "expected"),
+    [
+        ({"common_fraction": 0.5}, 4, [6.75] * 4),  # 16 and 8 of the sum, then 2 and 1
+        ({"common_fraction": 0.5}, 2, [12, 12, 0, 0]),  # two of the sum, and no more
+        ({"common_fraction": 0.25}, 4, [6, 6, 0, 0]),  # 8 and 4 of each task, in the same directions
+        ({"common_fraction": 0.25, "rounding": "floor"}, 4, [6.75] * 4),  # one of each task, so two of the sum
+    ],
+)
+def test_iso_cts_makes_common_directions_and_those_left_over_equal(
+    parameters: dict[str, Any], least: int, expected: list[float]
+) -> None:
+    tasks = ((8.0, 4.0, 2.0, 0.0), (8.0, 4.0, 0.0, 1.0))
+    assert holds(merged("iso_cts", *tasks, least=least, **parameters), expected)
+
+
+@pytest.mark.parametrize("method", ["ta+iso", "mean+iso"])
+def test_iso_makes_the_singular_values_of_the_sum_equal(method: str) -> None:
+    assert holds(merged(method, (8.0, -1.0, 0.0), (1.0, -2.0, 0.0)), [6, -6, 0])
+
+
+def test_iso_after_another_merge_sees_what_it_gave() -> None:
+    assert holds(merged("tsv+iso", A, B, k=1), [5, 0, 5, 0])
+    assert holds(merged("cart+iso", *FOUR, k=1, coefficient=-1.0), [3, 3, 3])  # of 1, 7 and 1
+
+
+def test_of_what_tasks_make_together_the_largest_level_says_what_is_zero() -> None:
+    assert holds(merged("ta+iso", (8.0, 1.0), (0.0, 0.0), levels=[LEVEL, 2.0]), [8, 0])
+    assert holds(merged("cart", *FOUR, levels=[LEVEL, LEVEL, 2.75, LEVEL], k=3), [2 + 5 - 4, 2 + 3 - 3, 1])
+    assert holds(merged("iso_cts", (16.0, 0.0), (0.0, 1.0), levels=[2.0, LEVEL], least=2, common_fraction=1.0), [16, 0])
+
+
+def test_what_counts_as_zero_after_cart_grows_with_its_coefficient() -> None:
+    for coefficient, expected in ((1.0, [4 + LEVEL] * 2), (-4.0, [8, 0]), (0.25, [4 + LEVEL] * 2)):
+        assert holds(merged("cart+iso", (8.0, 2 * LEVEL), k=1, coefficient=coefficient), expected)
+
+
+@pytest.mark.parametrize("method", ["ties", "dare+ta", "trim+tsv", "drm", "sce"])
+def test_stages_that_look_at_entries_have_no_rule(method: str) -> None:
+    pattern = parts(f"certify: method: … cart, iso_cts, mean, ta, tsv … iso … {Pipeline.parse(method)!s}")
+    with pytest.raises(cm.ParameterError, match=pattern):
+        merged(method, A, B)
+
+
+def test_iso_over_null_vectors_has_no_rule() -> None:
+    stages = Pipeline.parse("ta+iso", {"iso": {"support": "size"}}).stages
+    with pytest.raises(cm.ParameterError, match=parts("certify: method: … 'ta+iso' … null vectors")):
+        exact_merge(stages, [diagonal(A)], [LEVEL], 4)
