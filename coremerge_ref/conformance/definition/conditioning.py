@@ -112,8 +112,7 @@ def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = Fals
                 bound = walk.iso(stack[0], noise[0], p["support"], bound)
             merged_by = merged_by if name == "iso" else name
         if elementwise_seen:
-            last = exact.states[-1].result
-            bound += walk.turn * size(last if not isinstance(last, list) else last[0])
+            bound += walk.turn * size(exact.states[-1].result)
         if divided:
             bound *= walk.restoring
             walk.options = _restored(walk.options, exact)
