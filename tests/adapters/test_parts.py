@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import many_layers
+import numpy as np
 import pytest
 from many_layers import LAYERS, WRITTEN
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from said import parts
 
 from coremerge_ref.adapters import layer, merge_folders
 from coremerge_ref.adapters.parts import PartRecord, read_part
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, ParameterError
 
 RECORD = "coremerge-part.json"
 
@@ -86,6 +87,45 @@ def test_progress_counts_the_layers_of_the_part() -> None:
     merge_folders(["a", "b"], "part", "ta", layers="2/2", progress=lambda *words: told.append(words))
     assert told[-1][:2] == (5, 5)
     assert {name for _, _, name in told} <= set(LAYERS)
+
+
+def test_what_is_worth_knowing_of_the_adapters_and_the_folder_is_said() -> None:
+    config = json.loads(Path("b/adapter_config.json").read_text())
+    Path("b/adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "another base"}))
+    merge_folders(["a"], "part", "ta", layers="1/1")
+    Path("part/my notes.txt").write_text("x")
+    report = merge_folders(["a", "b"], "part", "ta", layers="1/1", force=True)
+    for word in ("another base", "my notes.txt"):
+        assert any(word in note for note in report.notes), word
+    assert not any("my notes.txt" in note for note in merge_folders(["a"], "new", "ta", layers="1/1").notes)
+
+
+def test_an_adapter_that_changes_meanwhile_leaves_no_part() -> None:
+    def touch(*_: Any) -> None:
+        os.utime("b/adapter_model.safetensors", (0, 0))
+
+    with pytest.raises(AdapterError, match=parts("'b/adapter_model.safetensors' … changed")):
+        merge_folders(["a", "b"], "part", "ta", layers="1/2", progress=touch)
+    assert sorted(os.listdir()) == ["a", "b"]
+
+
+def test_an_input_is_no_place_for_a_part() -> None:
+    with pytest.raises(AdapterError, match=parts("'b': … an input")):
+        merge_folders(["a", "b"], "b", "ta", layers="1/2", force=True)
+
+
+def test_parts_of_what_has_no_form_in_several_files_are_not_begun() -> None:
+    tensors = {"lora_unet_a.lora_down.weight": np.ones((2, 5)), "lora_unet_a.lora_up.weight": np.ones((6, 2))}
+    save_file(tensors, "x.safetensors")
+    with pytest.raises(ParameterError, match=parts("max_shard_size: … leave it out")):
+        merge_folders(["x.safetensors"], "part", "ta", layers="1/2", max_shard_size=300)
+
+
+def test_a_part_needs_the_memory_of_its_largest_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coremerge_ref.adapters.memory.free_memory", lambda: 10.0)
+    with pytest.raises(ParameterError, match=parts("'layers.0' … --ignore-memory")):
+        merge_folders(["a", "b"], "part", "ties", "full", dense=True, layers="1/2")
+    merge_folders(["a", "b"], "part", "ties", "full", dense=True, layers="1/2", ignore_memory=True)
 
 
 def record(**fields: Any) -> PartRecord:

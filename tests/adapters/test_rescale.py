@@ -164,6 +164,36 @@ def test_hashes_in_the_header_are_of_the_new_tensors(tmp_path: Path) -> None:
     assert metadata["ss_tag"] == "x"
 
 
+def test_alphas_in_the_header_are_multiplied_and_all_else_there_is_kept(tmp_path: Path) -> None:
+    fields = {
+        "unet.r": 2, "unet.lora_alpha": 4, "unet.peft_type": "LORA", "unet.alpha_pattern": {"b": 6, "c": 3},
+        "text_encoder.r": 3, "text_encoder.lora_alpha": 6, "text_encoder.rank_pattern": {"l": 2},
+    }  # fmt: skip
+    metadata = {
+        "lora_adapter_metadata": json.dumps(fields), "sshs_legacy_hash": "1" * 8, "modelspec.hash_sha256": "0x1",
+        "ss_network_alpha": "Dynamic", "format": "pt",
+    }  # fmt: skip
+    names = ["unet.a", "unet.b", "text_encoder.l"]
+    tensors = {f"{name}.lora_{f}.weight": draw(0, *((2, 5) if f == "A" else (4, 2))) for name in names for f in "AB"}
+    save_file(tensors, tmp_path / "merged.safetensors", metadata)
+    with ScalableAdapter(tmp_path / "merged.safetensors") as adapter:
+        adapter.write(tmp_path / "best.safetensors", 0.5)
+    content = (tmp_path / "best.safetensors").read_bytes()
+    with safe_open(tmp_path / "best.safetensors", "numpy") as file:
+        after = file.metadata()
+    made = json.loads(after.pop("lora_adapter_metadata"))
+    alphas = {
+        "unet.lora_alpha": 2, "unet.alpha_pattern": {"b": 3, "c": 1.5}, "text_encoder.lora_alpha": 3,
+        "text_encoder.alpha_pattern": {},
+    }  # fmt: skip
+    assert made == fields | alphas
+    digest = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    assert after == {"modelspec.hash_sha256": f"0x{digest}", "ss_network_alpha": "Dynamic", "format": "pt"}
+    best = load_file(tmp_path / "best.safetensors")
+    assert best.keys() == tensors.keys()
+    assert all(np.array_equal(best[name], array) for name, array in tensors.items())
+
+
 def test_a_merge_times_a_number_is_the_merge_at_that_scale(tmp_path: Path) -> None:
     """Its record says so, and merging again by it gives the same update."""
     inputs = [folders.write(tmp_path / name, folders.lora_tensors(seed)) for seed, name in enumerate("ab")]

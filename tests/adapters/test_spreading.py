@@ -20,13 +20,13 @@ from many_layers import LAYERS, SHAPES, WRITTEN, taken
 from safetensors.numpy import load_file, save_file
 from said import parts
 
-from coremerge_ref.adapters import layer, merge_folders, spreading
+from coremerge_ref.adapters import layer, memory, merge_folders, record, spreading
 from coremerge_ref.adapters.assembling import Shard
 from coremerge_ref.adapters.order import Order
 from coremerge_ref.adapters.prepared import PreparedFolders
 from coremerge_ref.adapters.ready import Options
 from coremerge_ref.adapters.spreading import Counted, do_file, do_piece, do_shard, known_here, pieces_folder
-from coremerge_ref.errors import AdapterError
+from coremerge_ref.errors import AdapterError, ParameterError
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +204,45 @@ def test_a_shard_of_pieces_is_hashed_where_it_was_written(order: Order, tmp_path
     assert {name: array.shape for name, array in load_file("y.safetensors").items()} == {
         name: array.shape for name, array in piece.items()
     }
+
+
+def test_files_that_workers_hashed_are_not_hashed_again(threads: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    monkeypatch.setattr(record, "sha256", lambda path, *_: hashed.append(Path(path).name) or "0" * 64)
+    merge_folders(["a", "b"], "out", executor=threads, max_shard_size=300)
+    outputs = json.loads(Path("out/coremerge.json").read_text())["outputs"]
+    assert "adapter_config.json" in hashed
+    assert not [name for name in hashed if "-of-" in name]
+    for name, digest in outputs.items():
+        if "-of-" in name:
+            assert digest == hashlib.sha256(Path("out", name).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("what", ["piece", "file"])
+@pytest.mark.parametrize(("ignored", "share", "fits"), [(False, 1, False), (True, 1, True), (False, 50, False)])
+def test_a_worker_needs_the_memory_that_a_merge_needs(
+    what: str, ignored: bool, share: int, fits: bool, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full-size matrices here take a few hundred bytes; of what is free, other workers of the machine take as much."""
+    monkeypatch.setattr(memory, "free_memory", lambda: 20_000.0 if share > 1 else 10.0)
+    options = replace(order.options, method="ties", space="full", **(
+        {"dense": True} if what == "piece" else {"into": os.path.abspath("base")}
+    ))  # fmt: skip
+    told = replace(order, options=options, ignore_memory=ignored, share=share, token=f"{what} {ignored} {share}")
+
+    def work() -> None:
+        if what == "piece":
+            do_piece(told, [["layers.0"]], os.path.abspath("x.safetensors"))
+        else:
+            do_file(told, "model-00001-of-00002.safetensors", os.path.abspath("x.safetensors"))
+
+    if fits:
+        work()
+    else:
+        with pytest.raises(ParameterError, match=parts("full-size … 'layers.0' … --ignore-memory")) as caught:
+            work()
+        assert ("fewer than 50 workers" in str(caught.value)) == (share > 1)
+    assert Path("x.safetensors").exists() is fits
 
 
 def test_the_folder_of_pieces_is_private_and_gone_afterwards(tmp_path: Path) -> None:
