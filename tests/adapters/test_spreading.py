@@ -115,10 +115,11 @@ def test_progress_of_pieces_of_several_sizes() -> None:
 
 
 @pytest.fixture
-def order() -> Order:
+def order() -> Iterator[Order]:
     """Of a merge of a and b, which this process has not opened."""
     spreading._OPEN.clear()
-    return Order.of(prepared(), Options(method="ta"), False, 1)
+    yield Order.of(prepared(), Options(method="ta"), False, 1)
+    spreading._OPEN.clear()
 
 
 def prepared(**more: Any) -> PreparedFolders:
