@@ -12,6 +12,7 @@ from typing import Any
 import adapter_folders as folders
 import numpy as np
 import pytest
+from said import parts
 
 from coremerge_ref.adapters import memory, merge_folders
 from coremerge_ref.core.pipeline import as_pipeline
@@ -78,6 +79,42 @@ def test_small_files_that_ask_for_gigabytes(tmp_path: Path, monkeypatch: pytest.
         merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True)
     monkeypatch.setattr(memory, "free_memory", lambda: None)  # where nothing says it, nothing is refused
     merge_folders([path], tmp_path / "out", "ta", dense=True, dry_run=True)
+
+
+@pytest.mark.parametrize(("free", "ignored"), [(None, False), (1e7, False), (20_000, True), (20_000, False)])
+def test_matrices_to_be_looked_at_are_counted_by_the_largest_layer(
+    free: float | None, ignored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four matrices of 30 × 20 in float64, and a quarter more: 24 kB."""
+    monkeypatch.setattr(memory, "free_memory", lambda: free)
+    given = {"wide": (4, 100), "large": (30, 20), "long": (500, 1)}
+    if ignored or free != 20_000:
+        assert memory.check_memory(given, 4, ignored, lambda text: pytest.fail(text)) is (free != 20_000)
+        return
+    wanted = "'large' (30, 20) … 0 MB … 0 MB are free; look in core space … --ignore-memory"
+    with pytest.raises(ParameterError, match=parts(wanted)):
+        memory.check_memory(given, 4, ignored, lambda text: pytest.fail(text))
+
+
+@pytest.mark.parametrize(("side", "told"), [(9_999, False), (10_000, True)])
+def test_a_gigabyte_is_told(side: int, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(memory, "free_memory", lambda: None)
+    assert memory.check_memory({"q": (side, side)}, 1.0, False, said.append)  # 8 · 1.25 bytes an entry
+    assert len(said) == told
+    for text in said:
+        assert "'q' (10000, 10000)" in text
+        assert "about 1.0 GB" in text
+        assert "free" not in text  # where nothing says it
+
+
+def test_weights_of_fewer_tasks_are_found_out_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that only some adapters have: its weights are chosen later, and merging three by two would fail."""
+    asked: list[Any] = []
+    monkeypatch.setattr(memory, "matrices", lambda pipeline, space, tasks, weights: asked.append((tasks, weights)) or 0)
+    one, two = adapter(tmp_path / "a", 8, layers=2), adapter(tmp_path / "b", 8, layers=1)
+    merge_folders([one, two], tmp_path / "out", "ta", weights=[1, 2], dry_run=True)
+    assert sorted(asked, key=str) == [(1, None), (2, [1, 2])]
 
 
 def test_merges_beside_one_another_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

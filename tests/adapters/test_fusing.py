@@ -232,6 +232,25 @@ def test_every_other_file_is_copied_and_other_weights_are_named(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("config", "library"), [({"model_type": "llama"}, "transformers"), ({"_class_name": "UNet"}, "diffusers")]
+)
+def test_the_card_names_the_library_that_loads_the_model(config: Any, library: str, tmp_path: Path) -> None:
+    base = by_hand(tmp_path / "base", hand_tensors(), config)
+    merge_folders([folders.write(tmp_path / "a")], tmp_path / "out", "ta", into=base)
+    assert f"\nlibrary_name: {library}\n" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_neither_the_base_file_nor_an_input_is_the_output(tmp_path: Path) -> None:
+    base, adapter = tmp_path / "base.safetensors", folders.write(tmp_path / "a")
+    save_file(hand_tensors(), base)
+    before = base.read_bytes()
+    for output in (base, adapter / "adapter_model.safetensors"):
+        with pytest.raises(AdapterError, match="is an input"):
+            merge_folders([adapter], output, "ta", into=base, force=True)
+    assert base.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("method", "space"), [("ties", "full"), ("ties", "core"), ("dare+ties", "full"), ("tsv", "knots")]
 )
 def test_it_is_the_base_and_what_dense_output_says(method: str, space: str, tmp_path: Path) -> None:

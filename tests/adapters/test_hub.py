@@ -163,7 +163,58 @@ def test_only_what_an_adapter_is_made_of_is_asked_for(monkeypatch: pytest.Monkey
         "adapter_model.safetensors",
         "model-00001-of-00002.safetensors",
         "checkpoint-5/adapter_model.safetensors",
+        "checkpoint-5/coremerge.json",
     ]
     patterns = {key: asked[0][key] for key in ("allow_patterns", "ignore_patterns")}
     assert list(filter_repo_objects(there, **patterns)) == there[:2]
     assert asked[0]["revision"] == "v1"
+
+
+@pytest.mark.parametrize("off", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+def test_progress_bars_are_as_they_were_afterwards(off: bool, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import utils
+
+    during: list[bool] = []
+
+    def snapshot_download(repo: str, **given: Any) -> str:
+        during.append(utils.are_progress_bars_disabled())
+        if not there:
+            raise OSError("no network\nat all")
+        return f"/cache/{COMMIT}"
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    before = utils.are_progress_bars_disabled()
+    (utils.disable_progress_bars if off else utils.enable_progress_bars)()
+    try:
+        if there:
+            assert located("hf://org/name/a/b@v1", ()) == (Path(f"/cache/{COMMIT}/a/b"), f"hf://org/name/a/b@{COMMIT}")
+        else:
+            with pytest.raises(AdapterError, match=r"^'hf://org/name': .*no network; .*HF_HUB_OFFLINE"):
+                located("hf://org/name", ())
+        assert (during, utils.are_progress_bars_disabled()) == ([True], off)
+    finally:
+        (utils.disable_progress_bars if before else utils.enable_progress_bars)()
+
+
+def test_of_a_folder_in_a_repository_its_own_files_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda repo, **given: asked.append((repo, given)) or f"/c/{COMMIT}")
+    located("hf://org/name/deep/er", ("x.json", "*.txt"))
+    [(repo, given)] = asked
+    assert (repo, given["revision"]) == ("org/name", None)
+    assert (given["allow_patterns"], given["ignore_patterns"]) == (["deep/er/x.json", "deep/er/*.txt"], ["deep/er/*/*"])
+
+
+def test_of_a_file_in_a_folder_the_commit_is_found_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def download(repo: str, inside: str, **given: Any) -> str:
+        asked.append((repo, inside, given))
+        return f"/cache/snapshots/{COMMIT}/{inside}"
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    for name in ("x.safetensors", "deep/er/x.gguf"):
+        place, called = located(f"hf://org/name/{name}@dev", ())
+        assert (place, called) == (Path(f"/cache/snapshots/{COMMIT}/{name}"), f"hf://org/name/{name}@{COMMIT}")
+        assert asked.pop() == ("org/name", name, {"revision": "dev"})

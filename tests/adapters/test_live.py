@@ -61,6 +61,28 @@ def test_equal_to_merging_the_saved_folders(name: str, method: str, tmp_path: Pa
         assert torch.equal(kind.output(model(x)), kind.output(want(x)))
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_report_and_the_config_are_of_the_new_adapter(ragged: bool) -> None:
+    """Of one layer the second adapter leaves a direction out."""
+    kind = zoo.KINDS["linear"]
+    model = live(kind, zoo.seeded(kind))
+    with torch.no_grad():
+        model.base_model.model.b.c.lora_B["second"].weight[:, 0] = 0
+    report = cm.add_merged_adapter(model, NAMES[:2], "merged", "ta", scale=0.5, ragged=ragged)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if ".merged." in name}
+    ranks = {name: shape[0] for name, shape in shapes.items() if "lora_A" in name}
+    assert report.ranks == (min(ranks.values()), max(ranks.values()))
+    assert (report.ranks[0] < report.ranks[1]) is ragged
+    assert report.bytes == 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+    assert (report.written, report.method, report.space, report.adapters) == (True, "ta", "core", 2)
+    assert report.layers == len(ranks)
+    assert report.seconds >= 0
+    config = model.peft_config["merged"]
+    assert config.inference_mode is False
+    assert config.r in ranks.values()
+    assert all(not p.requires_grad for name, p in model.named_parameters() if ".merged." in name)  # not active
+
+
 def test_bfloat16_adapters(tmp_path: Path) -> None:
     kind = zoo.KINDS["linear"]
     model = live(kind, zoo.seeded(kind)).to(torch.bfloat16)

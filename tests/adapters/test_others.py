@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import adapter_folders as folders
 import needs_torch  # noqa: F401
+import numpy as np
 import peft_zoo as zoo
 import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
+from said import parts
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
@@ -179,3 +182,68 @@ def test_a_config_without_the_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="expected 1 rows"):
         merge_folders([path], tmp_path / "out", "ta", others="first")
     assert not (tmp_path / "out").exists()
+
+
+TOKENS = f"{folders.PREFIX}emb.token_adapter.trainable_tokens_delta"
+
+
+def by_hand(folder: Path, shape: tuple[int, ...], indices: Any, name: str = TOKENS) -> Path:
+    tensors = folders.lora_tensors() | {name: np.ones(shape, np.float32)}
+    return folders.write(folder, tensors, trainable_token_indices=indices)
+
+
+@pytest.mark.parametrize(
+    ("shape", "indices", "message"),
+    [
+        ((2, 3), [1], "1 rows … got 2; save"),
+        ((2, 3), {"emb": [1, 2, 3]}, "3 rows … got 2; save"),
+        ((2, 3), {"other": [1, 2]}, "trainable_token_indices … none; save"),
+        ((2, 3), [1, "2"], "trainable_token_indices … none; save"),
+        ((2, 3), [True, False], "trainable_token_indices … none; save"),
+        ((2, 3), 7, "trainable_token_indices … none; save"),
+    ],
+)
+def test_tokens_that_do_not_fit_their_rows_name_the_adapter_and_the_tensor(
+    shape: tuple[int, ...], indices: Any, message: str, tmp_path: Path
+) -> None:
+    path = by_hand(tmp_path / "a", shape, indices)
+    with pytest.raises(AdapterError, match=parts(f"'{path}': tensor '{TOKENS}': … {message} the adapter again")):
+        merge_folders([path], tmp_path / "out", "ta", others="mean")
+
+
+@pytest.mark.parametrize("key", ["emb", "model.emb"])
+def test_tokens_are_found_by_the_end_of_their_modules_name(key: str, tmp_path: Path) -> None:
+    name = f"{folders.PREFIX}model.emb.token_adapter.trainable_tokens_delta"
+    path = by_hand(tmp_path / "a", (2, 3), {"b": [0, 1, 2], key: [4, 6]}, name)
+    merge_folders([path], tmp_path / "out", "ta", others="first")
+    assert config(tmp_path / "out")["trainable_token_indices"] == {"model.emb": [4, 6]}
+
+
+def test_things_of_one_name_and_two_shapes_name_both_adapters(tmp_path: Path) -> None:
+    name = f"{folders.PREFIX}head.weight"
+    paths = [
+        folders.write(tmp_path / str(i), folders.lora_tensors() | {name: np.ones(shape)}, modules_to_save=["head"])
+        for i, shape in enumerate([(3, 4), (4, 4)])
+    ]
+    wanted = f"'{name}': … (3, 4) … '{paths[0]}' … (4, 4) … '{paths[1]}' … --others first"
+    with pytest.raises(AdapterError, match=parts(wanted)):
+        merge_folders(paths, tmp_path / "out", "ta", others="mean")
+
+
+@pytest.mark.parametrize("others", ["first", "mean", "drop"])
+def test_the_note_names_three_tensors_and_three_adapters(others: str, tmp_path: Path) -> None:
+    def heads(count: int) -> dict[str, Any]:
+        names = [f"head{i}" for i in range(count)]
+        arrays = {f"{folders.PREFIX}{name}.weight": np.ones((3, 4), np.float32) for name in names}
+        return {"tensors": folders.lora_tensors() | arrays, "modules_to_save": names}
+
+    paths = [folders.write(tmp_path / str(i), **heads(4)) for i in range(4)]
+    [few] = merge_folders([folders.write(tmp_path / "few", **heads(3))], tmp_path / "o", "ta", others=others).notes
+    [note] = merge_folders(paths, tmp_path / "out", "ta", others=others).notes
+    names = "head0.weight, head1.weight, head2.weight"
+    for word in ("4 tensors", f"({names} …)", f"{', '.join(map(str, paths[:3]))} … ", f"--others {others}"):
+        assert word in note
+    for word in ("3 tensors", f"({names})", f"{tmp_path / 'few'} "):
+        assert word in few
+    assert "…" not in few
+    assert ("averaged" in note, "dropped" in note) == (others == "mean", others == "drop")

@@ -164,6 +164,36 @@ def test_hashes_in_the_header_are_of_the_new_tensors(tmp_path: Path) -> None:
     assert metadata["ss_tag"] == "x"
 
 
+def test_alphas_in_the_header_are_multiplied_and_all_else_there_is_kept(tmp_path: Path) -> None:
+    fields = {
+        "unet.r": 2, "unet.lora_alpha": 4, "unet.peft_type": "LORA", "unet.alpha_pattern": {"b": 6, "c": 3},
+        "text_encoder.r": 3, "text_encoder.lora_alpha": 6, "text_encoder.rank_pattern": {"l": 2},
+    }  # fmt: skip
+    metadata = {
+        "lora_adapter_metadata": json.dumps(fields), "sshs_legacy_hash": "1" * 8, "modelspec.hash_sha256": "0x1",
+        "ss_network_alpha": "Dynamic", "format": "pt",
+    }  # fmt: skip
+    names = ["unet.a", "unet.b", "text_encoder.l"]
+    tensors = {f"{name}.lora_{f}.weight": draw(0, *((2, 5) if f == "A" else (4, 2))) for name in names for f in "AB"}
+    save_file(tensors, tmp_path / "merged.safetensors", metadata)
+    with ScalableAdapter(tmp_path / "merged.safetensors") as adapter:
+        adapter.write(tmp_path / "best.safetensors", 0.5)
+    content = (tmp_path / "best.safetensors").read_bytes()
+    with safe_open(tmp_path / "best.safetensors", "numpy") as file:
+        after = file.metadata()
+    made = json.loads(after.pop("lora_adapter_metadata"))
+    alphas = {
+        "unet.lora_alpha": 2, "unet.alpha_pattern": {"b": 3, "c": 1.5}, "text_encoder.lora_alpha": 3,
+        "text_encoder.alpha_pattern": {},
+    }  # fmt: skip
+    assert made == fields | alphas
+    digest = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    assert after == {"modelspec.hash_sha256": f"0x{digest}", "ss_network_alpha": "Dynamic", "format": "pt"}
+    best = load_file(tmp_path / "best.safetensors")
+    assert best.keys() == tensors.keys()
+    assert all(np.array_equal(best[name], array) for name, array in tensors.items())
+
+
 def test_a_merge_times_a_number_is_the_merge_at_that_scale(tmp_path: Path) -> None:
     """Its record says so, and merging again by it gives the same update."""
     inputs = [folders.write(tmp_path / name, folders.lora_tensors(seed)) for seed, name in enumerate("ab")]
@@ -178,6 +208,49 @@ def test_a_merge_times_a_number_is_the_merge_at_that_scale(tmp_path: Path) -> No
     for name, update in again.items():
         size = float(np.linalg.norm(_dense(update)))
         assert ratio(_dense(best[name]), _dense(update), scale=size, eps=2.0**-23) <= THRESHOLD
+
+
+def test_what_is_no_merge_gets_a_record_of_the_number_and_the_files(tmp_path: Path) -> None:
+    source = folders.write(tmp_path / "a")
+    with ScalableAdapter(source) as adapter:
+        assert (adapter.scale, adapter.is_file) == (1.0, False)
+        adapter.write(tmp_path / "best", 0.4, about={"sweep": 3})
+        assert adapter.notes == []
+    record = json.loads((tmp_path / "best" / "coremerge.json").read_text())
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    digests = [
+        {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+        for folder in (source, tmp_path / "best")
+    ]
+    assert record["scaled"] == {"path": str(source), "sha256": digests[0]}
+    assert (record["by"], record["outputs"], record["sweep"]) == (0.4, digests[1], 3)
+    assert not (tmp_path / "best" / "README.md").exists()
+
+
+def test_a_merge_keeps_its_recipe_and_card_at_the_new_place(tmp_path: Path) -> None:
+    inputs = [folders.write(tmp_path / name, base_model_name_or_path="org/base") for name in "ab"]
+    merge_folders(inputs, tmp_path / "merged", "ta", scale=0.5)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "coremerge.json").write_text("{}")
+    (tmp_path / "best" / "mine.txt").write_text("mine")
+    with ScalableAdapter(tmp_path / "merged") as adapter:
+        adapter.write(tmp_path / "best", 3, force=True)
+        assert any("mine.txt" in note for note in adapter.notes)
+    record = json.loads((tmp_path / "best" / "coremerge.json").read_text())
+    assert record["recipe"]["output"] == str(tmp_path / "best")
+    assert "scaled" not in record
+    card = (tmp_path / "best" / "README.md").read_text()
+    for line in ("base_model: org/base", "library_name: peft", "scale: 1.5"):
+        assert f"\n{line}\n" in card
+
+
+def test_what_is_first_written_as_a_lora_is_gone_afterwards(tmp_path: Path) -> None:
+    with ScalableAdapter(vera(tmp_path)) as adapter:
+        unit = adapter.adapter.path
+        assert unit.is_dir()
+        assert any(str(tmp_path / "merged") in note and "LoRA" in note for note in adapter.notes)
+    assert not unit.exists()
+    assert not unit.parent.exists()
 
 
 def test_what_was_edited_since_is_refused(tmp_path: Path) -> None:

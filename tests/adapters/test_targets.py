@@ -59,6 +59,36 @@ def test_modules_are_caught_as_in_peft(config: dict[str, Any]) -> None:
     assert {path for path in PATHS if targets.catches(config, path)} == caught(config)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_modules": ["q"], "layers_to_transform": [1]},
+        {"target_modules": ["model.layers.0.q"], "layers_to_transform": [1]},  # a whole path is narrowed by nothing
+        {"target_modules": ["layers.0.q"], "layers_to_transform": [1]},
+        {"target_modules": ["q"], "layers_to_transform": 0},
+        {"target_modules": ["q"], "layers_to_transform": [0], "layers_pattern": "layers"},
+        {"target_modules": ["q"], "layers_to_transform": [0], "layers_pattern": ["h", "layers"]},
+        {"target_modules": ["q"], "layers_to_transform": [0], "layers_pattern": ["h"]},
+        {"target_modules": ["q", "k"], "exclude_modules": ["layers.0.q"]},
+        {"target_modules": ["q", "k"], "exclude_modules": r".*\.0\.q"},
+        {"target_modules": r".*\.[01]\.q"},
+        {"target_modules": r"q"},
+    ],
+    ids=str,
+)
+def test_each_way_to_name_modules_catches_as_in_peft(config: dict[str, Any]) -> None:
+    paths = [f"{prefix}layers.{i}.{leaf}" for prefix in ("model.", "") for i in (0, 1, 10) for leaf in ("q", "k", "xq")]
+    made = LoraConfig(**config)
+    peft = [path for path in paths if check_target_module_exists(made, path)]
+    assert [path for path in paths if targets.catches(config, path)] == peft
+
+
+def test_exact_expressions_are_short_and_in_the_order_of_numbers() -> None:
+    paths = [f"l.{i}.{leaf}" for i in (10, 2, 1) for leaf in ("q", "k")] + ["l.3.q", "head"]
+    assert targets.exactly(paths) == r"l\.(?:1|2|3|10)\.q|l\.(?:1|2|10)\.k|head"
+    assert targets.exactly([f"l.{i}.{leaf}" for i in (10, 2) for leaf in "qk"]) == r"l\.(?:2|10)(?:\.q|\.k)"
+
+
 @given(st.lists(fields.map(as_peft_takes), min_size=1, max_size=3))
 def test_joined_fields_catch_what_any_catches_in_every_model(configs: list[dict[str, Any]]) -> None:
     joined = targets.joined(configs)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import adapter_folders as folders
 import needs_torch  # noqa: F401
 import numpy as np
 import peft_zoo as zoo
@@ -15,7 +16,9 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from coremerge_ref.adapters import load, merge_folders
+from coremerge_ref.adapters import Adapter, load, merge_folders
+from coremerge_ref.adapters.plan import planned
+from coremerge_ref.adapters.tying import twins
 from coremerge_ref.testing import THRESHOLD, ratio
 
 EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
@@ -88,3 +91,38 @@ def test_the_logits_are_those_of_the_sum(tmp_path: Path) -> None:
         x = torch.tensor([[1, 2, 3]])
         want, got = total(x).logits, zoo.load(base, tmp_path / "out")(x).logits
     assert torch.linalg.norm(got - want) <= 1e3 * 2.0**-23 * torch.linalg.norm(want)
+
+
+def saved_twice(folder: Path, seed: int, head: bool = True, **fields: Any) -> Adapter:
+    """An embedding of 7 tokens, and the same factors as its head's, as PEFT saves them."""
+    rng = np.random.default_rng(seed)
+    A, B = rng.standard_normal((2, 7)).astype(np.float32), rng.standard_normal((3, 2)).astype(np.float32)
+    tensors = {f"{EMBEDDING}.lora_embedding_A": A, f"{EMBEDDING}.lora_embedding_B": B}
+    tensors |= {f"{HEAD}.lora_A.weight": B.T, f"{HEAD}.lora_B.weight": A.T} if head else {}
+    tensors |= {"q.lora_A.weight": B.T, "q.lora_B.weight": np.ones((5, 2), np.float32)}
+    return Adapter(folders.write(folder, {folders.PREFIX + name: array for name, array in tensors.items()}, **fields))
+
+
+@pytest.mark.parametrize(
+    ("second", "tied"),
+    [
+        ({}, True),
+        ({"lora_alpha": 7}, True),
+        ({"alpha_pattern": {HEAD: 3}}, False),  # the same factors, times another number
+        ({"alpha_pattern": {"q": 3}}, True),
+        ({"head": False}, False),
+    ],
+    ids=str,
+)
+def test_modules_of_one_update_in_every_adapter_are_tied(second: dict[str, Any], tied: bool, tmp_path: Path) -> None:
+    adapters = [saved_twice(tmp_path / "a", 0), saved_twice(tmp_path / "b", 1, **second)]
+    layers = planned(adapters).layers
+    found = {path: [layer.path for layer in same] for path, same in twins(adapters, layers).items()}
+    assert found == ({EMBEDDING: [HEAD]} if tied else {})
+
+
+def test_modules_that_the_same_adapters_lack_are_tied(tmp_path: Path) -> None:
+    tensors = {"q.lora_A.weight": np.ones((2, 3), np.float32), "q.lora_B.weight": np.ones((5, 2), np.float32)}
+    path = folders.write(tmp_path / "b", {folders.PREFIX + name: array for name, array in tensors.items()})
+    adapters = [saved_twice(tmp_path / "a", 0), Adapter(path)]
+    assert twins(adapters, planned(adapters).layers).keys() == {EMBEDDING}
