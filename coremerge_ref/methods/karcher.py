@@ -81,7 +81,8 @@ class Karcher(Stage):
     def _mean(self, G: Array, alpha: Array, watch: list[Array] | None = None) -> Array:
         """Coefficients (…, T) of μ in the points, from their cosines G (…, T, T) and weights (…, T).
 
-        watch: gets how far above tol what is held against it lies, ∞ once nothing moves any more.
+        watch: gets for every step how far above tol its angles and its length lie, and the cosines between the points
+        and μ; ∞ once nothing moves any more.
         """
         xp, tiny = array_namespace(G), linalg.thresholds(G.dtype)[0]
         size = _inner(G, alpha, alpha)[..., None]
@@ -100,8 +101,9 @@ class Karcher(Stage):
             step = pull - xp.sum(pull * cosine, axis=-1, keepdims=True) * c
             squared = _inner(G, step, step)[..., None]
             if watch is not None:
-                above = (angle, xp.sqrt(xp.where(squared > 0, squared, 0.0)))
-                watch += [xp.where(moving, value - self.tol, float("inf")) for value in above]
+                length = xp.sqrt(xp.where(squared > 0, squared, 0.0))
+                seen = (angle - self.tol, length - self.tol, cosine)
+                watch += [xp.where(moving, value, float("inf")) for value in seen]
             moving = moving & (squared >= self.tol**2)
             far = squared > tiny
             angle = xp.sqrt(xp.where(far, squared, 1.0))
@@ -135,10 +137,12 @@ class Karcher(Stage):
         size = np.where(there, length, 1.0)
         u = np.where(there[:, None, None], before.M / size[:, None, None], 0.0).reshape(T, -1)
         eps, pulls = np.where(there, errors.delta / size, 0.0), np.where(there, alpha, 0.0) / alpha[there].sum()
-        G, c, slopes, watched = errors.once((self, id(before)), lambda: self._slopes(u, pulls))
+        c, slopes, watched, cosines = errors.once((self, id(before)), lambda: self._slopes(u, pulls))
+        G = u @ u.T
         # but for tol and points opposite to the mean it is a smooth function
         start, tiny = norm(pulls @ u), 16 * errors.unit**0.5
-        away = float(np.sqrt(max(2 * (1 + float(np.min((G @ c)[there]))), 0.0)))  # the angle from opposite, about
+        least = min(float(np.min(cosine[there])) for cosine in (*cosines, G @ c))
+        away = float(np.sqrt(max(2 * (1 + least), 0.0)))  # the angle from opposite, about, at any step
         errors.margin(self, "distance of the farthest task from opposite to the mean", away)
         torn = min(start, abs(start - self.tol)) <= float(pulls @ eps) + tiny or away <= 2 * float(eps.max()) + tiny
         sine = np.sqrt(np.maximum(1 - np.minimum(G**2, 1.0), 0.0)) + eps[:, None] + eps
@@ -172,9 +176,11 @@ class Karcher(Stage):
         errors.factors = factors
         return errors
 
-    def _slopes(self, u: np.ndarray, pulls: np.ndarray) -> tuple[Any, Any, Any, list[tuple[np.ndarray, np.ndarray]]]:
-        """The cosines G of points u (T, N), the coefficients, their derivatives (pairs, T) by each cosine, and what is
-        held against tol with its own (pairs, …), by differences."""
+    def _slopes(
+        self, u: np.ndarray, pulls: np.ndarray
+    ) -> tuple[Any, Any, list[tuple[np.ndarray, np.ndarray]], list[Any]]:
+        """The coefficients of points u (T, N), their derivatives (pairs, T) by each cosine between points, what is held
+        against tol with its own (pairs, …), by differences, and the cosines with μ at every step."""
         T, G = len(u), u @ u.T
         # a fraction of ‖Σ α_t u_t‖² as well: where points are nearly opposite, coefficients go as its inverse root
         step = min(1e-5 if self.tol == 0 else 1e-7, 1e-3 * norm(pulls @ u) ** 2 or 1.0)
@@ -189,8 +195,9 @@ class Karcher(Stage):
             np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)), way))
             for sign, way in zip((1, -1), ways, strict=True)
         ]
-        watched = [(base, _slope(up, down, step)) for base, up, down in zip(watch, *ways, strict=True)]
-        return G, c, (ends[0] - ends[1]) / (2 * step), watched
+        compared = [(base, _slope(up, down, step)) for base, up, down in zip(watch, *ways, strict=True)]
+        watched = [pair for i, pair in enumerate(compared) if i % 3 < 2]
+        return c, (ends[0] - ends[1]) / (2 * step), watched, watch[2::3]
 
 
 def _pairs(T: int) -> list[tuple[int, int]]:

@@ -63,6 +63,11 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         level, layer.left, layer.right, layer.terms, layer.stack.tasks,
         shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
     )  # fmt: skip
+    for side, frame in (("left", layer.left), ("right", layer.right)):
+        if (
+            level.formed and frame.of_updates and side not in seen
+        ):  # the SVD is that of a stack as far off, whose span it is
+            e.delta = e.delta + level.decomposed * norm(frame.S)
     if layer.sigma is not None:
         pairs = zip(layer.left.coordinates, layer.right.coordinates, strict=True)
         within = np.stack([np.abs(L) @ np.abs(R).T for L, R in pairs])

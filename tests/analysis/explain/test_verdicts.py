@@ -148,6 +148,15 @@ def test_a_task_below_tol_is_zero_by_definition(tol: float, verdict: str) -> Non
     assert cm.explain(tasks, cm.Karcher(tol=tol), "full").verdict == verdict
 
 
+def test_a_task_opposite_to_the_first_mean_is_in_doubt_though_the_last_one_has_moved_away() -> None:
+    tasks = entries([[-1.0, 1e-9]], [[3.0, 0.0]])
+    e = cm.explain(tasks, cm.Karcher(steps=1), "full", weights=[1.6, 1.0])
+    assert e.verdict == "ill-posed"
+    assert "opposite" in e.reason
+    apart = entries([[-1.0, 1e-2]], [[3.0, 0.0]])
+    assert cm.explain(apart, cm.Karcher(steps=1), "full", weights=[1.6, 1.0]).verdict == "well-posed"
+
+
 def test_where_all_tasks_are_below_tol_the_result_is_zero_and_exact() -> None:
     e = cm.explain(entries([[0.25]], [[0.5]]), cm.Karcher(tol=0.9), "full")
     assert (e.verdict, e.bound.relative, e.input_bound.relative) == ("well-posed", 0.0, 0.0)
