@@ -70,7 +70,9 @@ def test_parameters_are_set_by_the_name_of_their_stage_or_space() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [lambda M: M.sum(0), [{"match": "q", "value": "ta"}], [{"match": "*", "value": "tsv"}]], ids=str
+    "method",
+    [lambda M: M.sum(0), [{"match": "q", "value": "ta"}], [{"match": "*", "value": "tsv"}]],
+    ids=["a function", "by module", "by a pattern"],
 )
 def test_what_a_command_line_cannot_say_has_no_recipe(method: Any) -> None:
     assert recipe(["a"], "out", Options(method=method), False, "refuse", None) is None
