@@ -40,8 +40,8 @@ make mutants ARGS="--sample 400 --seed 1"
 Each module has its share of the draw, and intervals are Wilson's for 95 %. Whether the tests of *today* are good is
 what a sample says *at first*. Tests that were then written for its survivors make *after* better without saying
 anything of the mutants that were not drawn; a fresh draw does. `--again` runs survivors once more: one that a test
-kills which was there before counts as killed at first. Where the code changed in between, so does what a seed draws: what
-it draws no more stays listed as it was, whatever tests there are now.
+kills which was there before counts as killed at first. Where the code changed in between, so does what a seed draws:
+what it draws no more stays listed as it was, whatever tests there are now.
 
 The scores are rather too low, since a mutant does not meet all tests. It meets those of its package's folder, those of
 `core` and `methods` also each other's, the properties and those of `analysis`; on NumPy and array-api-strict, so that
