@@ -56,3 +56,35 @@ def test_what_is_exactly_zero_at_no_level_is_in_no_doubt() -> None:
     level = carried.Level("input", "float64", 1e-12, 1.0)
     errors = carried.Errors(level, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, 1e-12)
     assert not errors.near(np.zeros(1), 0.0, 0.0).any()
+
+
+def test_a_stage_that_has_no_remedy_gives_none() -> None:
+    class Stage:
+        name = "mine"
+
+    level = carried.Level("input", "float64", 1e-12, 1.0)
+    errors = carried.Errors(level, (3, 3), np.zeros(2), np.zeros((2, 3, 3)), np.zeros(2), (0, 4), False, {}, 1e-12)
+    errors.doubt(Stage, "something is open", task=1)
+    errors.doubt(Stage, "something else", remedy="wait")
+    (first, none), (_, wait) = errors.doubts
+    assert first.startswith("mine: task 4: something is open")
+    assert "float64" in first
+    assert (none, wait) == ("", "wait")
+
+
+def test_matrices_of_equal_shape_are_decomposed_together_and_only_once() -> None:
+    level, rng = carried.Level("input", "float64", 1e-12, 1.0), np.random.default_rng(0)
+    layers = [
+        carried.Errors(level, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, 1e-12)
+        for _ in range(2)
+    ]
+    given = [(errors, rng.standard_normal(shape)) for errors in layers for shape in ((3, 2), (3, 2), (2, 4))]
+    carried.decompose(given)
+    for errors, X in given:
+        kept = dict(errors.shared)
+        P, S, Qh = errors.svd(X)
+        np.testing.assert_allclose(P * S @ Qh, X, atol=1e-15)
+        assert errors.shared == kept  # found there
+    carried.decompose(given, vectors=False)
+    for errors, X in given:
+        np.testing.assert_allclose(errors.singular_values(X), np.linalg.svd(X, compute_uv=False))

@@ -111,6 +111,18 @@ def test_a_small_task_and_small_directions_make_no_idle_bound(method: str, space
     assert e.input_bound.condition <= IDLE * measured, (measured, e.input_bound.condition)
 
 
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("seed", range(3))
+def test_iso_after_more_triplets_than_there_are_directions_has_a_bound_that_is_not_idle(seed: int, space: str) -> None:
+    """Polar factors then lose directions, so the merged matrix is not its own SVD, but its columns are known."""
+    pairs = pairs_of(Recipe(m=3, n=7, ranks=(2, 2, 2), decades=0.5, seed=seed))
+    method = [cm.Tsv(k=2), cm.Iso()]
+    e = cm.explain(pairs, method, SPACES[space])
+    measured = worst(merged(method, SPACES[space]), pairs, step=1e-8)
+    assert measured <= e.input_bound.condition * 1.001
+    assert e.input_bound.condition <= IDLE * measured
+
+
 @pytest.mark.parametrize("apart", [0.3, 1e-2, 1e-3])
 def test_tasks_that_are_nearly_opposite_have_a_karcher_mean_that_turns_as_fast_as_it_does(apart: float) -> None:
     """Coefficients go as the inverse of what the tasks leave of each other; so do their derivatives, by differences."""
