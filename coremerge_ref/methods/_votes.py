@@ -19,7 +19,9 @@ def zeroed(errors: Errors, stack: Any) -> None:
     level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
     error = errors.entry if errors.gauge_free else errors.beside(errors.entry, level)
     clear = bool((size > level + error).all())
-    unsure = np.zeros(size.shape, dtype=bool) if clear else errors.near(size, level, error) & (size > 0)
+    unsure = (
+        np.zeros(size.shape, dtype=bool) if clear else errors.near(size, level, error) & ((size > 0) | (error > level))
+    )
     errors.unsure = unsure if errors.unsure is None else errors.unsure | unsure
     errors.jumped, errors.undivided = errors.jumped | bool(unsure.any()), None
     if clear:
@@ -66,7 +68,7 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
                 share = np.where(after.M[t] != 0, M / left, 0.0)
                 E = (1 - share) * E + share * np.maximum(rest - E, 0.0) * beyond(rest / left)
             elif left:
-                own += rest / left
+                own += rest / max(left - rest, level, left * errors.unit, 1e-300)
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)

@@ -96,7 +96,8 @@ class Frame:
         g, own = errors.level.size, errors.once((id(self), errors.level.name, "own"), lambda: self.own(errors))
         if errors.level.formed or not self.of_updates:
             return own, np.zeros(self.live)
-        beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True))
+        both = g * g * sum(float(b @ a) for b, a in zip(self.norms, self.facing[1], strict=True))  # E_B E_A
+        beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True)) + both
         pairs = zip(self.coordinates, self.facing[1], strict=True)
         return np.fmin(beta, own), g * sum(np.abs(L[: self.live]) @ a for L, a in pairs)
 
