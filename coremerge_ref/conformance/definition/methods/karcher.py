@@ -20,11 +20,12 @@ def karcher(stack: list[Matrix], noise: list[mpf], *, steps: int, tol: float, we
     """μ ← exp_μ(Σ α_t log_μ(u_t)), ``steps`` times from the normalised Σ α_t u_t; times Σ (w_t / Σ w) ‖M_t‖."""
     lengths, least = [norm(m) for m in stack], number(tol)
     length = mp.fsum(w * x for w, x in zip(weights, lengths, strict=True)) / mp.fsum(weights)
-    points = [
-        (w, m / x)
+    taking_part = [
+        (w, m / x, level / x)
         for w, m, x, level in zip(weights, stack, lengths, noise, strict=True)
         if w > 0 and x > max(level, least)
     ]
+    points = [(w, u) for w, u, _ in taking_part]
     zero = mp.matrix(stack[0].rows, stack[0].cols)
     if not points:
         return zero, max(noise)
@@ -48,5 +49,4 @@ def karcher(stack: list[Matrix], noise: list[mpf], *, steps: int, tol: float, we
         if size:
             mean = mp.cos(size) * mean + (mp.sin(size) / size) * step
             mean = mean / norm(mean)
-    level = max(length / x * level for x, level in zip(lengths, noise, strict=True) if x) if length else max(noise)
-    return length * mean, level
+    return length * mean, length * max(level for _, _, level in taking_part)
