@@ -182,14 +182,16 @@ class Karcher(Stage):
         """The coefficients of points u (T, N), their derivatives (pairs, T) by each cosine between points, what is held
         against tol with its own (pairs, …), by differences, and the cosines with μ at every step."""
         T, G = len(u), u @ u.T
-        # a fraction of ‖Σ α_t u_t‖² as well: where points are nearly opposite, coefficients go as its inverse root
-        step = min(1e-5 if self.tol == 0 else 1e-7, 1e-3 * norm(pulls @ u) ** 2 or 1.0)
         pairs = _pairs(T)
         watch: list[Any] = []
+        c = np.asarray(self._mean(G, pulls, watch))
+        # a fraction of ‖Σ α_t u_t‖² as well: where points are nearly opposite, coefficients go as its inverse root, and
+        # where one is to the mean of any step as that of 1 + its cosine
+        least = min([1.0, *(1 + float(np.min(cosine[pulls > 0])) for cosine in watch[2::3])])
+        step = min(1e-5 if self.tol == 0 else 1e-7, 1e-3 * norm(pulls @ u) ** 2 or 1.0, 1e-3 * least or 1.0)
         E = np.zeros((len(pairs), T, T))
         for at, (s, t) in enumerate(pairs):
             E[at, s, t] = E[at, t, s] = 1.0
-        c = np.asarray(self._mean(G, pulls, watch))
         ways: list[list[Any]] = [[], []]
         ends = [
             np.asarray(self._mean(G + sign * step * E, np.broadcast_to(pulls, (len(pairs), T)), way))
