@@ -64,6 +64,7 @@ BROKEN = {
     2890509771: TUCKER,
     2890510708: TRANSPOSED,
     1759729418: UNSCALED,
+    1759727074: PAPER,
 }
 
 
@@ -105,13 +106,15 @@ def test_what_was_once_idle_is_not_idle_again(seed: int) -> None:
     assert findings(trial) == [], trial
 
 
-EXCEEDED = {1759728109: KNOTS, 1759732799: UNSCALED}
+EXCEEDED = {1759728109: KNOTS, 1759732799: UNSCALED, 3067367827: UNSCALED}
 
 
 @pytest.mark.parametrize("seed", EXCEEDED)
 def test_rounded_inputs_move_no_merge_further_than_they_once_did(seed: int) -> None:
     trial = replace(draw(seed), space=EXCEEDED[seed])
-    assert findings(trial) == [], trial  # the bound for them was exceeded, by a hundredth and by a five hundredth
+    assert findings(trial) == [], (
+        trial
+    )  # the bound for them was exceeded, by a hundredth, by a five hundredth, a million times
 
 
 EXTREME = {500002398: UNSCALED, 500005277: UNSCALED, 500005577: UNSCALED, 500007802: UNSCALED}

@@ -167,6 +167,8 @@ def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
         own[:live] = np.diag(layer.left.between(e))[:, None] * np.abs(M[:live])
     else:
         own = layer.left.scaled(e) @ np.abs(M)
+    if e.size_doubt:  # a direction more has a singular value no larger than the error
+        own[live:] = own[live:] + layer.left.error(e)
     own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
     e.divided, e.polar, e.entry = False, None, safely(e.entry, sigma[:, None]) + own
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
