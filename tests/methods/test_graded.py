@@ -110,6 +110,12 @@ def test_entries_say_nothing_beyond_frames_that_do_not_turn_along() -> None:
     assert (met.within <= 2 * STEP).all()
 
 
+def test_columns_of_which_nothing_is_known_say_nothing() -> None:
+    M = np.diag([2.0, 0.0])
+    met = met_by_columns(thin(M), (M, np.eye(2), np.asarray([STEP, np.inf]), np.zeros(2)))
+    assert all(np.isinf(part).all() for part in (met.within, met.left, met.right))
+
+
 def test_of_columns_and_entries_the_better_one_counts_and_errors_add_up() -> None:
     M = np.diag([2.0, 1.0])
     errors = errors_of(STEP * np.ones((2, 2)), (9, 2), closed=False)
