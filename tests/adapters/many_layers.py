@@ -6,6 +6,9 @@ from pathlib import Path
 
 import adapter_folders
 import numpy as np
+import pytest
+
+from coremerge_ref.adapters import layer
 
 LAYERS = [f"layers.{i}" for i in range(10)]
 SHAPES = ((4, 6), (5, 3))
@@ -25,6 +28,14 @@ def write(folder: Path, seed: int, rank: int = 2) -> Path:
     return adapter_folders.write(
         folder, tensors, r=rank, rank_pattern={"layers.3": rank + 1}, target_modules=LAYERS, fan_in_fan_out=None
     )
+
+
+def pair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adapters a and b in `folder`, which becomes the current one; every layer is a batch, and so a piece."""
+    monkeypatch.setattr(layer, "BATCH_BYTES", 1)
+    monkeypatch.chdir(folder)
+    for seed, name in enumerate("ab"):
+        write(folder / name, seed)
 
 
 def taken(output: Path) -> dict[str, bytes]:

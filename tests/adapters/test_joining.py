@@ -15,7 +15,7 @@ from many_layers import taken
 from safetensors.numpy import save_file
 from said import parts as words
 
-from coremerge_ref.adapters import join_parts, layer, merge_folders
+from coremerge_ref.adapters import join_parts, merge_folders
 from coremerge_ref.errors import AdapterError
 
 RECORD = "coremerge-part.json"
@@ -24,10 +24,7 @@ RECORD = "coremerge-part.json"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Adapters a and b in the current folder; every layer is a batch, and so a piece."""
-    monkeypatch.setattr(layer, "BATCH_BYTES", 1)
-    monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate("ab"):
-        many_layers.write(tmp_path / name, seed)
+    many_layers.pair(tmp_path, monkeypatch)
 
 
 def merged_both_ways(given: list[str], **more: Any) -> dict[str, bytes]:

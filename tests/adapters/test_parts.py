@@ -14,7 +14,7 @@ from many_layers import LAYERS, WRITTEN
 from safetensors.numpy import load_file, save_file
 from said import parts
 
-from coremerge_ref.adapters import layer, merge_folders
+from coremerge_ref.adapters import merge_folders
 from coremerge_ref.adapters.parts import PartRecord, read_part
 from coremerge_ref.errors import AdapterError, ParameterError
 
@@ -24,10 +24,7 @@ RECORD = "coremerge-part.json"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Adapters a and b in the current folder; every layer is a batch, and so a piece."""
-    monkeypatch.setattr(layer, "BATCH_BYTES", 1)
-    monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate("ab"):
-        many_layers.write(tmp_path / name, seed)
+    many_layers.pair(tmp_path, monkeypatch)
 
 
 def edit(folder: str, **fields: Any) -> None:

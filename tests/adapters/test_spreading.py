@@ -20,7 +20,7 @@ from many_layers import LAYERS, SHAPES, WRITTEN, taken
 from safetensors.numpy import load_file, save_file
 from said import parts
 
-from coremerge_ref.adapters import layer, memory, merge_folders, record, spreading
+from coremerge_ref.adapters import memory, merge_folders, record, spreading
 from coremerge_ref.adapters.assembling import Shard
 from coremerge_ref.adapters.order import Order
 from coremerge_ref.adapters.prepared import PreparedFolders
@@ -32,10 +32,7 @@ from coremerge_ref.errors import AdapterError, ParameterError
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Adapters a and b and models base and base.safetensors in the current folder; every layer is a batch."""
-    monkeypatch.setattr(layer, "BATCH_BYTES", 1)
-    monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate("ab"):
-        many_layers.write(tmp_path / name, seed)
+    many_layers.pair(tmp_path, monkeypatch)
     rng = np.random.default_rng(5)
     weights = {f"{name}.weight": rng.standard_normal(SHAPES[i % 2]).astype(np.float32) for i, name in enumerate(LAYERS)}
     save_file(weights, "base.safetensors")

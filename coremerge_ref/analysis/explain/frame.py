@@ -70,6 +70,10 @@ class Frame:
 
         Rounding of inputs stays within each column; a decomposition spreads its own over all.
         """
+        made: np.ndarray = errors.once((id(self), errors.level.name, "own"), lambda: self._own(errors))
+        return made
+
+    def _own(self, errors: Errors) -> np.ndarray:
         if errors.level.name == "compute" or self.S is None:
             return np.full(self.live, self.error(errors))
         size = errors.level.size
@@ -93,7 +97,7 @@ class Frame:
 
     def met(self, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
         """Bounds (live) on ‖E_B 𝐀 v_i‖ and on ‖u_iᵀ 𝐁 E_A‖, of the error E = E_B 𝐀 + 𝐁 E_A of the stack W = 𝐁 𝐀."""
-        g, own = errors.level.size, errors.once((id(self), errors.level.name, "own"), lambda: self.own(errors))
+        g, own = errors.level.size, self.own(errors)
         if errors.level.formed or not self.of_updates:
             return own, np.zeros(self.live)
         both = g * g * sum(float(b @ a) for b, a in zip(self.norms, self.facing[1], strict=True))  # E_B E_A

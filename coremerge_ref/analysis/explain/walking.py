@@ -64,9 +64,8 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
     )  # fmt: skip
     for side, frame in (("left", layer.left), ("right", layer.right)):
-        if (
-            level.formed and frame.of_updates and side not in seen
-        ):  # the SVD is that of a stack as far off, whose span it is
+        if level.formed and frame.of_updates and side not in seen:
+            # it spans a stack that is off by what its SVD is
             e.delta = e.delta + level.decomposed * norm(frame.S)
     if layer.sigma is not None:
         pairs = zip(layer.left.coordinates, layer.right.coordinates, strict=True)
