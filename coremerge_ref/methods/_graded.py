@@ -132,22 +132,25 @@ def first_order(error: Met, triplets: Triplets, k: int) -> Turns:
     Vectors turn into those left by (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²) and, beyond all s, by E q_i / σ_i and
     Eᵀ p_i / σ_i (Stewart and Sun 1990, V.2); within, left and right differ by (E_ji − E_ij) / (σ_i + σ_j).
     """
-    S = triplets[1]
-    unit = float(S[0])
-    s, F = S / unit, error.within / unit
-    here, there, taken = F[:k], F.T[:k], s[:k, None]  # bounds on E_ij and E_ji
+    S, F = triplets[1][:k] / triplets[1][0], error.within[:k, :k] / triplets[1][0]
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        left, right = (
+            np.hypot(lengths(turned, axis=1), safely(beyond[:k] / triplets[1][0], 1 / S))
+            for turned, beyond in zip(turned_into(error, triplets[1], k), (error.left, error.right), strict=True)
+        )
+        within = safely(F + F.T, 1 / (S[:, None] + S))
+    np.fill_diagonal(within, 0.0)
+    return Turns(left, right, norm(within), float(triplets[1][0] * np.trace(F)), np.full(k, np.inf))
+
+
+def turned_into(error: Met, S: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (k, s − k) on how far the first k left, and right, vectors turn into each of the others."""
+    s, F = S / S[0], error.within / S[0]
+    here, there, taken = F[:k, k:], F.T[:k, k:], s[:k, None]  # bounds on E_ij and E_ji
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         apart = 1 / ((taken - s[k:]) * (taken + s[k:]))
-        left, right = (
-            np.hypot(
-                np.sqrt(np.sum(safely(taken * x[:, k:] + s[k:] * y[:, k:], apart) ** 2, axis=1)),
-                safely(beyond[:k] / unit, 1 / s[:k]),
-            )
-            for x, y, beyond in ((there, here, error.left), (here, there, error.right))
-        )
-        within = safely((here + there)[:, :k], 1 / (taken + s[:k]))
-    np.fill_diagonal(within, 0.0)
-    return Turns(left, right, norm(within), unit * float(np.trace(F[:k, :k])), np.full(k, np.inf))
+        left, right = (safely(taken * x + s[k:] * y, apart) for x, y in ((there, here), (here, there)))
+    return left, right
 
 
 def retold(P: np.ndarray, S: np.ndarray, Q: np.ndarray, left: Any, right: Any, within: np.ndarray) -> Factors:

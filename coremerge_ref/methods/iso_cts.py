@@ -8,14 +8,14 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, Met, joined, known, known_turns, scaled
-from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
+from coremerge_ref.methods._graded import Factors, Met, first_order, joined, known, known_turns, scaled, turned_into
+from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
 from coremerge_ref.methods.ta import carry_sum, summed
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import norm, safely
+from coremerge_ref.perturbation.theorems import lengths, norm, safely
 
 
 @register
@@ -117,8 +117,8 @@ class IsoCts(Stage):
             off = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
-        met = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
-        first = known_turns(errors, total, common, every, met)
+        of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
+        first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
@@ -130,7 +130,7 @@ class IsoCts(Stage):
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            met = _left_over(errors, M, stack.M[t], common.P, first.left, factors[t : t + 1], entries[t])
+            met = _left_over(errors, stack, t, M, common, of_sum, factors, entries[t])
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
             least.append(off[t] / S[-1] if n else 0.0)
@@ -175,10 +175,36 @@ class IsoCts(Stage):
 
 
 def _left_over(
-    errors: Errors, residual: Any, M: Any, P: np.ndarray, turned: np.ndarray, factors: list[Factors], entry: Any
+    errors: Errors,
+    stack: Any,
+    t: int,
+    residual: np.ndarray,
+    common: Leading,
+    met: Met,
+    factors: list[Factors],
+    entry: Any,
 ) -> Met:
-    """What the triplets of the residual (I − P Pᵀ) M meet, as errors of M do and as the columns of P turn."""
-    rest = np.eye(len(P)) - P @ P.T
-    columns = next(((rest @ L, R, b, a) for L, R, b, a in factors), None)
-    common = P, M.T @ P, np.minimum(turned, 2.0), np.zeros(len(turned))
-    return known(errors, errors.svd(residual), columns, np.abs(rest) @ entry, common)
+    """What the triplets of the residual R_t = (I − U Uᵀ) M_t meet, of errors E_s of all M_s, their sum G of which
+    ΣM = U S Vᵀ + … meets `met`; entry: bounds on those of E_t.
+
+    It changes by (I − U Uᵀ) E_t − K Uᵀ M_t and, out of its span, by U Kᵀ, K the turn of U. K is (I − U Uᵀ) G V S⁻¹ but
+    for its part on other vectors u_i of ΣM, which is σ_i / σ_j of the turn into them. Where M_t is most of ΣM the two
+    cancel: (I − U Uᵀ) (E_t − G V S⁻¹ Uᵀ M_t) is E_t (I − V S⁻¹ Uᵀ M_t) and little of the others.
+    """
+    P, S, M, triplets = common.P, common.S, stack.M[t], errors.svd(residual)
+    rest, sums = np.eye(len(P)) - P @ P.T, errors.svd(stack.M.sum(axis=0))
+    turned = first_order(met, sums, len(S)).left if len(S) else S
+    kept = P, M.T @ P
+    own = next(((rest @ L, R, b, a) for L, R, b, a in factors[t : t + 1]), None)
+    known_apart = known(errors, triplets, own, np.abs(rest) @ entry, (*kept, np.minimum(turned, 2.0), np.zeros(len(S))))
+    if not factors or not len(S):
+        return known_apart
+    C = M.T @ P / S  # (q, s): of V S⁻¹ Uᵀ M_t the transpose is C Vᵀ
+    size = float(np.linalg.norm(C, 2))
+    made = [
+        (rest @ L, (R if s == t else 0.0) - C @ (common.Q.T @ R), b, a * (size + (s == t)))
+        for s, (L, R, b, a) in enumerate(factors)
+    ]
+    into = turned_into(met, sums[1], len(S))[0] * (sums[1][len(S) :] / S[:, None])
+    made.append((*kept, lengths(into, axis=1), np.zeros(len(S))))
+    return known_apart & known(errors, triplets, joined(made), np.full(M.shape, np.inf))

@@ -123,6 +123,18 @@ def test_iso_after_more_triplets_than_there_are_directions_has_a_bound_that_is_n
     assert e.input_bound.condition <= IDLE * measured
 
 
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4])
+def test_the_residual_of_a_task_that_is_most_of_the_sum_follows_the_common_directions(small: float, space: str) -> None:
+    """What errors of the task leave beside the common directions is what they turn those by, but for a small share."""
+    pairs = pairs_of(Recipe(m=9, n=6, ranks=(3, 3), seed=1, scales=(1.0, small)))
+    method = cm.IsoCts(0.7)
+    e = cm.explain(pairs, method, SPACES[space])
+    measured = worst(merged(method, SPACES[space]), pairs, step=1e-9)
+    assert measured <= e.input_bound.condition * 1.01
+    assert e.input_bound.condition <= IDLE * measured
+
+
 @pytest.mark.parametrize("apart", [0.3, 1e-2, 1e-3])
 def test_tasks_that_are_nearly_opposite_have_a_karcher_mean_that_turns_as_fast_as_it_does(apart: float) -> None:
     """Coefficients go as the inverse of what the tasks leave of each other; so do their derivatives, by differences."""
