@@ -12,6 +12,7 @@ from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._entries import KEEPS, SCOPES, signs
 from coremerge_ref.methods._votes import Votes, elected
 from coremerge_ref.methods.base import BOTH, DENSITIES, MERGE, SIGNED_PERMUTATION, Search, Stage, register
+from coremerge_ref.methods.ta import carry_sum
 from coremerge_ref.methods.trim import Trim
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.perturbation.theorems import norm
@@ -165,8 +166,8 @@ class Ties(Stage):
     def _alone(self, errors: Errors, stack: Any, after: Any) -> Errors:
         """One task that keeps all: a multiple of it."""
         divided = self.aggregate == "mean" and self.divisor == "weight"
-        w = 1.0 if divided and stack.weights[0] else abs(float(stack.weights[0]))
-        return errors.merged(w * float(errors.delta[0]), w * errors.entry[0], after.M, int(errors.rank[0]))
+        w = 1.0 if divided and stack.weights[0] else float(stack.weights[0])
+        return carry_sum(self, errors, stack, after, [w])
 
     def _ballot(self, errors: Errors, stack: Any) -> Votes:
         """Who votes; sums of zero are decided for now."""

@@ -123,6 +123,19 @@ def test_iso_after_more_triplets_than_there_are_directions_has_a_bound_that_is_n
     assert e.input_bound.condition <= IDLE * measured
 
 
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("weight", [1.0, -0.7])
+def test_iso_after_ties_of_one_whole_task_is_as_well_known_as_iso_of_the_task(order: str, weight: float) -> None:
+    """One task that keeps all entries elects itself: a multiple of it, whose columns are known to their own size."""
+    pairs = pairs_of(Recipe(m=9, n=11, ranks=(3,), decades=4.0, seed=1))
+    ties = cm.Ties(density=1.0, weight_order=order, aggregate="sum")
+    e, of_task = cm.explain(pairs, [ties, cm.Iso()], "full", weights=[weight]), cm.explain(pairs, "ta+iso", "full")
+    assert e.input_bound.condition == pytest.approx(of_task.input_bound.condition, rel=1e-3)
+    measured = worst(merged([ties, cm.Iso()], "full", [weight]), pairs, step=1e-9)
+    assert measured <= e.input_bound.condition * 1.01
+    assert e.input_bound.condition <= IDLE * measured
+
+
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4])
 def test_the_residual_of_a_task_that_is_most_of_the_sum_follows_the_common_directions(small: float, space: str) -> None:
