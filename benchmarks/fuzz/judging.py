@@ -15,6 +15,7 @@ IDLE = 1000.0
 DIGITS = 1e-55  # sixty digits, where all of them cancel
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
+ROUNDED = 8  # changes at random by as much as rounding of the inputs is
 PROBES = 30  # changes at random where a discontinuity may lie within rounding, which no derivative sees
 
 
@@ -39,9 +40,23 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
         found.append(("bound exceeded", f"{ratio:.3g} times, verdict {e.verdict}, error {error / (size or 1):.3g}"))
     if e.verdict == "well-posed" and error > SENSITIVE * max(size, norm(exact)):
         found.append(("false well-posed", f"error {error / (size or 1):.3g}, bound {e.bound.relative:.3g}"))
+    found += rounded(trial, e, computed)
     if not quick:
         found += searched(trial, e, computed)
     return found
+
+
+def rounded(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
+    """Whether rounding of the inputs moves the result further than the bound for it, whatever the verdict: a few ways
+    at random, which find what jumps."""
+    size, bound = norm(computed), e.input_bound
+    if trial.precision != "float64" or e.estimated or not 1e-100 < size < 1e100 or not bound.relative < math.inf:
+        return []
+    most, noise = bound.relative * size, 2 * e.bound.relative * size  # of the arithmetic of two merges
+    moved = largest_jump(trial, computed, bound.eps, ROUNDED)
+    if moved > most * (1 + 1e-9) + noise:
+        return [("input bound exceeded", f"{moved / most:.6g} times, verdict {bound.verdict}, at random")]
+    return []
 
 
 def searched(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
@@ -112,10 +127,10 @@ def moved_by(trial: Trial, changes: np.ndarray) -> list[Any]:
     return made
 
 
-def largest_jump(trial: Trial, computed: np.ndarray, eps: float) -> float:
+def largest_jump(trial: Trial, computed: np.ndarray, eps: float, probes: int = PROBES) -> float:
     """The largest change of the result as every entry is rounded up or down by half an eps at random."""
     rng, entries = np.random.default_rng(trial.seed), sum(B.size + A.size for B, A, _ in trial.factors)
-    changes = (eps / 2 * rng.choice([-1.0, 1.0], entries) for _ in range(PROBES))
+    changes = (eps / 2 * rng.choice([-1.0, 1.0], entries) for _ in range(probes))
     return max(distance(result_of(trial, moved_by(trial, change)), computed) for change in changes)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import LIMIT, beyond, norm, sizes
+from coremerge_ref.perturbation.theorems import LIMIT, norm, sizes
 
 
 def zeroed(errors: Errors, stack: Any) -> None:
@@ -59,31 +59,36 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
     has the error l1_t, and brings the errors of both."""
     for t, M in enumerate(np.abs(before.M)):
         level, E = float(before.rounding_level[t]), errors.entry[t]
-        f, own = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0
+        f, own, grown = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0, 0.0
         if l1 is not None:
             total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
             own = float(l1[t]) / total + errors.level.formed if left else 0.0
-            if rest <= LIMIT * left and left:
+            if left:  # how much larger the factor may be, where so much less is left
+                grown = rest / max(left - rest, level, left * errors.unit, 1e-300)
+            if rest <= LIMIT * left:
                 # an entry is part of the sum of what is left, so that of its own error 1 − |M_ij| / Σ counts
-                share = np.where(after.M[t] != 0, M / left, 0.0)
-                E = (1 - share) * E + share * np.maximum(rest - E, 0.0) * beyond(rest / left)
-            elif left:
-                own += rest / max(left - rest, level, left * errors.unit, 1e-300)
+                share = np.where(after.M[t] != 0, M / (left or 1.0), 0.0)
+                E = (1 + grown) ** 2 * ((1 - share) * E + share * np.maximum(rest - E, 0.0))
+            else:
+                E = (1 + grown) * E + grown * np.where(after.M[t] != 0, M, 0.0)
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)
                 f = max(f, total / max(left - rest, level, 1e-300))
         errors.entry[t] = f * E + own * np.abs(after.M[t])
-        errors.delta[t] = min(f * errors.delta[t] + own * norm(after.M[t]), norm(errors.entry[t]))
+        delta = f * (1 + grown) * errors.delta[t] + (own + grown) * norm(after.M[t])
+        errors.delta[t] = min(delta, norm(errors.entry[t]))
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
     """Of entries in a row: which of those kept or dropped errors may move across a threshold, and its relative gap.
 
-    faint: dropped ones no larger than their errors. Kept or not, what they hold is an error, and decides nothing.
+    unsure: those larger than their errors; faint: dropped ones that are not. Where an entry is what it holds, that is
+    an error then, kept or not, and decides nothing.
     """
 
+    open: np.ndarray
     unsure: np.ndarray
     faint: np.ndarray
     gap: float
@@ -96,18 +101,18 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
     a dropped entry must stay `slack` below it, and those kept beyond the K + 1 largest, for being equal to the
     threshold, must stay within `slack` of it.
     """
-    unsure, gap = np.zeros(len(x), dtype=bool), 1.0
+    open_, gap = np.zeros(len(x), dtype=bool), 1.0
     count = np.count_nonzero(kept)
     if 0 < count < len(x):
         least, most = x - error, x + error + (slack if keep == "threshold" else 0.0)
         low, high = np.min(least[kept]), np.max(most[~kept])
         if low <= high:
-            unsure = np.where(kept, least <= high, most >= low)
+            open_ = np.where(kept, least <= high, most >= low)
         edge = float(np.min(x[kept]))
         gap = (edge - float(np.max(x[~kept]))) / edge if edge > 0 else 0.0
     if keep == "threshold" and count > K + 1:
-        unsure = unsure | (kept & (x - error < np.sort(x + error)[-(K + 1)] - slack))
-    return Cut(unsure & (x > error), unsure & ~kept & (x <= error), gap)
+        open_ = open_ | (kept & (x - error < np.sort(x + error)[-(K + 1)] - slack))
+    return Cut(open_, open_ & (x > error), open_ & ~kept & (x <= error), gap)
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,20 +174,23 @@ class Drm(Stage):
         error, wide = (np.where(there, x / unit, 0.0) for x in (E + V * moved, np.broadcast_to(known, V.shape)))
         live = float(k) * float(stack.cols) * stack.T
         K = int(np.round(live * (1 - self.drop)))
-        kept, unsure = V > 0, np.zeros(V.shape, dtype=bool)
+        kept, unsure, faint = V > 0, np.zeros(V.shape, dtype=bool), np.zeros(V.shape, dtype=bool)
         if live > K:
             flat, e, w = (np.asarray(together(x)) for x in (V, error, wide))
             chosen = np.asarray(largest(flat, np.asarray(live), 1 - self.drop, "threshold", w, "round")) & (flat > 0)
             cut = cut_at(flat, e, chosen, K, "threshold", 0 * w)
             kept = np.asarray(apart(chosen, V.shape))
-            unsure = np.asarray(apart(cut.unsure | _crossing(flat, e, w, chosen, K) & (flat > e), V.shape))
+            open_ = cut.open | _crossing(flat, e, w, chosen, K)
+            unsure = np.asarray(apart(open_ & (flat > e), V.shape))
+            if not errors.level.formed:  # arithmetic itself takes for zero what it does not know
+                faint = np.asarray(apart(open_ & ~chosen & (flat <= e) & (e > 0), V.shape))
             errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
             if unsure.any():
                 errors.doubt(self, f"{int(unsure.sum())} entries lie at the threshold")
         zero = (np.abs(Y) > np.minimum(E, own - E)) & (np.abs(Y) <= known + E)
         kept, unsure = kept & (np.abs(Y) > known), unsure | (kept & zero)
         sure = kept & ~unsure & (np.abs(Y) > E)
-        return Votes(Y, E, np.ones((stack.T, 1, 1)), sure, kept | unsure, level)
+        return Votes(Y, E, np.ones((stack.T, 1, 1)), sure, kept | unsure | faint, level)
 
 
 def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndarray, K: int) -> np.ndarray:

@@ -91,7 +91,7 @@ class Sce(Stage):
             open_ = self._open(errors, clean.M / unit, level / unit, chosen, unit)
         here = chosen | open_
         X, E = np.where(here, clean.M, 0.0), np.where(here, errors.entry, 0.0)
-        share, change = self._shares(errors, np.where(chosen, clean.M, 0.0) / unit, E / unit, open_, unit, stack)
+        share, change = self._shares(errors, X / unit, E / unit, chosen, open_, unit, stack)
         sure = chosen & ~open_ & (np.abs(X) > E) & ~errors.unsure
         possible = (X != 0) | (errors.unsure & (E > 0))
         votes = Votes(X, E, np.ones((stack.T, 1, 1)), sure, possible, level, at_zero=0 if errors.gauge_free else 1)
@@ -121,19 +121,21 @@ class Sce(Stage):
         v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
         moved = np.sum(np.where(counted, np.where(zero, (D + E) ** 2, 2 * D * E + E**2), 0.0), axis=0)
         least, most = (int(np.sum(x > 0) * self.density) for x in (v - moved, v + moved))
-        cut = cut_at(v.ravel(), moved.ravel(), chosen.ravel(), int(chosen.sum()), "exact", np.zeros(v.size))
-        errors.margin(self, "relative gap between the last variance selected and the first one not", cut.gap)
-        place = np.argsort(np.argsort(-v, axis=None, kind="stable")).reshape(v.shape)
-        open_ = cut.unsure.reshape(v.shape) | ((place >= least) & (place < most))
+        place, x, e = np.argsort(np.argsort(-v, axis=None, kind="stable")), v.ravel(), moved.ravel()
+        cuts = [cut_at(x, e, place < K, K, "exact", np.zeros(v.size)) for K in (int(chosen.sum()), least, most)]
+        errors.margin(self, "relative gap between the last variance selected and the first one not", cuts[0].gap)
+        # however small a variance is, selecting brings the whole entry
+        open_ = np.any([cut.open for cut in cuts] + [(place >= least) & (place < most)], axis=0).reshape(v.shape)
         if open_.any():
             errors.doubt(self, f"{int(open_.sum())} entries lie where variances are no longer selected")
         return open_
 
     def _shares(
-        self, errors: Errors, M: np.ndarray, E: np.ndarray, open_: np.ndarray, unit: float, stack: Stack
+        self, errors: Errors, M: np.ndarray, E: np.ndarray, sure: np.ndarray, open_: np.ndarray, unit: float, stack: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of the energy (T, 1, 1) and how far errors move them; M and E in units."""
-        size = np.sqrt(np.sum(M**2, axis=(-2, -1)))
+        """Shares of the energy (T, 1, 1) and how far errors move them; M and E in units, of entries that are
+        surely selected or may be."""
+        size = np.sqrt(np.sum(np.where(sure, M, 0.0) ** 2, axis=(-2, -1)))
         moved = np.sqrt(np.sum(np.where(open_, (np.abs(M) + E) ** 2, E**2), axis=(-2, -1)))
         energy, off = size**2, moved * (2 * size + moved) + errors.level.formed * size**2
         total, every = float(energy.sum()), float(off.sum())

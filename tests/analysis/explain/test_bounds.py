@@ -202,6 +202,45 @@ def test_the_input_bound_holds_for_what_rounding_to_a_narrow_dtype_changes(metho
         assert error <= e.input_bound.relative * np.linalg.norm(merge(narrow)), (space, e.input_bound)
 
 
+OPEN = {
+    "sce": cm.Sce(density=0.3),
+    "sce-half": cm.Sce(density=0.5),
+    "sce-floor": cm.Sce(density=0.8, floor=0.1),
+    "della+ta": cm.Pipeline.parse("della+ta", {"della": {"density": 0.6, "epsilon": 0.1}}),
+    "breadcrumbs+ta": cm.Pipeline.parse("breadcrumbs+ta", {"breadcrumbs": {"density": 0.5, "rescale": "l1"}}),
+    "ties": cm.Ties(density=0.5),
+    "ties-count": cm.Ties(density=0.8, elect="count", aggregate="sum"),
+    "drm": cm.Drm(drop=0.3),
+    "pcb": cm.Pcb(ratio=0.5),
+}
+
+
+@pytest.mark.parametrize("kind", ["nearly equal", "of two sizes", "whole numbers"])
+@pytest.mark.parametrize("method", OPEN)
+def test_the_input_bound_holds_where_what_is_selected_hangs_on_rounding(method: str, kind: str) -> None:
+    """Ill-posed or not: float16 adapters whose differences, or half of whose entries, are no larger than its eps."""
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        m, n, T = rng.integers(3, 7), rng.integers(3, 7), int(rng.integers(2, 4))
+        first, pairs = rng.standard_normal((m, n)), []
+        for _ in range(T):
+            own = rng.standard_normal((m, n))
+            A = {
+                "nearly equal": first + 1e-3 * own * (rng.random((m, n)) < 0.5),
+                "of two sizes": own * np.where(rng.random((m, n)) < 0.5, 1.0, 1e-4),
+                "whole numbers": np.round(2 * own) + 1e-3 * rng.standard_normal((m, n)),
+            }[kind]
+            pairs.append((np.eye(m, dtype=np.float16), A.astype(np.float16)))
+        bound, merge = cm.explain(pairs, OPEN[method], "full").input_bound, merged(OPEN[method], "full")
+        base = merge([(B.astype(float), A.astype(float)) for B, A in pairs])
+        for _ in range(40):
+            moved = merge(changed([(B.astype(float), A.astype(float)) for B, A in pairs], bound.eps / 2, rng))
+            found.append(np.linalg.norm(moved - base) / np.linalg.norm(base) / bound.relative)
+    assert max(found) <= 1 + 1e-9
+    assert max(found) > 1e-3  # something was selected anew
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("fraction", [0.8, 1.0])
 def test_no_residual_is_in_doubt_where_the_common_directions_span_all_columns(fraction: float, seed: int) -> None:
