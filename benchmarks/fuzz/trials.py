@@ -19,6 +19,7 @@ DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "
 NUMBERS = (0.0, 0.01, 0.04, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0, -1.5)  # whatever of them a parameter takes
 WHOLE = {"seed": tuple(range(50)), "steps": (0, 1, 10)}
 RANKS = (None, 1, 2, 3, 50)
+SHAKEN = 2**32  # from this seed on; those below draw what they always did
 NOT_DRAWN = ("masks", "weights", "scope")  # of the call, or of several layers
 
 
@@ -131,6 +132,8 @@ def draw(seed: int) -> Trial:
         if regular:
             B, A = (rng.integers(-2, 3, X.shape).astype(float) for X in (B, A))
         factors.append(((B * extreme).astype(dtype), A.astype(dtype), float(s)))
+    if seed >= SHAKEN:
+        factors = shaken(factors, seed)
     stages = pipeline(one)
     method = "+".join(stage.name for stage in stages)
     parameters = {stage.name: settings(stage, one) for stage in stages}
@@ -141,6 +144,24 @@ def draw(seed: int) -> Trial:
     kept, lost = ([name for name, (space, _) in SPACES.items() if space.lossless is which] for which in (True, False))
     space = str(one(kept if rng.random() < 0.97 else lost))
     return Trial(seed, factors, method, parameters, space, weights, precision)
+
+
+def shaken(factors: list[Any], seed: int) -> list[Any]:
+    """The factors, whose differences may be no larger than their rounding: a third of the tasks that could are the
+    first but for last bits, a sixth has half of its entries that small beside the others."""
+    rng, (B, A, s) = np.random.default_rng([seed, 1]), factors[0]
+    made = [factors[0]]
+    for own in factors[1:]:
+        kind, eps = rng.random(), float(ml_dtypes.finfo(A.dtype).eps)
+        some = [rng.random(X.shape) < 0.5 for X in own[:2]]
+        if kind < 1 / 3:
+            last = np.where(rng.random(A.shape) < 0.5, rng.choice([-1.0, 1.0], A.shape) * eps, 0.0)
+            own = B, (A.astype(np.float64) * (1 + last)).astype(A.dtype), s
+        elif kind < 1 / 2:
+            small = (np.where(where, X.astype(np.float64) * eps / 2, X) for X, where in zip(own[:2], some, strict=True))
+            own = (*(X.astype(A.dtype) for X in small), own[2])
+        made.append(own)
+    return made
 
 
 def with_factors(trial: Trial, factors: list[tuple[np.ndarray, np.ndarray, float]]) -> Trial:

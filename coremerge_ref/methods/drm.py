@@ -13,8 +13,8 @@ from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import norm, safely
-from coremerge_ref.perturbation.turning import mixed, turning
+from coremerge_ref.perturbation.theorems import beyond, norm, safely
+from coremerge_ref.perturbation.turning import Turn, mixed, turning
 
 
 @register
@@ -114,7 +114,7 @@ class Drm(Stage):
         unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
         error = norm(errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta))
-        U, S, _ = errors.svd(np.concatenate(list(stack.M), axis=1))
+        U, S, Vh = errors.svd(np.concatenate(list(stack.M), axis=1))
         first = S[0] if len(S) else 0.0
         cut = max(self.rank_cut * first, level)
         k = int(np.sum(cut < S))
@@ -132,7 +132,7 @@ class Drm(Stage):
             )
         errors.margin(self, "relative gap at the rank cut", (S[k - 1] - cut) / first)
         N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
-        turn = turning(S, np.asarray(error))
+        turn = self._turn(errors, U, S, Vh, error)
         turned = mixed(turn, N)[:, :k]
         unsure = unsized or len(found) > 0 or norm(turned) >= norm(N)
         if norm(turned) >= norm(N):
@@ -140,7 +140,9 @@ class Drm(Stage):
         columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
         columns = columns + errors.level.formed * linalg.column_norms(stack.M)  # of the products with U
         W = np.asarray(stack.weights)[:, None, None]
-        votes = self._votes(errors, stack, N[:, :k], columns[:, None, :] + turned, S, level)
+        own = np.minimum(columns[:, None, :], np.abs(U.T) @ errors.entry + errors.level.formed * norm(stack.M))
+        votes, open_ = self._votes(errors, stack, N[:, :k], own[:, :k] + turned, S, level)
+        unsure |= open_
         errors.gauge_free = True
         agrees = votes.sure & (np.sign(votes.X) == np.sign(votes.total))
         count = np.maximum(np.sum(agrees, axis=0), 1)
@@ -155,8 +157,23 @@ class Drm(Stage):
         bound = crude if unsure else min(float(errors.delta) + min(away, 2 * norm(R)), crude)
         return errors.merged(bound, None, after.M, k)
 
-    def _votes(self, errors: Errors, stack: Any, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float) -> Votes:
-        """Renormalizes the rows of each task and prunes over all tasks together, as the stage does.
+    def _turn(self, errors: Errors, U: np.ndarray, S: np.ndarray, Vh: np.ndarray, error: float) -> Turn:
+        """What errors of norm `error` make of the left singular vectors of [M_1 … M_T]; entries of rounded inputs say
+        which do not meet at all."""
+        turn = turning(S, np.asarray(error))
+        if errors.level.formed:
+            return turn
+        F = np.abs(U.T) @ np.concatenate(list(errors.entry), axis=1) @ np.abs(Vh.T) / (S[0] or 1.0)  # bounds u_i E v_j
+        s = S / (S[0] or 1.0)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            inside = safely(s[:, None] * F.T + s * F, 1 / np.abs((s[:, None] - s) * (s[:, None] + s)))
+        return turn._replace(inside=np.fmin(turn.inside, beyond(float(turn.widest.max())) * inside))
+
+    def _votes(
+        self, errors: Errors, stack: Any, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float
+    ) -> tuple[Votes, bool]:
+        """Renormalizes the rows of each task and prunes over all tasks together, as the stage does; and whether some
+        task's part in a direction may be there or not, and with it what the others keep.
 
         What it takes for equal to the cut, or for zero, is within `known`, which is of its arithmetic, not of errors.
         """
@@ -167,7 +184,9 @@ class Drm(Stage):
         length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
         moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
         there = length > known
-        if (errors.near(length, known, errors.beside(moved, known)) & (length > 0)).any():
+        # errors of inputs give a task a part where it has none; arithmetic takes its own for none
+        near = errors.near(length, known, errors.beside(moved, known)) & ((length > 0) | (not errors.level.formed))
+        if near.any():
             errors.doubt(self, "a task's part in a direction is at the level that counts as zero")
         unit = np.where(there, length, 1.0)
         V = np.where(there, np.abs(Y) / unit, 0.0)
@@ -183,14 +202,14 @@ class Drm(Stage):
             open_ = cut.open | _crossing(flat, e, w, chosen, K)
             unsure = np.asarray(apart(open_ & (flat > e), V.shape))
             if not errors.level.formed:  # arithmetic itself takes for zero what it does not know
-                faint = np.asarray(apart(open_ & ~chosen & (flat <= e) & (e > 0), V.shape))
+                faint = np.asarray(apart(open_ & ~chosen & (flat <= e), V.shape)) & (np.abs(Y) + E > known)
             errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
             if unsure.any():
                 errors.doubt(self, f"{int(unsure.sum())} entries lie at the threshold")
         zero = (np.abs(Y) > np.minimum(E, own - E)) & (np.abs(Y) <= known + E)
         kept, unsure = kept & (np.abs(Y) > known), unsure | (kept & zero)
         sure = kept & ~unsure & (np.abs(Y) > E)
-        return Votes(Y, E, np.ones((stack.T, 1, 1)), sure, kept | unsure | faint, level)
+        return Votes(Y, E, np.ones((stack.T, 1, 1)), sure, kept | unsure | faint, level), bool(near.any())
 
 
 def _crossing(x: np.ndarray, error: np.ndarray, width: np.ndarray, kept: np.ndarray, K: int) -> np.ndarray:

@@ -125,7 +125,8 @@ class Sce(Stage):
         cuts = [cut_at(x, e, place < K, K, "exact", np.zeros(v.size)) for K in (int(chosen.sum()), least, most)]
         errors.margin(self, "relative gap between the last variance selected and the first one not", cuts[0].gap)
         # however small a variance is, selecting brings the whole entry
-        open_ = np.any([cut.open for cut in cuts] + [(place >= least) & (place < most)], axis=0).reshape(v.shape)
+        between = (place >= least) & (place < most)
+        open_ = np.asarray(np.any([between, *(cut.open for cut in cuts)], axis=0)).reshape(v.shape)
         if open_.any():
             errors.doubt(self, f"{int(open_.sum())} entries lie where variances are no longer selected")
         return open_

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import ml_dtypes
+import numpy as np
 import pytest
 
 pytest.importorskip("mpmath")
 import coremerge_ref as cm
 from benchmarks.fuzz.gradient import METHODS, inputs, largest_change
 from benchmarks.fuzz.judging import findings
-from benchmarks.fuzz.trials import SPACES, draw
+from benchmarks.fuzz.trials import SHAKEN, SPACES, draw
 from coremerge_ref.core.spaces import SPACES as TABLE
 
 TRIALS, PARTS = 300, 6
@@ -139,3 +141,19 @@ def test_no_climb_along_the_gradient_comes_above_the_bound(method: str) -> None:
     pairs = inputs("gaussian", 12, 2)
     bound, change = cm.explain(pairs, method).input_bound, largest_change(pairs, method, climbs=2)
     assert 0.1 < change <= 2 * bound.relative / bound.eps
+
+
+def test_some_tasks_differ_by_rounding_alone() -> None:
+    """Of the seeds that are drawn anew; the first of each trial stays as it was."""
+    kinds = {"nearly equal": 0, "of two sizes": 0}
+    for seed in range(SHAKEN, SHAKEN + 200):
+        (B, A, _), *rest = draw(seed).factors
+        eps = float(ml_dtypes.finfo(A.dtype).eps)
+        for C, D, _ in rest:
+            same = C.shape == B.shape and bool((C == B).all())
+            kinds["nearly equal"] += same and 0 < np.max(np.abs(D.astype(float) - A.astype(float))) <= 2 * eps * np.max(
+                np.abs(A.astype(float))
+            )
+            sizes = np.abs(D.astype(float))[D != 0]
+            kinds["of two sizes"] += sizes.size > 3 and float(np.min(sizes) / np.max(sizes)) < eps
+    assert min(kinds.values()) > 5, kinds
