@@ -202,6 +202,24 @@ def test_the_input_bound_holds_for_what_rounding_to_a_narrow_dtype_changes(metho
         assert error <= e.input_bound.relative * np.linalg.norm(merge(narrow)), (space, e.input_bound)
 
 
+@pytest.mark.parametrize("disjoint", [False, True])
+def test_rounding_gives_a_task_a_part_in_directions_of_others_unless_they_are_of_other_rows(disjoint: bool) -> None:
+    """Orthogonal columns of Hadamard's matrix, which errors turn into each other, and columns of disjoint rows, which
+    they do not. DRM renormalizes a part however small it is."""
+    rng = np.random.default_rng(0)
+    H = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+    columns = np.eye(4) if disjoint else H / 2
+    pairs = [(np.float16(B), np.float16(rng.standard_normal((2, 3)))) for B in (columns[:, :2], columns[:, 2:])]
+    wide = [(B.astype(float), A.astype(float)) for B, A in pairs]
+    e, merge = cm.explain(pairs, cm.Drm(drop=0.3), "full"), merged(cm.Drm(drop=0.3), "full")
+    base = merge(wide)
+    moved = [merge(changed(wide, e.input_bound.eps / 2, rng)) for _ in range(100)]
+    change = max(np.linalg.norm(X - base) for X in moved) / np.linalg.norm(base)
+    assert change <= e.input_bound.relative
+    assert (change > 0.1, e.input_bound.verdict == "ill-posed") == (not disjoint, not disjoint)
+    assert e.verdict == "well-posed"  # float64 arithmetic takes the rounding of zero for zero
+
+
 OPEN = {
     "sce": cm.Sce(density=0.3),
     "sce-half": cm.Sce(density=0.5),
