@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import LIMIT, norm, sizes
+from coremerge_ref.perturbation.theorems import LIMIT, norm, safely, sizes
 
 
 def zeroed(errors: Errors, stack: Any) -> None:
@@ -59,25 +59,29 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
     has the error l1_t, and brings the errors of both."""
     for t, M in enumerate(np.abs(before.M)):
         level, E = float(before.rounding_level[t]), errors.entry[t]
-        f, own, grown = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0, 0.0
+        f, own, grown, most = float(after.rounding_level[t]) / level if level > 0 else 1.0, 0.0, 0.0, np.inf
         if l1 is not None:
             total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
-            own = float(l1[t]) / total + errors.level.formed if left else 0.0
-            if left:  # how much larger the factor may be, where so much less is left
-                grown = rest / max(left - rest, level, left * errors.unit, 1e-300)
+            own, most = (
+                float(l1[t]) / (total or 1.0) + errors.level.formed,
+                total + float(l1[t]),
+            )  # the norm of the result
+            grown = (
+                rest / (left - rest) if left > rest else np.inf if rest else 0.0
+            )  # the factor, with so much less left
+            share = np.where(after.M[t] != 0, M / (left or 1.0), 0.0)
             if rest <= LIMIT * left:
                 # an entry is part of the sum of what is left, so that of its own error 1 − |M_ij| / Σ counts
-                share = np.where(after.M[t] != 0, M / (left or 1.0), 0.0)
                 E = (1 + grown) ** 2 * ((1 - share) * E + share * np.maximum(rest - E, 0.0))
             else:
-                E = (1 + grown) * E + grown * np.where(after.M[t] != 0, M, 0.0)
+                E = safely(1 + grown, E) + safely(grown, share * left)
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)
-                f = max(f, total / max(left - rest, level, 1e-300))
-        errors.entry[t] = f * E + own * np.abs(after.M[t])
-        delta = f * (1 + grown) * errors.delta[t] + (own + grown) * norm(after.M[t])
-        errors.delta[t] = min(delta, norm(errors.entry[t]))
+        errors.entry[t] = np.minimum(f * E + own * np.abs(after.M[t]), np.abs(after.M[t]) + most)
+        size = norm(after.M[t])
+        delta = safely(f * (1 + grown), errors.delta[t]) + safely(own + grown, size)
+        errors.delta[t] = min(float(delta), size + most, norm(errors.entry[t]))
 
 
 @dataclass(frozen=True, eq=False)
