@@ -193,4 +193,29 @@ def test_where_all_that_is_left_may_be_rounding_the_factor_is_in_doubt() -> None
     errors.unsure = np.asarray([[[False, True]]])
     rescaled(Stage, errors, stack_of([[[3.0, 0.3]]], [0.2]), stack_of([[[0.0, 3.3]]], [2.2]), np.asarray([0.5]))
     assert "level that counts as zero" in errors.doubts[0][0]
-    assert errors.entry[0, 0, 1] > 0.4 * 3.3 / 0.2  # as much as the whole over the least that may be left
+    # it may have none of the norm, 3.3 up to 0.5, or all of it with the other sign
+    assert errors.entry[0, 0, 1] == pytest.approx(3.3 + 3.3 + 0.5)
+
+
+@pytest.mark.parametrize("error", [1e-3, 0.03, 0.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_entries_that_come_and_go_change_the_factor_of_all_by_no_more_than_is_said(seed: int, error: float) -> None:
+    """Σ |M_ij| goes to what is kept. One entry may be kept or not, and each is off by its error."""
+    rng = np.random.default_rng(seed)
+    M = rng.standard_normal((1, 2, 3))
+    E, kept, may = error * rng.random(M.shape), rng.random(M.shape) < 0.6, np.zeros(M.shape, dtype=bool)
+    kept[0, 0], may[0, 0, 0] = (True, True, False), True  # two are kept beside one that may be dropped
+
+    def scaled(X: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return np.where(which, X, 0.0) * np.sum(np.abs(X)) / np.sum(np.abs(X[which]))
+
+    before, after = stack_of(M, [1e-6]), scaled(M, kept)
+    errors = errors_of(E.copy())
+    pruned(errors, before, kept, may)
+    rescaled(
+        Stage, errors, before, stack_of(after, [1e-6 * np.abs(after).sum() / np.abs(M[kept]).sum()]), E.sum(axis=(1, 2))
+    )
+    for _ in range(300):
+        changed = scaled(M + E * rng.choice([-1, 1], M.shape), kept ^ (may & (rng.random() < 0.5))) - after
+        assert (np.abs(changed) <= errors.entry * (1 + 1e-12)).all()
+        assert np.linalg.norm(changed) <= errors.delta[0] * (1 + 1e-12)
