@@ -121,7 +121,7 @@ class Karcher(Stage):
         T, alpha = before.T, np.asarray(self._shares(before))[:, 0, 0]
         length = np.asarray([norm(M) for M in before.M])
         level = np.maximum(before.rounding_level, self.tol)
-        counts = (length > 0) & (alpha > 0)
+        counts = ((length > 0) | (errors.delta > 0)) & (alpha > 0)  # one that is zero may be none
         there = (length > level) & counts
         scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
         zero = errors.near(length, level, errors.beside(errors.delta, level))
