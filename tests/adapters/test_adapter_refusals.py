@@ -198,6 +198,21 @@ def test_hostile_safetensors(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        None, 3, "F32", [], ["F32", [1], [0, 4]], {}, {"dtype": "F32", "data_offsets": [0, 4]},
+        {"shape": [1], "data_offsets": [0, 4]}, {**E, "dtype": 32}, {**E, "dtype": None}, {**E, "shape": 1},
+        {**E, "shape": None}, {**E, "shape": {"0": 1}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_header_with_what_is_no_tensor_is_refused_by_its_name(value: object, tmp_path: Path) -> None:
+    folder = folders.write(tmp_path / "a")
+    (folder / "adapter_model.safetensors").write_bytes(header({"first": E, "second": value}, b"\0" * 4))
+    refused(folder, "adapter_model.safetensors", "'second'", "dtype, shape and data_offsets")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",

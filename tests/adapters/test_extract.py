@@ -117,6 +117,32 @@ def test_a_sketch_is_nearly_as_near(tmp_path: Path) -> None:
     assert again.layers["q"]["sketched"] == 26
 
 
+@pytest.mark.parametrize(
+    ("shape", "svd", "rank", "sketched"),
+    [
+        ((48, 60), "full", 1, 0),
+        ((48, 60), "auto", 1, 0),  # a small layer
+        ((60, 48), "randomized", 1, 11),  # ten directions more than the rank
+        ((48, 60), "randomized", 38, 48),
+        ((48, 60), "randomized", 39, 0),  # there are no more
+        ((512, 560), "auto", 1, 0),
+        ((560, 513), "auto", 1, 11),
+        ((560, 520), "auto", 120, 130),
+        ((560, 520), "auto", 121, 0),  # more than a quarter
+        ((560, 520), "full", 1, 0),
+    ],
+)
+def test_a_sketch_is_taken_where_it_is_asked_for_or_much_smaller_than_the_layer(
+    shape: tuple[int, int], svd: str, rank: int, sketched: int, tmp_path: Path
+) -> None:
+    before = {"q.weight": np.zeros(shape, np.float32)}
+    before["q.weight"][0, 0] = 1
+    after = {"q.weight": np.random.default_rng(3).standard_normal(shape).astype(np.float32)}
+    base, fine = model(tmp_path / "b", before), model(tmp_path / "t", after)
+    facts = extract_adapter(base, fine, tmp_path / "out", rank=rank, svd=svd).layers["q"]
+    assert (facts["sketched"], facts["rank"]) == (sketched, rank)
+
+
 def test_torch_extracts_the_same(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     before = {"q.weight": rng.standard_normal((520, 530)), "k.weight": rng.standard_normal((40, 30))}

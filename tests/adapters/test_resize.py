@@ -11,6 +11,7 @@ import peft_zoo as zoo
 import pytest
 from gguf_files import gguf_file, gguf_tensors
 from safetensors.numpy import load_file, save_file
+from said import parts
 
 from coremerge_ref.adapters import Adapter, resize_adapter
 from coremerge_ref.adapters.verify import read_record
@@ -195,6 +196,42 @@ def test_lycoris_files_load_in_diffusers_as_the_nearest(tmp_path: Path) -> None:
             check_nearest(flat[0], flat[1], 2, 2.0**-23 * (1 + weight))
 
 
+@pytest.mark.parametrize("name", ["peft", "kohya"])
+def test_what_is_there_is_replaced_by_force_alone(name: str, tmp_path: Path) -> None:
+    given = MAKERS[name](tmp_path)
+    out = tmp_path / f"out{given.suffix}"
+    resize_adapter(given, out, rank=2)
+    with pytest.raises(AdapterError, match=parts(f"'{out}': … exists … --force")):
+        resize_adapter(given, out, rank=1)
+    assert {module.rank for module in Adapter(out).modules.values()} == {2}
+    assert resize_adapter(given, out, rank=1, force=True).ranks == (1, 1)
+    assert {module.rank for module in Adapter(out).modules.values()} == {1}
+
+
+def test_it_is_written_in_the_dtype_that_is_asked_for(tmp_path: Path) -> None:
+    given = MAKERS["peft"](tmp_path)
+    for dtype in (None, "float16", "float64"):
+        resize_adapter(given, tmp_path / str(dtype), rank=1, dtype=dtype)
+        written = load_file(tmp_path / str(dtype) / "adapter_model.safetensors").values()
+        assert {array.dtype.name for array in written} == {dtype or "float32"}
+
+
+def test_progress_is_told_by_layers(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    resize_adapter(MAKERS["peft"](tmp_path), tmp_path / "out", rank=1, progress=lambda *words: told.append(words))
+    assert {layer for _, _, layer in told} == {"layers.0.q", "conv", "emb"}
+    assert told[-1][:2] == (3, 3)
+
+
+def test_a_base_model_says_how_wide_modules_are(tmp_path: Path) -> None:
+    given = folders.write(tmp_path / "in", folders.vera_tensors(), peft_type="VERA")
+    save_file({f"{name}.weight": np.zeros((4, 3), np.float32) for name in "qk"}, tmp_path / "base.safetensors")
+    assumed = resize_adapter(given, tmp_path / "assumed", rank=1)
+    told = resize_adapter(given, tmp_path / "told", rank=1, base=tmp_path / "base.safetensors")
+    assert ["--base" in " ".join(report.notes) for report in (assumed, told)] == [True, False]
+    assert {full.shape for full in updates(tmp_path / "told").values()} == {(4, 3)}
+
+
 @pytest.mark.parametrize(
     ("given", "error", "word"),
     [
@@ -202,6 +239,8 @@ def test_lycoris_files_load_in_diffusers_as_the_nearest(tmp_path: Path) -> None:
         ({"rank": 0}, ParameterError, "rank"),
         ({"retain": 0.5, "cumulative": 0.5}, ParameterError, "one of retain, ratio, cumulative"),
         ({"rank": 1, "dtype": "int8"}, TypeError, "dtype"),
+        ({"rank": 1, "backend": "nmpy"}, ParameterError, "nmpy"),
+        ({"rank": 1, "device": "cuda:7"}, ParameterError, "cuda:7"),
     ],
 )
 def test_refusals(given: dict[str, Any], error: type[Exception], word: str, tmp_path: Path) -> None:

@@ -176,6 +176,15 @@ def test_a_piece_is_the_layers_that_were_asked_for(order: Order) -> None:
     assert sorted(os.listdir()) == ["a", "b", "base", "base.safetensors", "x.safetensors"]
 
 
+def test_a_piece_keeps_room_for_the_names_of_its_own_tensors_alone(order: Order) -> None:
+    """There may be as many pieces as layers: headers with room for all would grow with the square."""
+    headers = []
+    for count in (1, 10):
+        do_piece(order, [[name] for name in LAYERS[:count]], os.path.abspath(f"{count}.safetensors"))
+        headers.append(int.from_bytes(Path(f"{count}.safetensors").read_bytes()[:8], "little"))
+    assert headers[0] < headers[1] / 5
+
+
 def test_a_file_of_a_fused_model_is_hashed_where_it_was_written(order: Order) -> None:
     place = "model-00002-of-00002.safetensors"
     options = replace(order.options, into=os.path.abspath("base"))

@@ -5,7 +5,7 @@ import pytest
 
 import coremerge_ref as cm
 from coremerge_ref import conformance
-from coremerge_ref.conformance.answers import host
+from coremerge_ref.conformance.answers import ANSWERED, BROKEN, CHANGED, UNSUPPORTED, call, host
 
 NAME = "ta/core/generic"
 CASE = next(c for c in conformance.cases() if c.name == NAME)
@@ -212,6 +212,77 @@ def test_the_report_is_written_whatever_comes(function, verdict):
     assert {r.verdict for r in report.results} == {verdict}
     for text in (report.to_json(), report.summary(), report.table(every=True), conformance.to_junit(report)):
         assert text
+
+
+# ---- one call ----------------------------------------------------------------------------------------------------
+def deeper(case):
+    raise ValueError("here") from KeyError("before")
+
+
+def test_an_error_is_told_with_its_traceback_from_the_function_on():
+    answer = call(lambda case: deeper(case), CASE)
+    assert (answer.kind, answer.array, answer.message) == (BROKEN, None, "ValueError: here")
+    assert answer.traceback.rstrip().endswith("ValueError: here")
+    for told in ('test_answers.py", line', "in deeper", "KeyError: 'before'"):
+        assert told in answer.traceback
+    assert "answers.py" not in answer.traceback.replace("test_answers.py", "")  # who called it
+
+
+def test_an_error_of_what_was_returned_has_no_traceback():
+    answer = call(lambda case: "right", CASE)
+    assert (answer.kind, answer.traceback) == (BROKEN, "")
+    assert answer.message.startswith("TypeError: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "numeric"),
+    [
+        (np.linalg.LinAlgError("SVD did not converge"), True),
+        (ZeroDivisionError(), True),
+        (FloatingPointError("underflow"), True),
+        (OverflowError(), True),
+        (ValueError("3"), False),
+        (SystemExit(0), False),
+    ],
+    ids=repr,
+)
+def test_arithmetic_that_fails_is_told_from_other_errors(error, numeric):
+    answer = call(lambda case: raises(error), CASE)
+    assert (answer.kind, answer.numeric) == (BROKEN, numeric)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NotImplementedError("later"), "later"),
+        (NotImplementedError(), ""),
+        (NotImplementedError("NotImplementedError: twice"), "NotImplementedError: twice"),
+    ],
+    ids=repr,
+)
+def test_what_is_not_implemented_is_unsupported_and_why_is_kept(error, said):
+    answer = call(lambda case: raises(error), CASE)
+    assert (answer.kind, answer.message, answer.traceback, answer.numeric) == (UNSUPPORTED, said, "", False)
+
+
+def test_ctrl_c_ends_the_run():
+    with pytest.raises(KeyboardInterrupt):
+        call(lambda case: raises(KeyboardInterrupt()), CASE)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [
+        (lambda case: None, ANSWERED),
+        (lambda case: case.updates[1][0].__setitem__((0, 0), 7), CHANGED),
+        (lambda case: case.updates.pop(), CHANGED),
+        (lambda case: case.updates.__setitem__(0, case.updates[1]), CHANGED),
+    ],
+)
+def test_an_answer_by_whoever_wrote_into_the_inputs_is_told_apart(write, kind):
+    answer = call(lambda case: (write(case), np.ones(case.shape))[1], CASE)
+    assert answer.kind == kind
+    assert np.array_equal(answer.array, np.ones(CASE.shape))
 
 
 def test_a_declaration_that_cannot_be_read_is_refused():

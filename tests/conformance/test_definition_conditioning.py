@@ -119,6 +119,53 @@ def test_a_threshold_of_the_whole_model_leaves_entries_of_each_layer_open() -> N
         assert [reason.split()[0] for one in found for reason in one] == reasons
 
 
+# ---- rescaling and gaps ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rescale", "drop", "growth"),
+    [("inverse", 0.75, 4.0), ("inverse", 0.1, 1 / 0.9), ("none", 0.75, 1.0), ("l1", 0.75, 1.75)],
+)
+def test_what_dare_multiplies_by_grows_the_errors(rescale: str, drop: float, growth: float) -> None:
+    """Of 3 and 4 the 4 is kept, times 7 / 4 by the l1 norm. Each task has ‖B‖ ‖A‖ = 5, and both factors are moved."""
+    tasks, masks = [row(3, 4), row(-4, 3)], [np.array([[False, True]]), np.array([[True, False]])]
+    params = {"dare": {"drop": drop, "rescale": rescale}}
+    one = merge_exactly(tasks, "dare+ta", params, "full", masks=masks)
+    found = conditioning(one)
+    others = [merge_exactly(moved(tasks, seed), "dare+ta", params, "full", masks=masks) for seed in range(4)]
+    errors = [float(norm(one.matrix - other.matrix) / float(STEP)) for other in others]
+    assert 2 * found.bound >= max(errors) > 2 * growth
+    assert found.reasons == []
+    if rescale != "l1":  # the factor of which moves, too
+        assert (found.bound, found.scale) == (pytest.approx(10 * growth), pytest.approx(10 * growth))
+
+
+@pytest.mark.parametrize("size", [2.0**-60, 1.0, 2.0**60])
+@pytest.mark.parametrize(
+    ("values", "k", "freedom"),
+    [
+        ((3, 2, 2, 1), 2, "rotation"),
+        ((2, 2, 1), 1, "rotation"),
+        ((3, 2, 2), 2, "rotation"),
+        ((3, 2, 2, 2), 2, ""),  # more than a plane
+        ((2, 2, 2, 1), 2, ""),
+        ((3, 2, 2, 2 - 1e-14), 2, ""),  # as near as rounding
+        ((3, 2 + 1e-14, 2, 1), 2, "rotation"),
+        ((3, 2, 1), 2, None),
+        ((3, 2, 2, 1), 3, None),
+        ((3, 2, 2), 3, None),
+    ],
+)
+def test_a_cut_between_two_equal_singular_values_leaves_a_rotation_open_whatever_their_size(
+    values: tuple[float, ...], k: int, freedom: str | None, size: float
+) -> None:
+    tasks = [(np.diag(values) * size, np.eye(len(values)))]
+    found = conditioning(merge_exactly(tasks, "tsv", {"tsv": {"k": k}}, "full"))
+    if freedom is None:
+        assert found.reasons == []
+    else:
+        assert ["no gap" in reason and f"value {k} " in reason for reason in found.reasons] == [True]
+        assert found.freedom == freedom
+
+
 # ---- votes -------------------------------------------------------------------------------------------------------
 def test_votes_are_open_with_the_weights_that_they_are_cast_with() -> None:
     """Of 2 − 1 and 3 − 1.5, the second twice: a sum of zero, which takes the sign of a sum within rounding of zero."""

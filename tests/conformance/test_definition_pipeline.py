@@ -45,3 +45,36 @@ def test_what_makes_no_method_is_named(method: str, said: str) -> None:
 def test_a_space_that_is_none_is_named(space: str, basis: str) -> None:
     with pytest.raises(ValueError, match=parts(f"{space!r} … {basis!r}")):
         merged([(np.eye(2), np.eye(2))], "ta", space=space, basis=basis)
+
+
+# ---- unscaled KnOTS: singular values are divided out, and come back before a post --------------------------------
+def diagonal(*values: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.diag(values), np.eye(len(values))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("ta", (8, 2)),
+        ("ta+iso", (5, 5)),  # the mean of 8 and 2, not of 1 and 1
+        ("ta+iso+iso", (5, 5)),
+        ("tsv", (8, 2)),
+        ("tsv+iso", (5, 5)),
+    ],
+)
+def test_a_post_sees_singular_values_that_were_divided_out(
+    method: str, expected: tuple[float, float], transposed: bool
+) -> None:
+    tasks = [diagonal(8, 0), diagonal(0, 2)]
+    found = merged(tasks, method, {"tsv": {"k": 1}}, "knots", scaled=False, transposed=transposed)
+    np.testing.assert_allclose(found, np.diag(expected), rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize(("left", "kept"), [(20, 1), (25, 2)])
+def test_what_counts_as_zero_in_a_post_has_the_size_of_the_largest_singular_value(left: int, kept: int) -> None:
+    """Of tasks that cancel but for `left` eps of 1024: 8 eps of each of two columns, times 1024 √2, is 22.6."""
+    tasks = [diagonal(1024, 1024), diagonal(1024, -1024 * (1 - left * 2.0**-52))]
+    found = merged(tasks, "ta+iso", space="knots", scaled=False)
+    expected = [[2048, 0], [1024, 1024]][kept - 1]
+    np.testing.assert_allclose(np.abs(found), np.diag(expected), rtol=1e-12, atol=1e-9)

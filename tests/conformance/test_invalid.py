@@ -87,6 +87,10 @@ def alike(x, y):
     return np.array_equal(x, y) and np.asarray(x).dtype == np.asarray(y).dtype
 
 
+def form(masks):
+    return None if masks is None else (masks.shape, masks.dtype)
+
+
 @pytest.mark.parametrize("case", invalid_cases(), ids=lambda case: case.name)
 def test_each_is_wrong_in_one_thing_alone(case):
     """The same question without it has an answer."""
@@ -98,6 +102,6 @@ def test_each_is_wrong_in_one_thing_alone(case):
     changed = {
         "updates": len(same) < 3 or not all(same),
         "params": json.dumps(case.params) != json.dumps(right.params),
-        "masks": case.masks is not None and case.masks.shape[1:] != right.shape,
+        "masks": form(case.masks) != form(right.masks),
     }
     assert list(changed.values()).count(True) == 1

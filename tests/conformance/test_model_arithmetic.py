@@ -69,3 +69,15 @@ def test_a_turn_has_the_type_of_the_vectors(dtype: type) -> None:
     turn = Arithmetic(rotation=0.5, tied=TIED, dtype=dtype).turning(np.eye(4, 2, dtype=dtype), np.ones(2, dtype=dtype))
     assert turn.dtype == dtype
     assert rotation_by(math.pi / 2).round(15).tolist() == [[0, -1], [1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_inputs_are_rounded_to_the_dtype_without_a_warning(dtype: type) -> None:
+    model, largest = Arithmetic(dtype=dtype), np.array([1e300, -1e300, 1e-300, 1 + 2.0**-40])
+    with np.errstate(all="raise"):
+        found = model.read(largest)
+    assert found.dtype == dtype
+    assert found.tolist() == (largest.tolist() if dtype is np.float64 else [np.inf, -np.inf, 0, 1])
+    same = np.ones(3, dtype=dtype)
+    assert model.read(same) is same
+    assert model.read(np.array([1, 2], dtype=np.float16)).dtype == dtype

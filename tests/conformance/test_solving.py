@@ -133,3 +133,19 @@ def test_layers_of_a_batch_are_taken_apart() -> None:
         assert np.array_equal(b, x * B)
         assert np.array_equal(a, y * A)
         assert scale == s
+
+
+# ---- precisions --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("size", "names"), [(1.0, ["float64", "float32"]), (1e35, ["float64"]), (1e-35, ["float64"])])
+def test_a_case_is_solved_in_every_precision_that_has_room_for_its_numbers(size: float, names: list[str]) -> None:
+    case = replace(case_of(size, 3.0, 2.0), params={"ta": {"weights": [0.5]}}, elsewhere={})
+    found = solving.solve_in_all(case)
+    assert list(found) == names
+    for name, (expected, record) in found.items():
+        np.testing.assert_allclose(expected, [[6 * size]], rtol=1e-15)  # ½ · 2 · [1 1] [3 3]ᵀ
+        assert (record["reasons"], record["asked"]) == ([], True)
+        # in units of the precision's own eps: ½ ‖2 B‖ ‖A‖, and as much for the frame of either side
+        assert (record["bound"], record["scale"]) == (
+            pytest.approx(18 * size, rel=1e-12, abs=0),
+            pytest.approx(6 * size, rel=1e-12, abs=0),
+        ), name

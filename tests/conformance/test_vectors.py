@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from said import parts
 
 from coremerge_ref import conformance
 from coremerge_ref.conformance.vectors import FORMAT
@@ -197,16 +198,20 @@ HOSTILE = {
     "cases: no name": rewritten(lambda m: m["cases"][0].pop("name") and None),
     "cases: a list for a name": entry(name=["x"]),
     "cases: another name": entry(name="ta/core/no_such\x1b[31m"),
+    "cases: a long name": entry(name="x" * 10**5),
     "cases: twice": rewritten(lambda m: m["cases"].append(m["cases"][0])),
     "cases: a wider tolerance": entry(tolerance=1e9),
     "cases: another expected": entry(expected="input/generic/0/B"),
     "cases: another space": entry(space="full" * 10**5),
     "another format": rewritten(lambda m: m.update(format="coremerge-conformance-1")),
+    "a long format": rewritten(lambda m: m.update(format="x" * 10**5)),
     "a number for a format": rewritten(lambda m: m.update(format=3)),
     "another precision": rewritten(lambda m: m.update(precision="float8")),
+    "a long precision": rewritten(lambda m: m.update(precision="x" * 10**5)),
     "a list for a precision": rewritten(lambda m: m.update(precision=["float64"])),
     "another case set": rewritten(lambda m: m.update(case_set="0" * 64)),
     "something more": rewritten(lambda m: m.update(more=1)),
+    "something of a long name": rewritten(lambda m: m.update({"x" * 10**5: 1})),
     "a list": rewritten(lambda m: [m]),
     "no JSON": text(b"{"),
     "no UTF-8": text(b'{"format": "\xff\xfe"}'),
@@ -237,6 +242,44 @@ def test_hostile_folders_are_refused_in_one_line(damage, exported, tmp_path):
     assert str(folder) in message
     assert len(message) < len(str(folder)) + 400
     assert message.isprintable()
+
+
+SAID = {
+    "files: none": "manifest.json: … vectors.safetensors under files … export again",
+    "files: more": "manifest.json: … vectors.safetensors under files … export again",
+    "files: another hash": "vectors.safetensors … sha256 … export again",
+    "cases: none": "manifest.json: None … each once; export again",
+    "cases: no name": "manifest.json: None … each once; export again",
+    "cases: a list for a name": "manifest.json: ['x'] … each once; export again",
+    "cases: another name": r"manifest.json: 'ta/core/no_such\x1b[31m' … each once; export again",
+    "cases: a long name": "manifest.json: 'xxxx … (100002 characters) … each once; export again",
+    "cases: twice": "manifest.json: … twice … each once; export again",
+    "cases: a wider tolerance": "manifest.json: cases differs … export again",
+    "another format": f"manifest.json: format 'coremerge-conformance-1' … {FORMAT!r} … export again",
+    "a number for a format": f"manifest.json: format 3 … {FORMAT!r} … export again",
+    "another precision": "manifest.json: precision 'float8' … float64, float32 … export again",
+    "a list for a precision": "manifest.json: precision ['float64'] … float64, float32 … export again",
+    "another case set": "manifest.json: case_set differs … export again",
+    "something more": "manifest.json: more differs … export again",
+    "a list": f"manifest.json: format 'list' … {FORMAT!r} … export again",
+    "no JSON": "manifest.json: no JSON … export again",
+    "NaN": "manifest.json: no JSON … NaN … export again",
+    "a FIFO": "manifest.json: … regular file",
+    "a link": "manifest.json: … regular file",
+    "a sparse file": "manifest.json: larger … 32 MB",
+    "tensors: a FIFO": "vectors.safetensors: … regular file",
+    "tensors: other bytes": "vectors.safetensors … sha256 … export again",
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_wrong_with_a_folder_is_named(name, exported, tmp_path):
+    folder = tmp_path / "v"
+    shutil.copytree(exported, folder)
+    outputs = saved(right(exported), tmp_path)
+    HOSTILE[name](folder)
+    with pytest.raises(ValueError, match=parts(SAID[name])):
+        conformance.check(folder, outputs, only=ONLY)
 
 
 def raw(header, data=b""):

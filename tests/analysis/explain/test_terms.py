@@ -1,0 +1,68 @@
+"""What errors of factors come to, on factors where all can be said by hand, and of layers of very different sizes."""
+
+import numpy as np
+import pytest
+
+import coremerge_ref as cm
+from coremerge_ref.analysis.explain.terms import Factors, terms_of
+from coremerge_ref.testing import Recipe
+
+
+def factors(*blocks: np.ndarray) -> Factors:
+    """Coordinates of each task, and the norms of their columns."""
+    return list(blocks), [np.hypot.reduce(X, axis=-2) for X in blocks]
+
+
+def test_the_terms_of_diagonal_factors() -> None:
+    """‖L‖₂ = 4, ‖R‖₂ = 1, column norms (3, 4) and (1, 1); the second task has the smaller 2 Σ ‖b_i‖ ‖a_i‖."""
+    left = factors(np.diag([3.0, 4.0]), np.array([[2.0], [0.0]]))
+    right = factors(np.eye(2), np.array([[0.0], [5.0]]))
+    found = terms_of(left, right, False, False)
+    np.testing.assert_allclose(found.sizes, [3 + 4, 2 * 5])
+    np.testing.assert_allclose(found.whole, [5 * 1 + 4 * 2**0.5, 2 * 5 + 2 * 5], rtol=1e-8)
+    np.testing.assert_array_equal(found.within, [[[3, 0], [0, 4]], [[0, 10], [0, 0]]])
+    of_left, of_right = found.sides
+    # |R_t| b_t for every row, |L_t| a_t for every column
+    np.testing.assert_array_equal(np.broadcast_to(of_left, (2, 2, 2)), [[[3, 4], [3, 4]], [[0, 10], [0, 10]]])
+    np.testing.assert_array_equal(np.broadcast_to(of_right, (2, 2, 2)), [[[3, 3], [4, 4]], [[10, 10], [0, 0]]])
+    assert (found.ranks.tolist(), found.there.tolist()) == ([2, 1], [True, True])
+
+
+def test_a_task_without_columns_or_of_zeros_has_no_terms() -> None:
+    left = factors(np.zeros((2, 0)), np.zeros((2, 1)), np.ones((2, 1)))
+    right = factors(np.zeros((3, 0)), np.ones((3, 1)), np.zeros((3, 1)))
+    found = terms_of(left, right, False, False)
+    for terms in (found.whole, found.sizes, found.within, found.there):
+        assert not np.any(terms)
+
+
+SIZES = (2.0**-600, 1.0, 2.0**500)  # the squares of some of which are out of range
+
+
+def test_layers_of_one_batch_have_the_terms_that_each_has_alone() -> None:
+    rng = np.random.default_rng(0)
+    L, R = rng.standard_normal((3, 4, 2)), rng.standard_normal((3, 5, 2))
+    L *= np.reshape(SIZES, (3, 1, 1))
+    together = terms_of(factors(L), factors(R), False, False)
+    for i, size in enumerate(SIZES):
+        alone = terms_of(factors(L[i]), factors(R[i]), False, False)
+        np.testing.assert_array_equal(together.whole[:, i], alone.whole)
+        np.testing.assert_array_equal(together.sizes[:, i], alone.sizes)
+        spectral = np.linalg.norm(L[i] / size, 2) * size, np.linalg.norm(R[i], 2)
+        b, a = np.linalg.norm(L[i] / size, axis=0) * size, np.linalg.norm(R[i], axis=0)
+        one_side = np.linalg.norm(b / size) * size * spectral[1] + spectral[0] * np.linalg.norm(a)
+        np.testing.assert_allclose(alone.whole, [min(2 * float(b @ a), one_side)], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["ta", "ties", "tsv+iso"])
+@pytest.mark.parametrize("space", ["core", "full"])
+def test_layers_of_very_different_sizes_are_explained_as_each_alone(method: str, space: str) -> None:
+    layers = {}
+    for i, size in enumerate(SIZES):
+        layers[f"l{i}"] = [(size * s * B, A) for B, A, s in Recipe(m=7, n=6, ranks=(2, 2), seed=3 + i).build()]
+    together = cm.explain(layers, method, space)
+    for name, pairs in layers.items():
+        alone = cm.explain({name: pairs}, method, space)[name]
+        for mine, own in ((together[name].bound, alone.bound), (together[name].input_bound, alone.input_bound)):
+            assert mine.verdict == own.verdict
+            assert mine.relative == pytest.approx(own.relative, rel=1e-6, abs=0)
