@@ -41,7 +41,7 @@ def test_every_method_states_margins_bounds_and_a_reason(method: str, space: str
     assert made["live"] == [e.rows, e.cols]
     assert e.margins
     assert all(name in {*method.split("+"), "ta", space, "trim"} for name in (m["stage"] for m in made["margins"]))
-    assert e.bound.relative == pytest.approx(e.bound.condition * e.bound.growth * e.bound.eps)
+    assert e.bound.relative == pytest.approx(e.bound.condition * e.bound.growth * e.bound.eps, abs=0)
     text = text_of(e)
     assert e.verdict in text
     assert e.reason.split(";")[0] in text
@@ -147,7 +147,7 @@ def test_layers_of_several_live_sizes_are_explained_as_each_alone(method: str, s
         alone = cm.explain({name: updates}, method, space)[name]
         for mine, own in ((together[name].bound, alone.bound), (together[name].input_bound, alone.input_bound)):
             assert (mine.verdict, mine.dtype) == (own.verdict, own.dtype)
-            assert min(mine.relative, LOOSE) == pytest.approx(min(own.relative, LOOSE), rel=1e-6)
+            assert min(mine.relative, LOOSE) == pytest.approx(min(own.relative, LOOSE), rel=1e-6, abs=0)
 
 
 def test_thresholds_of_the_whole_model_are_explained_together() -> None:

@@ -36,7 +36,7 @@ def test_a_task_without_columns_or_of_zeros_has_no_terms() -> None:
         assert not np.any(terms)
 
 
-SIZES = (2.0**-600, 1.0, 2.0**500)  # the squares of some of which are out of range
+SIZES = (2.0**-600, 1.0, 2.0**500)  # the squares of the first underflow
 
 
 def test_layers_of_one_batch_have_the_terms_that_each_has_alone() -> None:
