@@ -1,5 +1,7 @@
 """What errors of single columns and entries do to singular triplets, beside errors that are made."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,17 @@ def test_bounds_by_entries_hold(shape: tuple[int, int], decades: float, k: int) 
     assert np.isfinite([*bounds.left, *bounds.right]).all()
     for _ in range(20):
         check(bounds, M, M * (1 + STEP * rng.uniform(-1, 1, shape)), k)
+
+
+def test_vectors_of_equal_values_turn_into_each_other_as_far_as_they_like_without_a_warning() -> None:
+    M = np.diag([2.0, 2.0, 1.0])
+    errors = errors_of(STEP * np.ones((3, 3)), (3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, both = (first_order(known(errors, thin(M), None, errors.entry), thin(M), k) for k in (1, 2))
+    assert np.isinf(one.left).all()
+    assert np.isinf(one.right).all()
+    assert (both.left <= 3 * STEP).all()  # out of the span of both they turn by little
 
 
 def test_entries_say_nothing_beyond_frames_that_do_not_turn_along() -> None:

@@ -29,6 +29,9 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[float], list[list[float]], list[f
     "the same direction twice": ({}, [1, 1], [[1, 2], [2, 4]], [1.5, 3]),
     "three axes": ({}, [1, 1, 1], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [1 / 3**0.5] * 3),
     "zeros": ({}, [1, 1], [[0, 0], [0, 0]], [0, 0]),
+    # half their sum, of length 0.2, is where the steps begin, unless that is tol or less: then the first is
+    "a mean longer than tol": ({"tol": 0.1, "steps": 0}, [1, 1], [[1, 0], [-0.92, 0.1536**0.5]], [0.2, 0.96**0.5]),
+    "a mean shorter than tol": ({"tol": 0.3, "steps": 0}, [1, 1], [[1, 0], [-0.92, 0.1536**0.5]], [1, 0]),
     "shorter than tol": ({"tol": 0.5}, [1, 1], [[0.25, 0], [0, 4]], [0, 2.125]),
 }
 
