@@ -113,14 +113,16 @@ class Drm(Stage):
     def _turned(self, errors: Errors, stack: Any, after: Any) -> Errors:
         unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
-        error = norm(errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta))
+        each = errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta)
+        error = norm(each)
         U, S, Vh = errors.svd(np.concatenate(list(stack.M), axis=1))
         first = S[0] if len(S) else 0.0
         cut = max(self.rank_cut * first, level)
         k = int(np.sum(cut < S))
         errors.spectrum(self, "singular values of [M_1 … M_T]", S, k, cut)
-        if k == 0:
-            return errors.merged(error, None, after.M, min(after.M.shape))
+        if k == 0:  # nothing is there, or may be
+            most = float(np.abs(np.asarray(stack.weights)) @ (each + [norm(M) for M in stack.M]))
+            return errors.merged(most, None, after.M, min(after.M.shape))
         relative = self.rank_cut * first > level
         at_cut = np.abs(S - cut) <= 2 * error if relative else errors.near(S, cut, errors.beside(error, level))
         found = np.flatnonzero(at_cut[: int(np.sum(errors.rank))])

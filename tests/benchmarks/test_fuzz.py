@@ -101,6 +101,8 @@ IDLE = {  # bounds that were 1.3e3 to 1e9 times the largest change
     511004895: TUCKER,
     90113276: UNSCALED,
     777000692: TRANSPOSED,
+    1108233660: TUCKER,
+    4021853662: FULL,
 }
 
 
