@@ -98,7 +98,7 @@ def _cell(one: Law | None) -> str:
     if one is None:
         return "–"
     fit = one.measured
-    return f"{fit.exponent:.2f} ± {fit.half:.2f} ({one.counted:.2f} → {one.limit:.2f}) {one.verdict}"
+    return f"{fit.exponent:z.2f} ± {fit.half:z.2f} ({one.counted:z.2f} → {one.limit:z.2f}) {one.verdict}"
 
 
 def conclusions(found: Iterable[Law]) -> str:
@@ -140,7 +140,7 @@ def summary(found: Sequence[Law]) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
-    return f"{min(values):+.2f} to {max(values):+.2f}" if values else "–"
+    return f"{min(values):+z.2f} to {max(values):+z.2f}" if values else "–"
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -171,7 +171,7 @@ def write_laws(path: Path, found: Iterable[Law]) -> None:
             fits = [one.over_counts, one.over_calls]
             ratios = [x for f in fits for x in ((f.exponent, f.half) if f else (math.nan, math.nan))]
             numbers = [one.measured.exponent, one.measured.half, one.counted, one.limit, *ratios, *one.shares]
-            told = ["" if math.isnan(x) else f"{x:.3f}" for x in numbers]
+            told = ["" if math.isnan(x) else f"{x:z.3f}" for x in numbers]
             writer.writerow([*one.points[0].line, *told, MEANINGS[one.verdict]])
 
 

@@ -41,7 +41,7 @@ def test_every_method_states_margins_bounds_and_a_reason(method: str, space: str
     assert made["live"] == [e.rows, e.cols]
     assert e.margins
     assert all(name in {*method.split("+"), "ta", space, "trim"} for name in (m["stage"] for m in made["margins"]))
-    assert e.bound.relative == pytest.approx(e.bound.condition * e.bound.growth * e.bound.eps, abs=0)
+    assert e.bound.relative == pytest.approx(e.bound.condition * e.bound.growth * e.bound.eps, rel=1e-9, abs=0)
     text = text_of(e)
     assert e.verdict in text
     assert e.reason.split(";")[0] in text
