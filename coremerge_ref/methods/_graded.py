@@ -101,7 +101,7 @@ class Turns:
 
 
 def known_turns(
-    errors: Errors, M: np.ndarray, part: Leading, delta: float, finer: Met, slack: Any = 0.0, aside: float = 0.0
+    errors: Errors, M: np.ndarray, part: Leading, delta: float, finer: Met | None, slack: Any = 0.0, aside: float = 0.0
 ) -> Turns:
     """Those of the leading `part` of M, known up to delta, or better by what is `finer` known, to first order.
 
@@ -114,7 +114,7 @@ def known_turns(
     # condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign
     pairing = delta * float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
     values = len(S) ** 0.5 * delta
-    if errors.level.formed or not np.isfinite(x).all():  # the SVD rounds, too
+    if finer is None or errors.level.formed or not np.isfinite(x).all():  # the SVD rounds, too
         return Turns(x, x, pairing, values, x)
     first, most = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack
     return Turns(

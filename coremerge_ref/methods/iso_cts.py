@@ -8,7 +8,18 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, Met, first_order, joined, known, known_turns, scaled, turned_into
+from coremerge_ref.methods._graded import (
+    Factors,
+    Met,
+    Triplets,
+    first_order,
+    joined,
+    known,
+    known_turns,
+    met_by_columns,
+    scaled,
+    turned_into,
+)
 from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
@@ -117,7 +128,10 @@ class IsoCts(Stage):
             off = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
-        of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
+        of_sum, residuals = None, None  # of arithmetic nothing finer is known, since SVDs round
+        if not errors.level.formed:
+            of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
+            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors)
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
@@ -130,7 +144,7 @@ class IsoCts(Stage):
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            met = _left_over(errors, stack, t, M, common, of_sum, factors, entries[t])
+            met = None if residuals is None else residuals.met(t, stack.M[t], M, entries[t])
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
             least.append(off[t] / S[-1] if n else 0.0)
@@ -174,37 +188,36 @@ class IsoCts(Stage):
         return bool(common + int(after.info["task"]) >= whole and S[whole - 1] - off > known)
 
 
-def _left_over(
-    errors: Errors,
-    stack: Any,
-    t: int,
-    residual: np.ndarray,
-    common: Leading,
-    met: Met,
-    factors: list[Factors],
-    entry: Any,
-) -> Met:
-    """What the triplets of the residual R_t = (I − U Uᵀ) M_t meet, of errors E_s of all M_s, their sum G of which
-    ΣM = U S Vᵀ + … meets `met`; entry: bounds on those of E_t.
+class _Residuals:
+    """What triplets of the residuals R_t = (I − U Uᵀ) M_t meet of errors E_s of all M_s, their sum G of which
+    ΣM = U S Vᵀ + … meets `met`.
 
-    It changes by (I − U Uᵀ) E_t − K Uᵀ M_t and, out of its span, by U Kᵀ, K the turn of U. K is (I − U Uᵀ) G V S⁻¹ but
+    R_t changes by (I − U Uᵀ) E_t − K Uᵀ M_t and, out of its span, by U Kᵀ, K the turn of U. K is (I − U Uᵀ) G V S⁻¹ but
     for its part on other vectors u_i of ΣM, which is σ_i / σ_j of the turn into them. Where M_t is most of ΣM the two
     cancel: (I − U Uᵀ) (E_t − G V S⁻¹ Uᵀ M_t) is E_t (I − V S⁻¹ Uᵀ M_t) and little of the others.
     """
-    P, S, M, triplets = common.P, common.S, stack.M[t], errors.svd(residual)
-    rest, sums = np.eye(len(P)) - P @ P.T, errors.svd(stack.M.sum(axis=0))
-    turned = first_order(met, sums, len(S)).left if len(S) else S
-    kept = P, M.T @ P
-    own = next(((rest @ L, R, b, a) for L, R, b, a in factors[t : t + 1]), None)
-    known_apart = known(errors, triplets, own, np.abs(rest) @ entry, (*kept, np.minimum(turned, 2.0), np.zeros(len(S))))
-    if not factors or not len(S):
-        return known_apart
-    C = M.T @ P / S  # (q, s): of V S⁻¹ Uᵀ M_t the transpose is C Vᵀ
-    size = float(np.linalg.norm(C, 2))
-    made = [
-        (rest @ L, (R if s == t else 0.0) - C @ (common.Q.T @ R), b, a * (size + (s == t)))
-        for s, (L, R, b, a) in enumerate(factors)
-    ]
-    into = turned_into(met, sums[1], len(S))[0] * (sums[1][len(S) :] / S[:, None])
-    made.append((*kept, lengths(into, axis=1), np.zeros(len(S))))
-    return known_apart & known(errors, triplets, joined(made), np.full(M.shape, np.inf))
+
+    def __init__(self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors]) -> None:
+        self.errors, self.common, k = errors, common, len(common.S)
+        self.rest = np.eye(len(common.P)) - common.P @ common.P.T
+        self.factors = [(self.rest @ L, R, b, a) for L, R, b, a in factors]
+        self.onto = [common.Q.T @ R for _, R, _, _ in factors]
+        self.turned = np.minimum(first_order(met, sums, k).left, 2.0) if k else common.S
+        if factors and k:
+            self.into = lengths(turned_into(met, sums[1], k)[0] * (sums[1][k:] / common.S[:, None]), axis=1)
+
+    def met(self, t: int, M: np.ndarray, residual: np.ndarray, entry: Any) -> Met:
+        """Of task t, entry: bounds on the entries of E_t."""
+        errors, (P, S), triplets = self.errors, (self.common.P, self.common.S), self.errors.svd(residual)
+        L, R, none = P, M.T @ P, np.zeros(len(S))
+        own = self.factors[t] if self.factors else None
+        found = known(errors, triplets, own, np.abs(self.rest) @ entry, (L, R, self.turned, none))
+        if not self.factors or not len(S):
+            return found
+        C = R / S  # (q, k): the transpose of V S⁻¹ Uᵀ M_t is C Vᵀ
+        size = float(np.linalg.norm(C, 2))
+        made = [
+            (rest, (X if s == t else 0.0) - C @ onto, b, a * (size + (s == t)))
+            for s, ((rest, X, b, a), onto) in enumerate(zip(self.factors, self.onto, strict=True))
+        ]
+        return found & met_by_columns(triplets, joined([*made, (L, R, self.into, none)]))

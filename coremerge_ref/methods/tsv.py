@@ -99,7 +99,10 @@ class Tsv(Stage):
         factors: Any = scaled(errors.factors, before.weights) if errors.factors else [None] * stack.T
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         each = zip(stack.M, factors, entries, strict=True)
-        met = [known(errors, errors.svd(M), columns, entry) for M, columns, entry in each]
+        # of arithmetic nothing finer is known, since SVDs round
+        met: list[Any] = [
+            None if errors.level.formed else known(errors, errors.svd(M), columns, entry) for M, columns, entry in each
+        ]
         turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []

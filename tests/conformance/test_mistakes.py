@@ -169,7 +169,7 @@ def test_right_answers_rounded_to_half_are_called_that_and_not_null_vectors(prec
     rounded = [(case, case.expected.astype(np.float16)) for case in asked[:120]]
     failed = [(case, x) for case, x in rounded if judge(case, x)[0] == "fail"]
     assert len(failed) > 40
-    # what lies half way between two numbers of half precision may go to either, which single precision on the way decides
+    # what lies half way between two numbers of half precision may go to either, as single precision on the way has it
     assert [(case.name, told) for (case, _), told in zip(failed, named_of(failed), strict=True)
             if not any("result-in-half" in name.split("+") for name in told)] == []  # fmt: skip
 
