@@ -109,8 +109,15 @@ class IsoCts(Stage):
         lost = errors.lost
         unsized = errors.uses_size(self)
         if not unsized and self._is_whole(errors, before, after):
-            total = summed(before)
-            return carry_iso(self, carry_sum(self, errors, before, total, before.weights), total)
+            summed_up, taken = summed(before), min(int(errors.rank.sum()), *after.M.shape)
+            values = errors.singular_values(np.asarray(summed_up.M))[:taken]
+            apart = int(after.info["common"]) < taken
+            errors = carry_iso(self, carry_sum(self, errors, before, summed_up, before.weights), summed_up)
+            if not apart or not errors.level.formed:
+                return errors
+            # arithmetic finds the others in what is left of the sum, which rounding of all of it turns
+            lost_in_rest = 4 * errors.level.decomposed * norm(values) / float(values[-1])
+            return errors.merged(float(errors.delta) + float(values.mean()) * min(lost_in_rest, 4.0), None, after.M)
         stack, delta = before.weighted(), errors.weighted(before)[0]
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
