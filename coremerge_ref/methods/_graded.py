@@ -103,7 +103,8 @@ class Turns:
 def known_turns(
     errors: Errors, M: np.ndarray, part: Leading, delta: float, finer: Met | None, slack: Any = 0.0, aside: float = 0.0
 ) -> Turns:
-    """Those of the leading `part` of M, known up to delta, or better by what is `finer` known, to first order.
+    """Those of the leading `part` of M, known up to delta, or better by what is `finer` known, to first order; None of
+    arithmetic, whose SVDs round.
 
     Second-order terms are bounded by four times the square of what delta alone makes of the first; slack (k,) adds to
     them. aside: turn of left vectors into what M is orthogonal to, which delta has and `finer` does not.
@@ -114,7 +115,7 @@ def known_turns(
     # condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign
     pairing = delta * float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
     values = len(S) ** 0.5 * delta
-    if finer is None or errors.level.formed or not np.isfinite(x).all():  # the SVD rounds, too
+    if finer is None or not np.isfinite(x).all():
         return Turns(x, x, pairing, values, x)
     first, most = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack
     return Turns(

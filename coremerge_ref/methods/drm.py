@@ -13,7 +13,7 @@ from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, norm, safely
 from coremerge_ref.perturbation.turning import Turn, mixed, turning
 
 
@@ -169,7 +169,11 @@ class Drm(Stage):
         s = S / (S[0] or 1.0)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             inside = safely(s[:, None] * F.T + s * F, 1 / np.abs((s[:, None] - s) * (s[:, None] + s)))
-        return turn._replace(inside=np.fmin(turn.inside, beyond(float(turn.widest.max())) * inside))
+        inside = np.minimum(turn.inside, inside)
+        if not np.max(inside, initial=0.0) <= LIMIT:  # no first order
+            return turn
+        # of second order is what turns by way of a third direction, and where none is met nothing does
+        return turn._replace(inside=np.minimum(turn.inside, inside + 4 * inside @ inside))
 
     def _votes(
         self, errors: Errors, stack: Any, Y: np.ndarray, E: np.ndarray, S: np.ndarray, level: float

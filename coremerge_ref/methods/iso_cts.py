@@ -135,7 +135,7 @@ class IsoCts(Stage):
             off = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
-        of_sum, residuals = None, None  # of arithmetic nothing finer is known, since SVDs round
+        of_sum, residuals = None, None
         if not errors.level.formed:
             of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
             residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors)

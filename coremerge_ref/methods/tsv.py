@@ -99,7 +99,6 @@ class Tsv(Stage):
         factors: Any = scaled(errors.factors, before.weights) if errors.factors else [None] * stack.T
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         each = zip(stack.M, factors, entries, strict=True)
-        # of arithmetic nothing finer is known, since SVDs round
         met: list[Any] = [
             None if errors.level.formed else known(errors, errors.svd(M), columns, entry) for M, columns, entry in each
         ]

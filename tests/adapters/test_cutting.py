@@ -19,9 +19,8 @@ def update(spectrum: list[float], m: int = 9, n: int = 7, seed: int = 0) -> LowR
     rng = np.random.default_rng(seed)
     s = len(spectrum)
     P, Q = (np.linalg.qr(rng.standard_normal((size, s)))[0] for size in (m, n))
-    mix = np.eye(s) + np.eye(
-        s, k=1
-    )  # of whole numbers, as its inverse is: the product is the spectrum's own up to rounding
+    # of whole numbers, as its inverse is: the singular values are the spectrum up to rounding
+    mix = np.eye(s) + np.eye(s, k=1)
     return LowRankUpdate(P * np.array(spectrum) @ mix, np.linalg.inv(mix).round() @ Q.T / 4, 4.0)
 
 

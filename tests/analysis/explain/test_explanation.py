@@ -3,18 +3,18 @@
 import io
 import json
 import sys
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from backends import Backend
+from first import First
 from rich.console import Console
 
 import coremerge_ref as cm
 from coremerge_ref.analysis.explain.explanation import LOOSE, Bound, Explanation
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods.base import MERGE, Stage
 from coremerge_ref.perturbation.carried import Errors, Margin, Spectrum
 from coremerge_ref.testing import Recipe
 
@@ -193,17 +193,6 @@ def test_a_function_is_probed_and_the_bounds_say_so() -> None:
     e = cm.explain(pairs, lambda M: np.where(M[0] / M[0] + 1e-16 * np.sign(M[1]) >= M[0] / M[0], M[0], -M[1]), "full")
     assert e.estimated
     assert cm.explain(pairs, lambda M: M[0] * np.where((M[0] * 2.0**60) % 3 < 1, 1, -1), "full").verdict == "ill-posed"
-
-
-@dataclass(frozen=True)
-class First(Stage):
-    """The first task."""
-
-    name: ClassVar[str] = "first"
-    kind: ClassVar[str] = MERGE
-
-    def apply(self, item: Stack) -> Merged:
-        return item.merged(item.M[0, ...])
 
 
 def test_a_new_stage_brings_its_own_rule() -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
+from first import First
 
 import coremerge_ref as cm
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.core.stages import MERGE, Stage
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.testing import Recipe
 
@@ -20,14 +20,10 @@ MIRRORED: dict[str, tuple[Any, Any]] = {
 
 
 @dataclass(frozen=True)
-class First(Stage):
-    """The first task, off by what that is; for all that is known it looks at entries."""
+class Looks(First):
+    """That looks at entries, for all that is known, and is off by what the first task is."""
 
-    name: ClassVar[str] = "first"
-    kind: ClassVar[str] = MERGE
-
-    def apply(self, item: Stack) -> Merged:
-        return item.merged(item.M[0, ...])
+    name: ClassVar[str] = "looks"
 
     def sees(self, T: int) -> tuple[str, ...]:
         return ("left", "right")
@@ -39,7 +35,7 @@ class First(Stage):
 # but for iso_cts, which takes common directions from the left of each task
 METHODS: dict[str, tuple[Any, Any]] = {
     **{name: (name, name) for name in ("ta", "tsv", "cart", "ties", "trim", "ties+iso", "sce", "pcb")},
-    "first": (First(), First()),
+    "looks": (Looks(), Looks()),
     "drm": (cm.Drm("horizontal", drop=0.3), cm.Drm("vertical", drop=0.3)),
 }
 
