@@ -59,7 +59,7 @@ dist: $(VENV)/.dist
 
 # thousands of damaged files, a kill before every call to the file system, long races; `make test` has a few hundred
 hostile: $(VENV)/.test
-	COREMERGE_HOSTILE=20 COREMERGE_EXAMPLES=10000 $(BIN)/python -m pytest tests/hostile tests/adapters/test_adapter_damage.py $(ARGS)
+	COREMERGE_SECONDS=1 COREMERGE_HOSTILE=20 COREMERGE_EXAMPLES=10000 $(BIN)/python -m pytest tests/hostile tests/adapters/test_adapter_damage.py $(ARGS)
 
 peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers $(ARGS)

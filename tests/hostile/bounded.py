@@ -4,7 +4,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-SECONDS, CEILING = 1, 200e6  # of processor time, and bytes of memory, that any file of a stranger may cost
+SECONDS = int(os.environ.get("COREMERGE_SECONDS", "5"))  # of processor time that any file of a stranger may cost
+CEILING = 200e6  # bytes of memory
 MORE = int(os.environ.get("COREMERGE_HOSTILE", "1"))  # times the random damages; `make hostile` sets it
 SAID = {signal.SIGXCPU: f"took more than {SECONDS} s of processor time", signal.SIGALRM: "hung"}
 
