@@ -35,8 +35,10 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     error, size = distance(computed, exact), norm(computed)
     terms = sum(abs(w * s) * norm(B) * norm(A) for w, (B, A, s) in zip(trial.weights, trial.factors, strict=True))
     found = []
-    if error > e.bound.relative * size and error > DIGITS * terms and not e.estimated:
-        ratio = error / (e.bound.relative * size) if e.bound.relative * size else math.inf
+    # a bound above 1 is of no size in particular: all may have cancelled, here and not there
+    allowed = e.bound.relative * (size if e.bound.relative < 1 else max(size, norm(exact)))
+    if error > allowed and error > DIGITS * terms and not e.estimated:
+        ratio = error / allowed if allowed else math.inf
         found.append(("bound exceeded", f"{ratio:.3g} times, verdict {e.verdict}, error {error / (size or 1):.3g}"))
     if e.verdict == "well-posed" and error > SENSITIVE * max(size, norm(exact)):
         found.append(("false well-posed", f"error {error / (size or 1):.3g}, bound {e.bound.relative:.3g}"))

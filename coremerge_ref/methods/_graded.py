@@ -32,7 +32,7 @@ class Met:
         return Met(*(np.minimum(*pair) for pair in pairs))
 
 
-def _unknown(s: int) -> Met:
+def unknown(s: int) -> Met:
     """Of an error of which nothing is known."""
     return Met(*(np.full(shape, np.inf) for shape in ((s, s), s, s)))
 
@@ -45,7 +45,7 @@ def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
     """
     (L, R, b, a), (P, S, Qh) = factors, triplets
     if not (np.isfinite(b).all() and np.isfinite(a).all()):
-        return _unknown(len(S))
+        return unknown(len(S))
     f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
     of_left, of_right = (float(x @ lengths(X - Y @ (Y.T @ X))) for x, X, Y in ((a, L, P), (b, R, Qh.T)))
     return Met(e[:, None] + f, f + of_left, e + of_right)
@@ -55,7 +55,7 @@ def met_by_entries(triplets: Triplets, errors: Errors, entry: np.ndarray) -> Met
     """Of |E| ≤ entry (p, q) in the frames, which turn along where errors are `closed`; else E has parts beyond them."""
     P, Q = np.abs(triplets[0]), np.abs(triplets[2].T)
     if not np.isfinite(entry).all():
-        return _unknown(P.shape[1])
+        return unknown(P.shape[1])
     right, left = entry @ Q, P.T @ entry  # (p, s), (s, q)
     beyond = [np.full(P.shape[1], np.inf)] * 2
     if errors.closed:

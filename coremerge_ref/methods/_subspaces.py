@@ -60,9 +60,10 @@ def leading(
     columns = turns(known, kept) if kept < max(errors.shape) else np.zeros(kept)
     gap = (S[kept - 1] - (known[kept] if kept < len(known) else 0.0)) / S[0]
     errors.margin(stage, f"relative gap of {what} at k = {kept}", gap, task, columns[kept - 1] * S[0])
+    tied = kept < len(known) and bool(errors.tied(known)[kept - 1])
     errors.check(
         stage,
-        delta * columns[kept - 1] * (2 if kept < len(known) else 1),  # both values move towards each other
+        np.inf if tied else delta * columns[kept - 1] * (2 if kept < len(known) else 1),  # both move towards each other
         f"singular values {kept} and {kept + 1} of {what} differ by {gap:.1e} of the largest, so which directions are "
         "kept is not determined",
         task,

@@ -136,8 +136,9 @@ class Drm(Stage):
         N, R = U.T @ stack.M, U[:, :k].T @ after.M  # all of N, what is cut too
         turn = self._turn(errors, U, S, Vh, error)
         turned = mixed(turn, N)[:, :k]
-        unsure = unsized or len(found) > 0 or norm(turned) >= norm(N)
-        if norm(turned) >= norm(N):
+        undetermined = norm(turned) >= norm(N) or bool(errors.tied(S)[:k].any())
+        unsure = unsized or len(found) > 0 or undetermined
+        if undetermined:
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
         columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
         columns = columns + errors.level.formed * linalg.column_norms(stack.M)  # of the products with U

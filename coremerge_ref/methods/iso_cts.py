@@ -20,6 +20,7 @@ from coremerge_ref.methods._graded import (
     scaled,
     turned_into,
 )
+from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
@@ -138,7 +139,9 @@ class IsoCts(Stage):
         of_sum, residuals = None, None
         if not errors.level.formed:
             of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
-            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors)
+            if errors.orthonormal:
+                of_sum = of_sum & met_by_rows(errors, errors.svd(total), np.asarray(before.weights))
+            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors, np.asarray(before.weights))
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
@@ -204,8 +207,10 @@ class _Residuals:
     cancel: (I − U Uᵀ) (E_t − G V S⁻¹ Uᵀ M_t) is E_t (I − V S⁻¹ Uᵀ M_t) and little of the others.
     """
 
-    def __init__(self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors]) -> None:
-        self.errors, self.common, k = errors, common, len(common.S)
+    def __init__(
+        self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors], weights: np.ndarray
+    ) -> None:
+        self.errors, self.common, self.weights, k = errors, common, weights, len(common.S)
         self.rest = np.eye(len(common.P)) - common.P @ common.P.T
         self.factors = [(self.rest @ L, R, b, a) for L, R, b, a in factors]
         self.onto = [common.Q.T @ R for _, R, _, _ in factors]
@@ -219,6 +224,9 @@ class _Residuals:
         L, R, none = P, M.T @ P, np.zeros(len(S))
         own = self.factors[t] if self.factors else None
         found = known(errors, triplets, own, np.abs(self.rest) @ entry, (L, R, self.turned, none))
+        if errors.orthonormal:
+            rows = met_by_rows(errors, triplets, np.where(np.arange(len(self.weights)) == t, self.weights, 0.0))
+            found = found & (rows + met_by_columns(triplets, (L, R, self.turned, none)))
         if not self.factors or not len(S):
             return found
         C = R / S  # (q, k): the transpose of V S⁻¹ Uᵀ M_t is C Vᵀ

@@ -10,6 +10,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled
+from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
@@ -102,6 +103,9 @@ class Tsv(Stage):
         met: list[Any] = [
             None if errors.level.formed else known(errors, errors.svd(M), columns, entry) for M, columns, entry in each
         ]
+        if errors.orthonormal and not errors.level.formed:
+            each = zip(met, stack.M, np.diag(before.weights), strict=True)
+            met = [one & met_by_rows(errors, errors.svd(M), w) for one, M, w in each]
         turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []

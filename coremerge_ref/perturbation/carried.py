@@ -36,13 +36,17 @@ class Level:
 
     @property
     def decomposed(self) -> float:
-        """The relative error of a matrix whose SVD an SVD is: the arithmetic's, and where the iteration stops.
+        """The relative error of a matrix whose SVD an SVD is: the arithmetic's, and where the iteration stops."""
+        return self.formed + stopping(self.eps) if self.formed else 0.0
 
-        LAPACK's xBDSQR lets go of what is beside the diagonal up to max(10, min(100, u^(−1/8))) u of it, u = eps / 2:
-        49 eps in float64, which small matrices do reach, 5 eps in float32.
-        """
-        u = self.eps / 2
-        return self.formed + max(10.0, min(100.0, u**-0.125)) * u if self.formed else 0.0
+
+def stopping(eps: float) -> float:
+    """What LAPACK's xBDSQR lets go of beside the diagonal: max(10, min(100, u^(−1/8))) u of it, u = eps / 2.
+
+    49 eps in float64, which small matrices do reach, 5 eps in float32.
+    """
+    u = eps / 2
+    return max(10.0, min(100.0, float(u**-0.125))) * u
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ class Errors:
     the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does;
     of a merged matrix also a function that returns them.
     divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
-    before that, as long as stages are scalar-weighted sums, to which it does not matter.
+    before that, as long as stages are scalar-weighted sums, to which it does not matter. orthonormal: where rows of
+    [N_1 … N_T] are orthonormal, errors or not, N (T, p, q), 1 / σ_i (p), zero at the end, and how far each row turns
+    out of the span of all (p); `factors` are of diag(σ) N_t.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
     relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
     lost: how often no bound held. shared: what was computed once for all levels.
@@ -118,6 +124,7 @@ class Errors:
     polar: tuple[float, float] | None = None
     factors: Any = None
     undivided: Any = None
+    orthonormal: tuple[Vector, Vector, Vector] | None = None
     divided: bool = False
     jumped: bool = False
     doubts: list[tuple[str, str]] = field(default_factory=list)
@@ -165,6 +172,10 @@ class Errors:
         But not where singular values were divided out, which small ones do not bear.
         """
         return np.minimum(error, np.asarray(level) / 2) if self.level.formed and not self.divided else error
+
+    def tied(self, S: Vector) -> Vector:
+        """Which singular values S (…, n) the next one equals, as far as an SVD says, however small errors are."""
+        return np.asarray(S[..., :-1] - S[..., 1:] <= stopping(self.unit) * S[..., :1])
 
     def near(self, values: Any, level: Any, error: Any) -> Vector:
         """Which `values`, each known up to `error`, are not told from those that count as zero, up to `level`.
@@ -214,7 +225,7 @@ class Errors:
     def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":
         """These errors as those of a merged M (p, q); entry None: nothing finer than delta is known."""
         self.delta, self.polar, self.factors = np.asarray(float(delta)), None, None
-        self.undivided = None
+        self.undivided = self.orthonormal = None
         self.entry = np.full(M.shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
         self.rank = np.asarray(min(*M.shape, int(np.sum(self.rank))) if rank is None else rank)
         return self

@@ -146,8 +146,8 @@ class Frame:
         """Bounds on the change of the entries of M = [M_1 … M_T] (T, p, q), whose singular values are divided out: rows
         v_i of the right singular vectors V of the stack of updates; right: their other side, an identity.
 
-        With F_ij = |u_iᵀ E v_j| they turn into each other by at most (σ_i F_ij + σ_j F_ji) / |σ_i² − σ_j²|, where their
-        basis is not `seen` by (F_ij + F_ji) / (σ_i + σ_j), as rows of the polar factor do, and out of their span by
+        With F_ij = |u_iᵀ E v_j| they turn into each other by at most (σ_i F_ij + σ_j F_ji) / |σ_i² − σ_j²|, not at all
+        to first order where their basis is not `seen` and any of the span will do, and out of it by
         (I − V Vᵀ) Eᵀ u_i / σ_i. Of what errors of task s add to Eᵀ u_i, a row x in block s, block t gets
         x (δ_st I − M_sᵀ M_t): a row a_j of A_s moves by at most g ‖a_j‖ there, times that column of the projector
         I − V Vᵀ, of norm √(1 − Σ_i M_t,ic²) at c; a column of B_s adds multiples of a_j. Where there are as many v_i as
@@ -156,16 +156,17 @@ class Frame:
         n, g, F, change = self.live, errors.level.size, self.between(errors), np.zeros(M.shape)
         if n == 0 or self.S is None:
             return change
-        S, N = self.S[:n], M[:, :n]
+        S, N, away = self.S[:n], M[:, :n], self.out(errors)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of values that underflow
             if seen:
                 share = S / S[0]
                 K = (share[:, None] * F + F.T * share) / np.hypot(share[:, None], share)
                 K = safely(K, coupling(S[:, None], S))
             else:
-                K = (F + F.T) / (S[:, None] + S)
+                K = np.outer(away, away) / 2
         K = np.minimum(np.nan_to_num(K, nan=2.0), 2.0)
-        np.fill_diagonal(K, 0.0)
+        if seen:
+            np.fill_diagonal(K, 0.0)
         rounding = ALLOWANCE * n * errors.unit
         beside = np.sqrt(np.maximum(1 - np.sum(N * N, axis=1), 0.0) + rounding)  # (T, q)
         tasks = list(zip(self.coordinates, self.norms, right.coordinates, right.norms, strict=True))
@@ -177,22 +178,26 @@ class Frame:
                 rest = A.T * float(s == t) - (A.T @ N[s].T) @ X  # (r_s, q)
                 out = out + b @ np.abs(rest) + rounding * float(b @ a)
             with np.errstate(over="ignore", divide="ignore"):
-                change[t, :n] = K @ np.abs(X) + safely(g * out, 1 / np.abs(S[:, None]))
+                first = safely(g * out, 1 / np.abs(S[:, None]))
+                change[t, :n] = K @ np.abs(X) + first + safely(away[:, None], first.sum(axis=0))
         return change
 
     def scaled(self, errors: Errors) -> np.ndarray:
-        """Bounds (p, p) on the change of H = U diag(σ) Uᵀ, W = H Z the stack of updates, in the frame U.
+        """Bounds (p, p) on what errors make of Uᵀ W V, W the stack of updates, V turned as little as its span lets it.
 
-        It is (σ_i F_ji + σ_j F_ij) / (σ_i + σ_j), F = Uᵀ E V, so no gap between values matters.
+        To first order that is Uᵀ E V: no gap between singular values matters. V then changes by x_i = (I − V Vᵀ) Eᵀ
+        u_i / σ_i and by half of V xᵀ x.
         """
-        H = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
+        F = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
         if self.live and self.S is not None:
-            S, F = self.S[: self.live] / self.S[0], self.between(errors)
-            total = S[:, None] + S
-            H[: self.live, : self.live] = np.where(
-                total > 0, (S[:, None] * F.T + S * F) / np.where(total > 0, total, 1.0), F
-            )
-        return H
+            F[: self.live, : self.live] = self.between(errors) + 1.5 * np.outer(self.own(errors), self.out(errors))
+        return F
+
+    def out(self, errors: Errors) -> np.ndarray:
+        """Bounds (live) on how far each right singular vector leaves the span of all, at most 2."""
+        assert self.S is not None
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.minimum(safely(self.own(errors), 1 / np.abs(self.S[: self.live])), 2.0)
 
     def leaving(self, errors: Errors, M: np.ndarray) -> float:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""

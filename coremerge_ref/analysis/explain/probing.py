@@ -64,6 +64,6 @@ def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 
         errors.doubt(stage, f"the result changes by {fine / (norm(after.M) or 1.0):.1e} of its size")
     if after.M.ndim == 3:  # a transform
         errors.delta, errors.entry = np.full(len(after.M), largest), np.full(after.M.shape, largest)
-        errors.factors = errors.undivided = None
+        errors.factors = errors.undivided = errors.orthonormal = None
         return errors
     return errors.merged(largest, None, after.M, min(after.M.shape) if before.M.ndim == 3 else int(errors.rank))

@@ -140,7 +140,7 @@ def _turned(K: np.ndarray, X: np.ndarray) -> np.ndarray:
 def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
     """Unscaled KnOTS divides rows by σ_i: their errors grow by 1 / σ_i, and σ_i has its own.
 
-    Where no stage sees the basis U of the left side, the stack W is H Z, H = U diag(σ) Uᵀ, and dZ = H⁻¹ (E − dH Z).
+    Where no stage sees the basis of the left side, any of the span of the rows will do, and the nearest is taken.
     """
     N, live = layer.stack.M, sigma > 0
     with np.errstate(over="ignore"):
@@ -154,11 +154,14 @@ def _divide(e: Errors, layer: Layer, sigma: np.ndarray, seen: bool) -> None:
     if not e.level.formed:
         e.entry = np.minimum(e.entry, layer.left.divided(e, N, layer.right, seen))
         e.delta = np.minimum(e.delta, sizes(e.entry))
+        if not (seen or e.size_doubt):
+            e.orthonormal = N, inverse[:, 0], np.pad(layer.left.out(e), (0, len(inverse) - layer.left.live))
+        e.closed = True  # whatever the frame is, its rows say all of the tasks
     e.entry, e.entering = np.minimum(e.entry, e.delta[:, None, None]), e.delta
 
 
 def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
-    """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, of σ_i, or H, by the rows."""
+    """What unscaled KnOTS divided out is multiplied back: errors of the rows by σ_i, of σ_i by the rows."""
     if layer.sigma is None:
         return
     sigma, live, own = layer.sigma, layer.left.live, np.zeros(M.shape)
@@ -169,7 +172,7 @@ def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
     if e.size_doubt:  # a direction more has a singular value no larger than the error
         own[live:] = own[live:] + layer.left.error(e)
     own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
-    e.divided, e.polar, e.entry = False, None, safely(e.entry, sigma[:, None]) + own
+    e.divided, e.polar, e.closed, e.entry = False, None, seen and e.closed, safely(e.entry, sigma[:, None]) + own
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
     if e.undivided is not None:
         e.delta, e.entry = (np.minimum(X, Y) for X, Y in zip((e.delta, e.entry), e.undivided, strict=True))
