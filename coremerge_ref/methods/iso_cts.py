@@ -144,7 +144,7 @@ class IsoCts(Stage):
             residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors, np.asarray(before.weights))
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
-        spans = {side: spanned(errors, stack.M, delta, ranks, side) for side in sides}
+        spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
         for t, M in enumerate(residual):
             part = leading(
@@ -158,7 +158,8 @@ class IsoCts(Stage):
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
             least.append(off[t] / S[-1] if n else 0.0)
-            rows = spanned(errors, stack.M[t : t + 1], delta[t : t + 1], ranks[t : t + 1], "right")
+            one = slice(t, t + 1)
+            rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right", factors[one])
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))

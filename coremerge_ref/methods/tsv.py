@@ -97,11 +97,12 @@ class Tsv(Stage):
             leading(self, errors, M, k, float(level), float(own), t)
             for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
         ]
-        factors: Any = scaled(errors.factors, before.weights) if errors.factors else [None] * stack.T
+        factors = scaled(errors.factors, before.weights) if errors.factors else []
+        columns = [] if errors.divided or errors.level.formed else factors
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
-        each = zip(stack.M, factors, entries, strict=True)
         met: list[Any] = [
-            None if errors.level.formed else known(errors, errors.svd(M), columns, entry) for M, columns, entry in each
+            None if errors.level.formed else known(errors, errors.svd(M), one, entry)
+            for M, one, entry in zip(stack.M, factors or [None] * stack.T, entries, strict=True)
         ]
         if errors.orthonormal and not errors.level.formed:
             each = zip(met, stack.M, np.diag(before.weights), strict=True)
@@ -111,7 +112,7 @@ class Tsv(Stage):
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
-            span = spanned(errors, stack.M, delta, errors.rank, side)
+            span = spanned(errors, stack.M, delta, errors.rank, side, columns)
             moved, change, support = orthogonalizing(
                 self, errors, np.concatenate(X, axis=1), S, turned, error, side, span
             )

@@ -70,24 +70,35 @@ def pairs_of(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(s * B, A) for B, A, s in recipe.build()]
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("method", METHODS)
-def test_the_condition_number_bounds_the_worst_case_and_is_not_idle(method: str, space: str) -> None:
-    stage = METHODS[method]
+# times the worst case to first order that bounds may be: those for rounded inputs, and those for arithmetic, which takes a
+# worst case at each of its steps; masked entries of several stages are taken for independent
+NEAR, NEAR_ARITHMETIC = 60.0, 600.0
+FARTHER = {"dare+tsv": 3.0, "dare+ta+iso": 5.0, "dare+iso_cts": 10.0}
+UNSCALED = ("ta", "tsv-cut", "iso", "iso_cts", "iso_cts-half", "karcher", "trim", "ties", "sce", "pcb")
+
+
+@pytest.mark.parametrize(
+    ("method", "space"), [*product(METHODS, SPACES), *((method, "knots-unscaled") for method in UNSCALED)]
+)
+def test_the_condition_number_bounds_the_worst_case_and_is_near_it(method: str, space: str) -> None:
+    stage, where = METHODS[method], cm.Knots(scaled=False) if space == "knots-unscaled" else SPACES[space]
     if method == "ties-before" and space != "full":
         # of two votes that are counted neither wins, and frames defined up to signs have no "positive": all 3 must vote
         stage = replace(stage, density=1.0)
     weights = [abs(w) for w in WEIGHTS] if method in NOT_NEGATIVE else WEIGHTS
     for seed in range(8):
         pairs = pairs_of(Recipe(m=7, n=6, ranks=(2, 2, 1), decades=0.5, seed=seed))
-        e = cm.explain(pairs, stage, SPACES[space], weights=weights)
+        e = cm.explain(pairs, stage, where, weights=weights)
         if e.verdict == "well-posed" and e.input_bound.condition < 1e4:  # else steps of 1e-7 leave the smooth part
             break
     else:
         pytest.fail("no well-posed example among the seeds")
-    measured = worst(merged(stage, SPACES[space], weights), pairs, step=1e-7)
+    measured = worst(merged(stage, where, weights), pairs, step=1e-7)
     assert measured <= e.input_bound.condition * 1.001, e.reason
-    assert e.input_bound.condition <= IDLE * measured, (measured, e.input_bound.condition)
+    far = FARTHER.get(method, 1.0)
+    assert e.input_bound.condition <= far * NEAR * measured, (measured, e.input_bound.condition)
+    if space != "knots-unscaled":
+        assert e.bound.condition <= far * NEAR_ARITHMETIC * measured, (measured, e.bound.condition)
 
 
 GRADED = ("dare+ta+iso", "ties", "pcb", "sce", "karcher+iso", "dare+ties+iso", "breadcrumbs", "drm", "cart-cut+iso")
