@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import lengths, norm, safely
+from coremerge_ref.perturbation.theorems import lengths, norm, safely, spectral
 
 Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a, see Errors.factors
 Triplets = tuple[np.ndarray, np.ndarray, np.ndarray]  # P (p, s), S (s), Qh (s, q)
@@ -53,18 +53,54 @@ def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
 
 def met_by_entries(triplets: Triplets, errors: Errors, entry: np.ndarray) -> Met:
     """Of |E| ≤ entry (p, q) in the frames, which turn along where errors are `closed`; else E has parts beyond them."""
-    P, Q = np.abs(triplets[0]), np.abs(triplets[2].T)
+    none = np.zeros((entry.shape[1], 0))
+    return met_by_entries_through(triplets, errors, entry, None, (1.0, none, none))
+
+
+Through = tuple[float, np.ndarray, np.ndarray]  # c, X (q, k), Y (q, k): what is multiplied by c I − X Yᵀ
+
+
+def met_by_entries_through(
+    triplets: Triplets, errors: Errors, entry: np.ndarray, G: np.ndarray | None, through: Through
+) -> Met:
+    """Of G E (c I − X Yᵀ) where |E| ≤ entry; G (p, p), None for I."""
+    (P, _, Qh), (c, X, Y), s = triplets, through, len(triplets[1])
     if not np.isfinite(entry).all():
-        return unknown(P.shape[1])
-    right, left = entry @ Q, P.T @ entry  # (p, s), (s, q)
-    beyond = [np.full(P.shape[1], np.inf)] * 2
+        return unknown(s)
+    met = P if G is None else G.T @ P
+    right, left = entry @ np.abs(c * Qh.T - X @ (Y.T @ Qh.T)), np.abs(met).T @ entry  # (p, s), (s, q)
+    beyond = [np.full(s, np.inf)] * 2
     if errors.closed:
-        rest = [np.sqrt(np.maximum(1 - np.sum(X * X, axis=1), 0.0)) for X in (P, Q)]  # ‖(I − P Pᵀ) e_i‖
-        beyond = [
-            np.minimum(lengths(X), (x + 8 * len(x) * errors.unit) @ X)
-            for x, X in zip(rest, (right, left.T), strict=True)
-        ]
-    return Met(P.T @ right, *beyond)
+        beyond = [_beyond(P, right, errors.unit), abs(c) * _beyond(Qh.T, left.T, errors.unit)]
+        if G is not None:
+            beyond[0] = lengths(np.abs(G - P @ met.T) @ right)
+        if Y.shape[1]:
+            beyond[1] = beyond[1] + norm(Y - Qh.T @ (Qh @ Y)) * lengths(left @ np.abs(X), axis=1)
+    return Met(np.abs(met).T @ right, *beyond)
+
+
+def _beyond(X: np.ndarray, moved: np.ndarray, unit: float) -> np.ndarray:
+    """Bounds (s,) on what of columns, |column| ≤ moved (p, s), lies beyond the span of X (p, s)."""
+    rest = np.sqrt(np.maximum(1 - np.sum(X * X, axis=1), 0.0))  # ‖(I − X Xᵀ) e_i‖
+    return np.asarray(np.minimum(lengths(moved), (rest + 8 * len(rest) * unit) @ moved))
+
+
+def met_through(triplets: Triplets, factors: Factors, G: np.ndarray, through: Through) -> Met:
+    """Of G (E_L Rᵀ + L E_Rᵀ) (c I − X Yᵀ), columns of E_L up to b and of E_R up to a; G (p, p)."""
+    (L, R, b, a), (P, _, Qh), (c, X, Y) = factors, triplets, through
+    if not (np.isfinite(b).all() and np.isfinite(a).all()):
+        return unknown(Qh.shape[0])
+    met, L, R = G.T @ P, G @ L, c * R - Y @ (X.T @ R)
+    f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
+    g, h = lengths(met), lengths(c * Qh.T - X @ (Y.T @ Qh.T))
+    away = abs(c) * (len(Qh) < Qh.shape[1]) + spectral(X) * norm(Y - Qh.T @ (Qh @ Y))
+    of_left, of_right = (float(x @ lengths(Z - V @ (V.T @ Z))) for x, Z, V in ((a, L, P), (b, R, Qh.T)))
+    both = float(b @ a)
+    return Met(
+        np.outer(g, f + both * h) + np.outer(e, h),
+        (spectral(G) if P.shape[1] < len(P) else 0.0) * (f + both * h) + of_left * h,
+        of_right * g + (e + both * g) * away,
+    )
 
 
 def known(
@@ -81,9 +117,12 @@ def known(
     met = met_by_entries(triplets, errors, entry)
     if factors is not None and not errors.divided:
         met = met & met_by_columns(triplets, factors)
-    if beside is not None:
-        met = met + met_by_columns(triplets, beside)
-    left, right = (size > len(triplets[1]) for size in errors.shape)
+    return bounded(errors, met if beside is None else met + met_by_columns(triplets, beside))
+
+
+def bounded(errors: Errors, met: Met) -> Met:
+    """The same, where as many vectors are there as rows, or columns, of ΔW."""
+    left, right = (size > len(met.left) for size in errors.shape)
     return Met(met.within, *(x if some else np.zeros_like(x) for x, some in ((met.left, left), (met.right, right))))
 
 

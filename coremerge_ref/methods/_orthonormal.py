@@ -4,44 +4,31 @@ from itertools import chain
 
 import numpy as np
 
-from coremerge_ref.methods._graded import Factors, Met, Triplets, unknown
+from coremerge_ref.methods._graded import Met, Through, Triplets, met_through, unknown
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import lengths
+from coremerge_ref.perturbation.theorems import norm
 
 HUGE = 1e100  # of which products are finite
 
 
-def met_by_rows(errors: Errors, triplets: Triplets, c: np.ndarray) -> Met:
-    """Of the error of X = Σ_t c_t N_t, N as in Errors.orthonormal, c (T,); triplets: of X, or of part of it.
+def met_by_rows(errors: Errors, triplets: Triplets, through: list[Through], G: np.ndarray | None = None) -> Met:
+    """Of G Σ_t E_t H_t, E_t the error of N_t, N as in Errors.orthonormal; through: of each H_t (q, q). G (p, p).
 
     Rows of N = [N_1 … N_T] turn by D (I − Nᵀ N), D = diag(σ)⁻¹ [E_1 … E_T] with errors E_s of the factors L_s R_sᵀ =
-    diag(σ) N_s, and to second order by as much as the square of it; so X by Σ_s diag(σ)⁻¹ E_s (c_s I − N_sᵀ X), little
-    of it where X is nearly all of N.
+    diag(σ) N_s, and to second order by as much as the square of it; so Σ_t N_t H_t by Σ_s diag(σ)⁻¹ E_s (H_s − N_sᵀ Z),
+    Z = Σ_t N_t H_t, little of it where Z is nearly all of N.
     """
     assert errors.orthonormal is not None
     (N, inverse, out), S, factors = errors.orthonormal, triplets[1], errors.factors
     if factors is None or not all(np.max(np.abs(x), initial=0.0) < HUGE for x in (inverse, *chain(*factors))):
         return unknown(len(S))
     known = max(1.0, 8 * len(inverse) * errors.unit / errors.level.size)  # N itself turns by so many times its errors
-    second = 2 * float(out @ out) * float(np.sum(np.abs(c))) * known
-    found, X = Met(*(np.full(shape, second) for shape in ((len(S), len(S)), len(S), len(S)))), np.tensordot(c, N, 1)
-    for Y, share, one in zip(N, c, factors, strict=True):
-        found = found + _met(triplets, one, inverse, share * np.eye(X.shape[1]) - Y.T @ X)
+    size = sum(abs(c) + norm(X) * norm(Y) for c, X, Y in through)
+    second = 2 * float(out @ out) * size * known
+    found = Met(*(np.full(shape, second) for shape in ((len(S), len(S)), len(S), len(S))))
+    Z = sum(c * M - (M @ X) @ Y.T for M, (c, X, Y) in zip(N, through, strict=True))
+    D = np.diag(inverse) if G is None else G * inverse
+    for M, one, (c, X, Y) in zip(N, factors, through, strict=True):
+        both = np.concatenate([X, M.T], axis=1), np.concatenate([Y, Z.T], axis=1)
+        found = found + met_through(triplets, one, D, (c, *both))
     return found
-
-
-def _met(triplets: Triplets, factors: Factors, inverse: np.ndarray, H: np.ndarray) -> Met:
-    """Of diag(inverse) (E_L Rᵀ + L E_Rᵀ) H, columns of E_L up to b and of E_R up to a."""
-    (L, R, b, a), (P, _, Qh) = factors, triplets
-    G, L, HQ, R = inverse[:, None] * P, inverse[:, None] * L, H @ Qh.T, H.T @ R
-    f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
-    g, h = lengths(G), lengths(HQ)
-    both = float(b @ a)
-    rest, beside = (X - Y @ (Y.T @ X) for X, Y in ((L, P), (R, Qh.T)))
-    out = np.diag(inverse) - P @ G.T  # (I − P Pᵀ) diag(inverse)
-    away = H - (H @ Qh.T) @ Qh
-    return Met(
-        np.outer(g, f) + np.outer(e, h) + both * np.outer(g, h),
-        float(np.linalg.norm(out, 2)) * (f + both * h) + float(a @ lengths(rest)) * h,
-        float(b @ lengths(beside)) * g + (e + both * g) * float(np.linalg.norm(away, 2)),
-    )

@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, beyond, lengths, norm, polar, turns
+from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, polar, turns
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 
@@ -170,27 +170,21 @@ def orthogonalizing(
 
 
 def spanned(
-    errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str, factors: Any = ()
+    errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str, columns: Any = False
 ) -> tuple[int, float]:
     """Dimension and turn of the sum of the column (side "left") or row spaces of all M_t (T, p, q) with errors `delta`.
 
     The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
     vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972). It is not moved where it is all
-    of a frame that turns along, and as that of their own columns of norm 1 where `factors` of all M_t have R of them.
+    of a frame that turns along, and as that of all columns of factors where those still are the tasks' and R.
     """
     S, at = errors.singular_values(spanning(M, side)), int(side == "right")
     R = min(int(np.sum(rank)), M.shape[1 + at])
     if errors.closed and R == M.shape[1 + at]:
         return R, 0.0
     turn = norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
-    if factors and R:
-        X, x, Y = (np.concatenate([one[i] for one in factors], axis=-1) for i in (at, 2 + at, 1 - at))
-        size = lengths(X)
-        there = (size > 0) & (lengths(Y) > 0)
-        if np.count_nonzero(there) == R:
-            least = errors.singular_values(X[:, there] / size[there])[-1]
-            turn = min(turn, norm(x[there] / size[there]) / float(least) if least > 0 else np.inf)
-    return R, turn
+    count, own = errors.columns[side]() if columns else (0, np.inf)
+    return R, min(turn, own) if count == R else turn
 
 
 def spanning(M: np.ndarray, side: str) -> np.ndarray:

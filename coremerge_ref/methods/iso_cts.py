@@ -1,6 +1,8 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +14,13 @@ from coremerge_ref.methods._graded import (
     Factors,
     Met,
     Triplets,
-    first_order,
+    bounded,
     joined,
     known,
     known_turns,
     met_by_columns,
+    met_by_entries_through,
+    met_through,
     scaled,
     turned_into,
 )
@@ -140,8 +144,9 @@ class IsoCts(Stage):
         if not errors.level.formed:
             of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
             if errors.orthonormal:
-                of_sum = of_sum & met_by_rows(errors, errors.svd(total), np.asarray(before.weights))
-            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors, np.asarray(before.weights))
+                none = np.zeros((total.shape[1], 0))
+                of_sum = of_sum & met_by_rows(errors, errors.svd(total), [(w, none, none) for w in before.weights])
+            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors, entries, before.weights)
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
@@ -154,12 +159,12 @@ class IsoCts(Stage):
             S = part.S
             n, formed = len(S), errors.level.decomposed * sizes[t]
             own.append(part)
-            met = None if residuals is None else residuals.met(t, stack.M[t], M, entries[t])
+            met = None if residuals is None else residuals.met(t, stack.M[t], M)
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
             least.append(off[t] / S[-1] if n else 0.0)
             one = slice(t, t + 1)
-            rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right", factors[one])
+            rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))
@@ -201,39 +206,43 @@ class IsoCts(Stage):
 
 class _Residuals:
     """What triplets of the residuals R_t = (I − U Uᵀ) M_t meet of errors E_s of all M_s, their sum G of which
-    ΣM = U S Vᵀ + … meets `met`.
+    ΣM = U S Vᵀ + … meets `met`; factors and entries of the E_s, weights of the tasks.
 
     R_t changes by (I − U Uᵀ) E_t − K Uᵀ M_t and, out of its span, by U Kᵀ, K the turn of U. K is (I − U Uᵀ) G V S⁻¹ but
     for its part on other vectors u_i of ΣM, which is σ_i / σ_j of the turn into them. Where M_t is most of ΣM the two
-    cancel: (I − U Uᵀ) (E_t − G V S⁻¹ Uᵀ M_t) is E_t (I − V S⁻¹ Uᵀ M_t) and little of the others.
+    cancel: (I − U Uᵀ) (E_t − G V Cᵀ), C = M_tᵀ U S⁻¹, is E_t (I − V Cᵀ) and little of the others.
     """
 
     def __init__(
-        self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors], weights: np.ndarray
-    ) -> None:
-        self.errors, self.common, self.weights, k = errors, common, weights, len(common.S)
-        self.rest = np.eye(len(common.P)) - common.P @ common.P.T
-        self.factors = [(self.rest @ L, R, b, a) for L, R, b, a in factors]
-        self.onto = [common.Q.T @ R for _, R, _, _ in factors]
-        self.turned = np.minimum(first_order(met, sums, k).left, 2.0) if k else common.S
-        if factors and k:
+        self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors], entries: np.ndarray,
+        weights: Any,
+    ) -> None:  # fmt: skip
+        self.errors, self.common, self.factors, self.entries, k = errors, common, factors, entries, len(common.S)
+        self.rest, self.weights = np.eye(len(common.P)) - common.P @ common.P.T, np.asarray(weights)
+        if k:
             self.into = lengths(turned_into(met, sums[1], k)[0] * (sums[1][k:] / common.S[:, None]), axis=1)
 
-    def met(self, t: int, M: np.ndarray, residual: np.ndarray, entry: Any) -> Met:
-        """Of task t, entry: bounds on the entries of E_t."""
-        errors, (P, S), triplets = self.errors, (self.common.P, self.common.S), self.errors.svd(residual)
-        L, R, none = P, M.T @ P, np.zeros(len(S))
-        own = self.factors[t] if self.factors else None
-        found = known(errors, triplets, own, np.abs(self.rest) @ entry, (L, R, self.turned, none))
+    def met(self, t: int, M: np.ndarray, residual: np.ndarray) -> Met:
+        """Of task t."""
+        (P, S), triplets = (self.common.P, self.common.S), self.errors.svd(residual)
+        if not len(S):
+            return bounded(self.errors, self._of(triplets, t, M.T @ P))
+        followed = met_by_columns(triplets, (P, M.T @ P, self.into, np.zeros(len(S))))
+        return bounded(self.errors, self._of(triplets, t, M.T @ P / S) + followed)
+
+    def _of(self, triplets: Triplets, t: int, C: np.ndarray) -> Met:
+        """Of (I − U Uᵀ) (E_t − Σ_s E_s V Cᵀ); C (q, 0): nothing is taken from it."""
+        errors, V, tasks = self.errors, self.common.Q[:, : C.shape[1]], range(len(self.entries))
+        others, made = [s for s in tasks if s != t and C.size], []
+        for some, c in (([t], 1.0), (others, 0.0)):
+            if some:
+                part = met_by_entries_through(triplets, errors, self.entries[some].sum(axis=0), self.rest, (c, V, C))
+                if self.factors:
+                    columns = joined([self.factors[s] for s in some])
+                    part = part & met_through(triplets, columns, self.rest, (c, V, C))
+                made.append(part)
+        found = reduce(add, made)
         if errors.orthonormal:
-            rows = met_by_rows(errors, triplets, np.where(np.arange(len(self.weights)) == t, self.weights, 0.0))
-            found = found & (rows + met_by_columns(triplets, (L, R, self.turned, none)))
-        if not self.factors or not len(S):
-            return found
-        C = R / S  # (q, k): the transpose of V S⁻¹ Uᵀ M_t is C Vᵀ
-        size = float(np.linalg.norm(C, 2))
-        made = [
-            (rest, (X if s == t else 0.0) - C @ onto, b, a * (size + (s == t)))
-            for s, ((rest, X, b, a), onto) in enumerate(zip(self.factors, self.onto, strict=True))
-        ]
-        return found & met_by_columns(triplets, joined([*made, (L, R, self.into, none)]))
+            each = [(float(w) * (s == t), float(w) * V, C) for s, w in zip(tasks, self.weights, strict=True)]
+            found = found & met_by_rows(errors, triplets, each, self.rest)
+        return found

@@ -97,22 +97,22 @@ class Tsv(Stage):
             leading(self, errors, M, k, float(level), float(own), t)
             for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
         ]
-        factors = scaled(errors.factors, before.weights) if errors.factors else []
-        columns = [] if errors.divided or errors.level.formed else factors
+        factors: list[Any] = scaled(errors.factors, before.weights) if errors.factors else []
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         met: list[Any] = [
             None if errors.level.formed else known(errors, errors.svd(M), one, entry)
             for M, one, entry in zip(stack.M, factors or [None] * stack.T, entries, strict=True)
         ]
         if errors.orthonormal and not errors.level.formed:
+            none = np.zeros((stack.M.shape[2], 0))
             each = zip(met, stack.M, np.diag(before.weights), strict=True)
-            met = [one & met_by_rows(errors, errors.svd(M), w) for one, M, w in each]
+            met = [one & met_by_rows(errors, errors.svd(M), [(c, none, none) for c in w]) for one, M, w in each]
         turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
-            span = spanned(errors, stack.M, delta, errors.rank, side, columns)
+            span = spanned(errors, stack.M, delta, errors.rank, side, factors and not errors.divided)
             moved, change, support = orthogonalizing(
                 self, errors, np.concatenate(X, axis=1), S, turned, error, side, span
             )

@@ -101,7 +101,8 @@ class Errors:
     divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
     before that, as long as stages are scalar-weighted sums, to which it does not matter. orthonormal: where rows of
     [N_1 … N_T] are orthonormal, errors or not, N (T, p, q), 1 / σ_i (p), zero at the end, and how far each row turns
-    out of the span of all (p); `factors` are of diag(σ) N_t.
+    out of the span of all (p); `factors` are of diag(σ) N_t. columns: for each side, how many columns `factors` had at
+    first that are not zero, and a bound on how far the span of all turns.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
     relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
     lost: how often no bound held. shared: what was computed once for all levels.
@@ -125,6 +126,7 @@ class Errors:
     factors: Any = None
     undivided: Any = None
     orthonormal: tuple[Vector, Vector, Vector] | None = None
+    columns: dict[str, Callable[[], tuple[int, float]]] = field(default_factory=dict)
     divided: bool = False
     jumped: bool = False
     doubts: list[tuple[str, str]] = field(default_factory=list)

@@ -41,6 +41,16 @@ def sizes(X: Vector) -> Vector:
     return lengths(X.reshape(len(X), -1), axis=1)
 
 
+def spectral(X: Vector) -> Vector:
+    """‖X‖₂ (…) of X (…, p, r), a bit more: from the smaller Gram matrix, the largest eigenvalue of which is as good."""
+    if not X.shape[-1]:
+        return np.zeros(X.shape[:-2])
+    largest = np.max(np.abs(X), axis=(-2, -1), keepdims=True)
+    X = X / np.where(largest > 0, largest, 1.0)
+    G = X.mT @ X if X.shape[-2] > X.shape[-1] else X @ X.mT
+    return np.asarray(largest[..., 0, 0] * np.sqrt(np.maximum(np.linalg.eigvalsh(G)[..., -1], 0.0)) * (1 + 1e-9))
+
+
 def coupling(a: Any, b: Any) -> Vector:
     """√(a² + b²) / |a² − b²|: how far singular vectors of the values a and b turn into each other, per unit of error.
 

@@ -77,6 +77,12 @@ def errors_of(factors: Pairs, given: Blocks) -> Errors:
     return errors
 
 
+def alone(c: np.ndarray, given: Blocks) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """H_t = c_t I."""
+    none = np.zeros((given.N.shape[2], 0))
+    return [(float(x), none, none) for x in c]
+
+
 CASES = {
     "as many rows as columns of factors": (9, 7, (2, 3), 0.0),
     "and graded": (9, 7, (2, 3), 3.0),
@@ -94,7 +100,7 @@ def test_no_error_that_is_made_is_larger_and_some_are_near(case: str, whole: boo
     c = np.linspace(1.0, 0.5, len(factors)) * (whole or np.arange(len(factors)) == 0)
     X = np.tensordot(c, given.N, 1)
     P, S, Qh = np.linalg.svd(X, full_matrices=False)
-    bound, most = met_by_rows(errors_of(factors, given), (P, S, Qh), c), 0.0
+    bound, most = met_by_rows(errors_of(factors, given), (P, S, Qh), alone(c, given)), 0.0
     for _ in range(300):
         E = np.tensordot(c, blocks(moved(factors, rng), given).N, 1) - X
         within, left, right = np.abs(P.T @ E @ Qh.T), E @ Qh.T - P @ (P.T @ E @ Qh.T), E.T @ P - Qh.T @ (Qh @ E.T @ P)
@@ -112,7 +118,7 @@ def test_a_block_that_is_nearly_all_of_the_rows_turns_by_what_the_others_let_it(
     given, c = blocks(factors), np.asarray([1.0, 0.0])
     P, S, Qh = np.linalg.svd(given.N[0], full_matrices=False)
     assert S[0] - S[3] < 1e-5
-    turn = first_order(met_by_rows(errors_of(factors, given), (P, S, Qh), c), (P, S, Qh), 3).left
+    turn = first_order(met_by_rows(errors_of(factors, given), (P, S, Qh), alone(c, given)), (P, S, Qh), 3).left
     assert (turn < 1e3 * STEP).all(), turn  # 1e5 times as far, if all that is known were its norm
 
 
@@ -121,7 +127,7 @@ def test_nothing_is_known_by_rows_where_no_factors_are_left() -> None:
     given = blocks(factors)
     errors = errors_of(factors, given)
     errors.factors = None
-    found = met_by_rows(errors, np.linalg.svd(given.N[0], full_matrices=False), np.asarray([1.0, 0.0]))
+    found = met_by_rows(errors, np.linalg.svd(given.N[0], full_matrices=False), alone(np.asarray([1.0, 0.0]), given))
     assert np.isinf(found.within).all()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from coremerge_ref.core import linalg
 from coremerge_ref.perturbation.carried import Level
+from coremerge_ref.perturbation.theorems import spectral
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +61,8 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
     of_right = within if columns else np.stack([np.abs(L) @ a[..., None] for L, _, _, a in tasks])
     whole, sizes = [], [np.sum(b * a, axis=-1) for _, _, b, a in tasks]
     for (L, R, b, a), s in zip(tasks, sizes, strict=True):
-        one_side, other = linalg.norm(b[..., None]) * _spectral(R), _spectral(L) * linalg.norm(a[..., None])
+        one_side, other = linalg.norm(b[..., None]) * spectral(R), spectral(L) * linalg.norm(a[..., None])
         whole.append(np.minimum(2 * s, one_side + other))
     there = np.stack([np.any((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
     ranks = np.asarray([L.shape[-1] for L, _, _, _ in tasks])
     return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, there)
-
-
-def _spectral(X: np.ndarray) -> np.ndarray:
-    """‖X‖₂ (…) of X (…, p, r), a bit more: from the smaller Gram matrix, the largest eigenvalue of which is as good."""
-    if not X.shape[-1]:
-        return np.zeros(X.shape[:-2])
-    largest = np.max(np.abs(X), axis=(-2, -1), keepdims=True)
-    X = X / np.where(largest > 0, largest, 1.0)
-    G = X.mT @ X if X.shape[-2] > X.shape[-1] else X @ X.mT
-    return largest[..., 0, 0] * np.sqrt(np.maximum(np.linalg.eigvalsh(G)[..., -1], 0.0)) * (1 + 1e-9)

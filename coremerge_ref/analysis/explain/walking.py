@@ -63,6 +63,7 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         level, layer.left, layer.right, layer.terms, layer.stack.tasks,
         shared=layer.shared, unit=layer.unit, estimated=not space.lossless,
     )  # fmt: skip
+    e.columns = {"left": lambda: layer.left.spread(e), "right": lambda: layer.right.spread(e)}
     for side, frame in (("left", layer.left), ("right", layer.right)):
         if level.formed and frame.of_updates and side not in seen:
             # it spans a stack that is off by what its SVD is

@@ -70,8 +70,8 @@ def pairs_of(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(s * B, A) for B, A, s in recipe.build()]
 
 
-# times the worst case to first order that bounds may be: those for rounded inputs, and those for arithmetic, which takes a
-# worst case at each of its steps; masked entries of several stages are taken for independent
+# times the worst case to first order that bounds may be: those for rounded inputs, and those for arithmetic, of which
+# each step has a worst case of its own; masked entries are taken for independent
 NEAR, NEAR_ARITHMETIC = 60.0, 600.0
 FARTHER = {"dare+tsv": 3.0, "dare+ta+iso": 5.0, "dare+iso_cts": 10.0}
 UNSCALED = ("ta", "tsv-cut", "iso", "iso_cts", "iso_cts-half", "karcher", "trim", "ties", "sce", "pcb")
