@@ -1,8 +1,6 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,28 +8,16 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import (
-    Factors,
-    Met,
-    Triplets,
-    bounded,
-    joined,
-    known,
-    known_turns,
-    met_by_columns,
-    met_by_entries_through,
-    met_through,
-    scaled,
-    turned_into,
-)
+from coremerge_ref.methods._graded import joined, known, known_turns, scaled
 from coremerge_ref.methods._orthonormal import met_by_rows
-from coremerge_ref.methods._subspaces import Leading, leading, orthogonalizing, spanned
+from coremerge_ref.methods._residuals import Residuals
+from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
 from coremerge_ref.methods.ta import carry_sum, summed
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import lengths, norm, safely
+from coremerge_ref.perturbation.theorems import norm, safely
 
 
 @register
@@ -146,7 +132,7 @@ class IsoCts(Stage):
             if errors.orthonormal:
                 none = np.zeros((total.shape[1], 0))
                 of_sum = of_sum & met_by_rows(errors, errors.svd(total), [(w, none, none) for w in before.weights])
-            residuals = _Residuals(errors, errors.svd(total), common, of_sum, factors, entries, before.weights)
+            residuals = Residuals(errors, errors.svd(total), common, of_sum, factors, entries, before.weights)
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
@@ -202,47 +188,3 @@ class IsoCts(Stage):
         apart = S[common - 1] - S[common] - 2 * off if common else np.inf
         known = level + level / apart * norm(total.M) if apart > 0 else np.inf  # what its own are held against
         return bool(common + int(after.info["task"]) >= whole and S[whole - 1] - off > known)
-
-
-class _Residuals:
-    """What triplets of the residuals R_t = (I − U Uᵀ) M_t meet of errors E_s of all M_s, their sum G of which
-    ΣM = U S Vᵀ + … meets `met`; factors and entries of the E_s, weights of the tasks.
-
-    R_t changes by (I − U Uᵀ) E_t − K Uᵀ M_t and, out of its span, by U Kᵀ, K the turn of U. K is (I − U Uᵀ) G V S⁻¹ but
-    for its part on other vectors u_i of ΣM, which is σ_i / σ_j of the turn into them. Where M_t is most of ΣM the two
-    cancel: (I − U Uᵀ) (E_t − G V Cᵀ), C = M_tᵀ U S⁻¹, is E_t (I − V Cᵀ) and little of the others.
-    """
-
-    def __init__(
-        self, errors: Errors, sums: Triplets, common: Leading, met: Met, factors: list[Factors], entries: np.ndarray,
-        weights: Any,
-    ) -> None:  # fmt: skip
-        self.errors, self.common, self.factors, self.entries, k = errors, common, factors, entries, len(common.S)
-        self.rest, self.weights = np.eye(len(common.P)) - common.P @ common.P.T, np.asarray(weights)
-        if k:
-            self.into = lengths(turned_into(met, sums[1], k)[0] * (sums[1][k:] / common.S[:, None]), axis=1)
-
-    def met(self, t: int, M: np.ndarray, residual: np.ndarray) -> Met:
-        """Of task t."""
-        (P, S), triplets = (self.common.P, self.common.S), self.errors.svd(residual)
-        if not len(S):
-            return bounded(self.errors, self._of(triplets, t, M.T @ P))
-        followed = met_by_columns(triplets, (P, M.T @ P, self.into, np.zeros(len(S))))
-        return bounded(self.errors, self._of(triplets, t, M.T @ P / S) + followed)
-
-    def _of(self, triplets: Triplets, t: int, C: np.ndarray) -> Met:
-        """Of (I − U Uᵀ) (E_t − Σ_s E_s V Cᵀ); C (q, 0): nothing is taken from it."""
-        errors, V, tasks = self.errors, self.common.Q[:, : C.shape[1]], range(len(self.entries))
-        others, made = [s for s in tasks if s != t and C.size], []
-        for some, c in (([t], 1.0), (others, 0.0)):
-            if some:
-                part = met_by_entries_through(triplets, errors, self.entries[some].sum(axis=0), self.rest, (c, V, C))
-                if self.factors:
-                    columns = joined([self.factors[s] for s in some])
-                    part = part & met_through(triplets, columns, self.rest, (c, V, C))
-                made.append(part)
-        found = reduce(add, made)
-        if errors.orthonormal:
-            each = [(float(w) * (s == t), float(w) * V, C) for s, w in zip(tasks, self.weights, strict=True)]
-            found = found & met_by_rows(errors, triplets, each, self.rest)
-        return found

@@ -13,6 +13,8 @@ from coremerge_ref.methods._graded import (
     known,
     known_turns,
     met_by_columns,
+    met_by_entries_through,
+    met_through,
     retold,
     scaled,
 )
@@ -101,6 +103,32 @@ def test_bounds_by_entries_hold(shape: tuple[int, int], decades: float, k: int) 
     assert np.isfinite([*bounds.left, *bounds.right]).all()
     for _ in range(20):
         check(bounds, M, M * (1 + STEP * rng.uniform(-1, 1, shape)), k)
+
+
+@pytest.mark.parametrize("by", ["columns", "entries"])
+@pytest.mark.parametrize("shape", [(6, 9), (9, 6), (5, 5)])
+@pytest.mark.parametrize("c", [0.0, 1.0, -2.0])
+def test_bounds_of_what_is_multiplied_from_both_sides_hold(by: str, shape: tuple[int, int], c: float) -> None:
+    """G E (c I − X Yᵀ), E of columns or of entries, and singular vectors of another matrix."""
+    rng = np.random.default_rng(3)
+    (p, q), triplets = shape, thin(rng.standard_normal(shape))
+    G, X, Y = (rng.standard_normal(size) for size in ((p, p), (q, 2), (q, 2)))
+    L, R = decaying(*shape, 3, 2.0, seed=1)
+    factors, entry = factors_of(L, R), STEP * np.abs(rng.standard_normal(shape)) ** 3
+    if by == "columns":
+        met = met_through(triplets, factors, G, (c, X, Y))
+    else:
+        met = met_by_entries_through(triplets, errors_of(entry, (99, 99)), entry, G, (c, X, Y))
+    (P, _, Qh), most = triplets, 0.0
+    for _ in range(100):
+        E = moved_columns(L, R, rng) - L @ R.T if by == "columns" else entry * rng.choice([-1.0, 1.0], shape)
+        Z = G @ E @ (c * np.eye(q) - X @ Y.T)
+        within, left, right = np.abs(P.T @ Z @ Qh.T), Z @ Qh.T - P @ (P.T @ Z @ Qh.T), Z.T @ P - Qh.T @ (Qh @ Z.T @ P)
+        beyond = (np.linalg.norm(x, axis=0) for x in (left, right))
+        for x, y in zip((within, *beyond), (met.within, met.left, met.right), strict=True):
+            assert (x <= y * (1 + 1e-6) + 1e-14).all(), (x, y)
+        most = max(most, float(np.max(within / met.within)))
+    assert most > 0.1
 
 
 def test_vectors_of_equal_values_turn_into_each_other_as_far_as_they_like_without_a_warning() -> None:

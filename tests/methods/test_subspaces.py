@@ -1,5 +1,7 @@
 """The space that all tasks' columns or rows span together, and how far errors turn it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,15 @@ E1, E2, F1, F2 = np.eye(3)[0], np.eye(3)[1], np.eye(4)[0], np.eye(4)[1]
 DELTA = np.asarray([3e-3, 4e-3])
 
 
-def span_of(*M: np.ndarray, ranks: tuple[int, ...] = (1, 1), side: str = "left") -> tuple[int, float]:
+def span_of(
+    *M: np.ndarray, ranks: tuple[int, ...] = (1, 1), side: str = "left", columns: Any = None, closed: bool = False
+) -> tuple[int, float]:
     level, stack = Level("input", "float64", 1e-7, 0.5), np.stack(M)
-    errors = Errors(level, (3, 4), DELTA, np.zeros(stack.shape), np.asarray(ranks), (0, 1), True, {}, 2.0**-52)
-    return spanned(errors, stack, DELTA, np.asarray(ranks), side)
+    errors = Errors(
+        level, (3, 4), DELTA, np.zeros(stack.shape), np.asarray(ranks), (0, 1), True, {}, 2.0**-52, closed=closed
+    )
+    errors.columns = {side: lambda: columns}
+    return spanned(errors, stack, DELTA, np.asarray(ranks), side, columns)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -38,3 +45,18 @@ def test_no_more_directions_are_spanned_than_there_are_rows_or_columns() -> None
 
 def test_tasks_without_a_direction_span_none() -> None:
     assert span_of(np.zeros((3, 4)), np.zeros((3, 4)), ranks=(0, 0)) == (0, np.inf)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_as_many_columns_as_directions_turn_the_space_as_they_do(side: str) -> None:
+    pair = 2 * np.outer(E1, F1), 1e-6 * np.outer(E2, F2)  # by their norm alone nothing would be known
+    assert span_of(*pair, side=side) == (2, pytest.approx(5e3))
+    assert span_of(*pair, side=side, columns=(2, 1e-7)) == (2, 1e-7)
+    assert span_of(*pair, side=side, columns=(3, 1e-7)) == (2, pytest.approx(5e3))  # they span no less than all three
+    assert span_of(np.outer(E1, F1), np.outer(E2, F2), side=side, columns=(2, 1.0)) == (2, pytest.approx(5e-3))
+
+
+def test_the_whole_of_a_frame_that_turns_along_is_not_moved() -> None:
+    M = np.eye(3, 4)
+    assert span_of(M, M, ranks=(3, 3), closed=True) == (3, 0.0)
+    assert span_of(M, M, ranks=(3, 0), side="right", closed=True)[1] > 0  # three of four

@@ -1,6 +1,7 @@
 """What is carried of errors from stage to stage."""
 
 import numpy as np
+import pytest
 
 from coremerge_ref.perturbation import carried
 
@@ -88,3 +89,13 @@ def test_matrices_of_equal_shape_are_decomposed_together_and_only_once() -> None
     carried.decompose(given, vectors=False)
     for errors, X in given:
         np.testing.assert_allclose(errors.singular_values(X), np.linalg.svd(X, compute_uv=False))
+
+
+@pytest.mark.parametrize(("eps", "stop"), [(2.0**-52, 49 * 2.0**-52), (2.0**-23, 5 * 2.0**-23)])
+def test_singular_values_closer_than_an_svd_stops_are_equal(eps: float, stop: float) -> None:
+    """10 and 100 halves of an eps at least and at most, and u^(−1/8) halves between: 2^(53/8) = 98.7 in float64."""
+    assert carried.stopping(eps) == pytest.approx(stop, rel=0.02)
+    level, S = carried.Level("input", "float16", 2.0**-10, 0.5), np.asarray([4.0, 4.0 - 8 * stop, 1.0, 1.0 - 2 * stop])
+    errors = carried.Errors(level, (4, 4), np.zeros(1), np.zeros((1, 4, 4)), np.zeros(1), (0,), False, {}, eps)
+    assert errors.tied(S).tolist() == [False, False, True]  # of the largest one
+    assert errors.tied(S[:1]).tolist() == []

@@ -155,3 +155,12 @@ def test_the_condition_number_of_truncation_by_hand(S: list[float], k: int, cond
 @pytest.mark.parametrize(("x", "factor"), [(0.0, 1.0), (0.125, 4 / 3), (0.25, 2.0), (3.0, 2.0)])
 def test_second_order_terms_at_most_double(x: float, factor: float) -> None:
     assert formulas.beyond(x) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 4, 3), (3, 0)])
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200, 0.0])
+def test_the_spectral_norm_is_no_less_than_the_largest_singular_value(shape: tuple[int, ...], size: float) -> None:
+    X = np.random.default_rng(0).standard_normal(shape)
+    found, exact = formulas.spectral(size * X), np.linalg.norm(X, 2, axis=(-2, -1)) if X.size else np.zeros(shape[:-2])
+    assert (found >= size * exact).all()
+    np.testing.assert_allclose(found, size * exact, rtol=1e-8, atol=0)

@@ -103,6 +103,33 @@ def test_coordinates_of_small_singular_values_are_known_to_their_own_size(space:
         assert rows.max() < 100 * STEP * max(np.linalg.norm(L), frame.S[0] * 1e-3)
 
 
+@pytest.mark.parametrize("space", [*SPACES, "full"])
+@pytest.mark.parametrize("scales", [(1.0, 0.5), (1e-5, 1.0, 30.0)], ids=str)
+def test_the_space_of_all_columns_turns_no_more_than_columns_of_norm_1_say(
+    space: str, scales: tuple[float, ...]
+) -> None:
+    pairs = pairs_of(scales, seed=7)
+    layer = layer_of(pairs, SPACES.get(space, cm.Full()))
+    for side in ("left", "right"):
+        count, bound = getattr(layer, side).spread(errors_of(layer, STEP))
+        assert count == 2 * len(scales)
+        most, side_of = 0.0, lambda some, side=side: [B if side == "left" else A.T for B, A in some]
+        Q = np.linalg.qr(np.concatenate(side_of(pairs), axis=1))[0]
+        for seed in range(30):
+            now = side_of(moved(pairs, STEP, np.random.default_rng(seed)))
+            Y = np.linalg.qr(np.concatenate(now, axis=1))[0]
+            most = max(most, float(np.linalg.norm(Y - Q @ (Q.T @ Y))))
+        assert most <= bound
+        assert bound <= 30 * most
+
+
+def test_columns_that_are_zero_on_one_side_span_nothing() -> None:
+    (B, A), other = pairs_of((1.0,), seed=1)[0], pairs_of((1.0,), seed=2)[0]
+    layer = layer_of([(B, A * [[1.0], [0.0]]), other], cm.Knots())
+    assert layer.right.spread(errors_of(layer, STEP))[0] == 3
+    assert layer.left.spread(errors_of(layer, STEP))[0] == 3
+
+
 def test_first_order_says_nothing_of_coordinates_no_larger_than_their_errors() -> None:
     B = np.eye(6)[:, :2] * [1.0, 1e-5]
     layer = layer_of([(B, np.eye(2, 7)), (np.eye(6)[:, 2:3], np.ones((1, 7)))], cm.Core())
