@@ -38,9 +38,9 @@ def unknown(s: int) -> Met:
 
 
 def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
-    """Of E = E_L Rᵀ + L E_Rᵀ, columns of E_L (p, c) up to b and of E_R (q, c) up to a.
+    """Of E = E_L Rᵀ + L E_Rᵀ + E_L E_Rᵀ, columns of E_L (p, c) up to b and of E_R (q, c) up to a.
 
-    |p_iᵀ E q_j| is at most e_i + f_j, f_j = bᵀ |Rᵀ q_j| and e_i = aᵀ |Lᵀ p_i|: small values that come from small
+    |p_iᵀ E q_j| is at most e_i + f_j + bᵀ a, f_j = bᵀ |Rᵀ q_j| and e_i = aᵀ |Lᵀ p_i|: small values that come from small
     columns have small ones.
     """
     (L, R, b, a), (P, S, Qh) = factors, triplets
@@ -48,7 +48,8 @@ def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
         return unknown(len(S))
     f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
     of_left, of_right = (float(x @ lengths(X - Y @ (Y.T @ X))) for x, X, Y in ((a, L, P), (b, R, Qh.T)))
-    return Met(e[:, None] + f, f + of_left, e + of_right)
+    both = float(b @ a)
+    return Met(e[:, None] + f + both, f + of_left + both, e + of_right + both)
 
 
 def met_by_entries(triplets: Triplets, errors: Errors, entry: np.ndarray) -> Met:
@@ -86,7 +87,7 @@ def _beyond(X: np.ndarray, moved: np.ndarray, unit: float) -> np.ndarray:
 
 
 def met_through(triplets: Triplets, factors: Factors, G: np.ndarray, through: Through) -> Met:
-    """Of G (E_L Rᵀ + L E_Rᵀ) (c I − X Yᵀ), columns of E_L up to b and of E_R up to a; G (p, p)."""
+    """Of G E (c I − X Yᵀ), E as in met_by_columns; G (p, p)."""
     (L, R, b, a), (P, _, Qh), (c, X, Y) = factors, triplets, through
     if not (np.isfinite(b).all() and np.isfinite(a).all()):
         return unknown(Qh.shape[0])
@@ -181,6 +182,32 @@ def first_order(error: Met, triplets: Triplets, k: int) -> Turns:
         within = safely(F + F.T, 1 / (S[:, None] + S))
     np.fill_diagonal(within, 0.0)
     return Turns(left, right, norm(within), float(triplets[1][0] * np.trace(F)), np.full(k, np.inf))
+
+
+def polar_moved(error: Met, S: np.ndarray) -> float:
+    """Bound on the change of the polar factor of M with singular values S (s,), none of them cut; inf: not known.
+
+    With F = Pᵀ E Q and G = F S⁻¹ it leaves the span of P by B S⁻¹ (I + G)⁻¹, B = (I − P Pᵀ) E Q, and so on the right,
+    and turns within by K, K_ij = (F_ij − F_ji) / (σ_i + σ_j) and second-order terms with H_ij = (σ_i F_ij + σ_j F_ji) /
+    (σ_i + σ_j) (Higham 2008, 8). Rows of F that are large beside small values come into second order alone.
+    """
+    s, F = S / S[0], error.within / S[0]
+    if not s[-1] > 0 or not all(np.isfinite(x).all() for x in (F, error.left, error.right)):
+        return np.inf
+    total = s[:, None] + s
+    K, H = (F + F.T) / total, (s[:, None] * F + s * F.T) / total
+    np.fill_diagonal(K, 0.0)
+    more = (K @ H + H @ K) / total + K @ K / 2
+    parts = [_summed(K, more, (more @ H + H @ more) / total + K @ more)]
+    for beyond, G in ((error.left, F / s), (error.right, F.T / s)):
+        own = beyond / S
+        parts.append(_summed(own, own @ G, own @ G @ G))
+    return norm(parts)
+
+
+def _summed(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> float:
+    """Bound on the norm of a series of which these are the first terms; inf where it is not seen to converge."""
+    return norm(first + 2 * second) if norm(third) <= norm(second) / 2 else np.inf
 
 
 def turned_into(error: Met, S: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

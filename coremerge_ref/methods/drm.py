@@ -192,7 +192,8 @@ class Drm(Stage):
         moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
         there = length > known
         # errors of inputs give a task a part where it has none; arithmetic takes its own for none
-        near = errors.near(length, known, errors.beside(moved, known)) & ((length > 0) | (not errors.level.formed))
+        own_zeros = bool(errors.level.formed) and not errors.jumped
+        near = errors.near(length, known, errors.beside(moved, known)) & ((length > 0) | (not own_zeros))
         if near.any():
             errors.doubt(self, "a task's part in a direction is at the level that counts as zero")
         unit = np.where(there, length, 1.0)
@@ -208,7 +209,7 @@ class Drm(Stage):
             kept = np.asarray(apart(chosen, V.shape))
             open_ = cut.open | _crossing(flat, e, w, chosen, K)
             unsure = np.asarray(apart(open_ & (flat > e), V.shape))
-            if not errors.level.formed:  # arithmetic itself takes for zero what it does not know
+            if not own_zeros:  # arithmetic itself takes for zero what it does not know
                 faint = np.asarray(apart(open_ & ~chosen & (flat <= e), V.shape)) & (np.abs(Y) + E > known)
             errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
             if unsure.any():

@@ -9,7 +9,7 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged
-from coremerge_ref.methods._graded import first_order, known
+from coremerge_ref.methods._graded import known, polar_moved
 from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
@@ -115,9 +115,9 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     errors.margin(stage, words, least, amplifies=mean * factor)
     P, _, Qh = errors.svd(M)
     parts = P[:, :kept], S[:kept], Qh[:kept]
-    turns = first_order(known(errors, parts, factors, errors.entry), parts, kept)
+    finest = polar_moved(known(errors, parts, factors, errors.entry), S[:kept])
     # what is known of columns and entries is not known of the SVD's own rounding
-    first = min(delta * factor, norm([turns.pairing, norm(turns.left), norm(turns.right)]) + formed * factor)
+    first = min(delta * factor, finest + formed * factor)
     errors.check(
         stage,
         first,

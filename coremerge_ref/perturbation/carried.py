@@ -171,9 +171,12 @@ class Errors:
     def beside(self, error: Any, level: Any) -> Any:
         """`error` as decisions about zero see it: what counts as zero is twice what arithmetic makes of zero.
 
-        But not where singular values were divided out, which small ones do not bear.
+        But not where singular values were divided out, which small ones do not bear, nor where entries that come and go
+        make more of it.
         """
-        return np.minimum(error, np.asarray(level) / 2) if self.level.formed and not self.divided else error
+        if not self.level.formed or self.divided:
+            return error
+        return np.where(self.jumped & (error > 4 * np.asarray(level)), error, np.minimum(error, np.asarray(level) / 2))
 
     def tied(self, S: Vector) -> Vector:
         """Which singular values S (…, n) the next one equals, as far as an SVD says, however small errors are."""

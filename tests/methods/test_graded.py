@@ -15,12 +15,13 @@ from coremerge_ref.methods._graded import (
     met_by_columns,
     met_by_entries_through,
     met_through,
+    polar_moved,
     retold,
     scaled,
 )
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors, Level
-from coremerge_ref.perturbation.theorems import turns
+from coremerge_ref.perturbation.theorems import beyond, turns
 
 STEP = 1e-7
 
@@ -203,3 +204,36 @@ def test_columns_of_a_product_are_known_as_its_triplets_are() -> None:
     np.testing.assert_allclose(L @ R.T, P * S @ Q.T)
     np.testing.assert_allclose(b, [5.2, 1.1])
     np.testing.assert_allclose(a, [0.3, 0.3])
+
+
+def polar(M: np.ndarray) -> np.ndarray:
+    P, _, Qh = thin(M)
+    return P @ Qh
+
+
+@pytest.mark.parametrize("shape", [(8, 2), (2, 8), (6, 6), (9, 4)])
+@pytest.mark.parametrize("step", [1e-7, 5e-4])
+def test_polar_factors_move_no_further_where_errors_of_large_columns_are_as_large_as_small_values(
+    shape: tuple[int, int], step: float
+) -> None:
+    """One column of norm 900, known to 5e-4 of itself, beside values of 1: of norms the first order would be all."""
+    rng, r = np.random.default_rng(4), min(shape)
+    L, R = (np.linalg.qr(rng.standard_normal((size, r)))[0] for size in shape)
+    L = L * np.asarray([900.0, *[1.0] * (r - 1)])
+    factors = L, R, step * np.linalg.norm(L, axis=0), step * np.linalg.norm(R, axis=0)
+    bound = polar_moved(met_by_columns(thin(L @ R.T), factors), thin(L @ R.T)[1])
+    assert bound < 30 * r * step
+    most = 0.0
+    for _ in range(300):
+        E, F = (rng.standard_normal(X.shape) for X in (L, R))
+        E, F = (x * y / np.linalg.norm(x, axis=0) for x, y in ((E, factors[2]), (F, factors[3])))
+        most = max(most, float(np.linalg.norm(polar((L + E) @ (R + F).T) - polar(L @ R.T))))
+    assert most <= bound * beyond(bound) + 1e-12
+    assert most > bound / 30
+
+
+def test_no_bound_is_known_where_second_order_terms_are_no_smaller_than_the_first() -> None:
+    M = np.diag([1.0, 1e-3])
+    met = met_by_columns(thin(M), (M, np.eye(2), np.full(2, 0.1), np.full(2, 0.1)))
+    assert polar_moved(met, thin(M)[1]) == np.inf
+    assert polar_moved(met_by_columns(thin(M), (M, np.eye(2), np.full(2, np.inf), np.zeros(2))), thin(M)[1]) == np.inf

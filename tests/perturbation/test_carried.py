@@ -99,3 +99,15 @@ def test_singular_values_closer_than_an_svd_stops_are_equal(eps: float, stop: fl
     errors = carried.Errors(level, (4, 4), np.zeros(1), np.zeros((1, 4, 4)), np.zeros(1), (0,), False, {}, eps)
     assert errors.tied(S).tolist() == [False, False, True]  # of the largest one
     assert errors.tied(S[:1]).tolist() == []
+
+
+def test_arithmetic_takes_for_zero_twice_what_it_makes_of_it_but_no_entries_that_come_and_go() -> None:
+    found, error, level = {}, np.asarray([0.1, 0.9, 3.0, 5.0]), 1.0
+    for name, jumped, divided in (("compute", 0, 0), ("compute", 1, 0), ("compute", 0, 1), ("input", 1, 0)):
+        at = carried.Level(name, "float64", 1e-12, 1.0)
+        errors = carried.Errors(at, (3, 3), np.zeros(1), np.zeros((1, 3, 3)), np.zeros(1), (0,), False, {}, 1e-12)
+        errors.jumped, errors.divided = bool(jumped), bool(divided)
+        found[name, jumped, divided] = errors.beside(error, level).tolist()
+    assert found["compute", 0, 0] == [0.1, 0.5, 0.5, 0.5]
+    assert found["compute", 1, 0] == [0.1, 0.5, 0.5, 5.0]
+    assert found["compute", 0, 1] == found["input", 1, 0] == error.tolist()
