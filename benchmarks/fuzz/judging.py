@@ -13,6 +13,7 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 SENSITIVE = 1e-3  # a well-posed answer is right to better than this
 IDLE = 1000.0
 DIGITS = 1e-55  # sixty digits, where all of them cancel
+CANCELLED = 1e-9  # of the terms, where most of float64's do
 MOST_INPUTS = 90  # entries of factors up to which the worst case is looked for
 CLIMBS = 3
 ROUNDED = 8  # changes at random by as much as rounding of the inputs is
@@ -32,8 +33,7 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
         trial.factors, trial.method, trial.parameters, weights=trial.weights, eps=EPS[trial.precision], **asked
     ).array
     computed = np.asarray(merged.to_dense())
-    error, size = distance(computed, exact), norm(computed)
-    terms = sum(abs(w * s) * norm(B) * norm(A) for w, (B, A, s) in zip(trial.weights, trial.factors, strict=True))
+    error, size, terms = distance(computed, exact), norm(computed), terms_of(trial)
     found = []
     # a bound above 1 is of no size in particular: all may have cancelled, here and not there
     allowed = e.bound.relative * (size if e.bound.relative < 1 else max(size, norm(exact)))
@@ -48,12 +48,19 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     return found
 
 
+def terms_of(trial: Trial) -> float:
+    """Σ |w_t| ‖B_t‖ ‖A_t‖, of which a merge may cancel the most."""
+    return sum(abs(w * s) * norm(B) * norm(A) for w, (B, A, s) in zip(trial.weights, trial.factors, strict=True))
+
+
 def rounded(trial: Trial, e: Any, computed: np.ndarray) -> list[tuple[str, str]]:
     """Whether rounding of the inputs moves the result further than the bound for it, whatever the verdict: a few ways
     at random, which find what jumps."""
     size, bound = norm(computed), e.input_bound
     if trial.precision != "float64" or e.estimated or not 1e-100 < size < 1e100 or not bound.relative < math.inf:
         return []
+    if bound.relative >= 1 and size < CANCELLED * terms_of(trial):
+        return []  # a share of what is left by rounding, here and in explain
     most, noise = bound.relative * size, 2 * e.bound.relative * size  # of the arithmetic of two merges
     moved = largest_jump(trial, computed, bound.eps, ROUNDED)
     if moved > most * (1 + 1e-9) + noise:
