@@ -19,7 +19,8 @@ DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "
 NUMBERS = (0.0, 0.01, 0.04, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0, -1.5)  # whatever of them a parameter takes
 WHOLE = {"seed": tuple(range(50)), "steps": (0, 1, 10)}
 RANKS = (None, 1, 2, 3, 50)
-SHAKEN = 2**32  # from this seed on; those below draw what they always did
+# from these seeds on; those below draw what they always did
+SHAKEN, DEPENDENT = 2**32, 2**33
 NOT_DRAWN = ("masks", "weights", "scope")  # of the call, or of several layers
 
 
@@ -134,6 +135,8 @@ def draw(seed: int) -> Trial:
         factors.append(((B * extreme).astype(dtype), A.astype(dtype), float(s)))
     if seed >= SHAKEN:
         factors = shaken(factors, seed)
+    if seed >= DEPENDENT:
+        factors = [dependent(one, np.random.default_rng([seed, 2, t])) for t, one in enumerate(factors)]
     stages = pipeline(one)
     method = "+".join(stage.name for stage in stages)
     parameters = {stage.name: settings(stage, one) for stage in stages}
@@ -162,6 +165,21 @@ def shaken(factors: list[Any], seed: int) -> list[Any]:
             own = (*(X.astype(A.dtype) for X in small), own[2])
         made.append(own)
     return made
+
+
+def dependent(factors: Any, rng: np.random.Generator) -> Any:
+    """The factors of a task, of which in one case of four a column is, but for its last bits, a multiple of another, or
+    a sum of two: arithmetic loses a direction there that rounding of the inputs brings back."""
+    (B, A, s), kind = factors, rng.random()
+    r = B.shape[1]
+    if r < 2 or kind >= 1 / 4:
+        return factors
+    of_rows = rng.random() < 0.5
+    X = (A.T if of_rows else B).astype(np.float64)
+    some = X[:, : r - 1] @ rng.choice([-2.0, -0.5, 0.0, 1.0], r - 1)
+    off = np.where(rng.random(len(X)) < 0.5, float(ml_dtypes.finfo(B.dtype).eps), 0.0) * (kind < 1 / 12)
+    X[:, r - 1] = some * (1 + off)
+    return (B, X.T.astype(A.dtype), s) if of_rows else (X.astype(B.dtype), A, s)
 
 
 def with_factors(trial: Trial, factors: list[tuple[np.ndarray, np.ndarray, float]]) -> Trial:

@@ -75,7 +75,7 @@ class Cart(Stage):
         are: the result is the mean, but for what counts as zero and the rounding of the sum.
         """
         shares = np.asarray(before.weights) / before.T
-        if not self.coefficient:
+        if not self.coefficient or before.T == 1:  # one task deviates from its mean by nothing
             return carry_sum(self, errors, before, after, shares)
         unsized = self.k is None and errors.uses_size(self)
         stack = before.weighted()

@@ -109,6 +109,7 @@ IDLE = {  # bounds that were 1.3e3 to 1e9 times the largest change
     1108236239: UNSCALED,
     1108238033: UNSCALED,
     4399526327: UNSCALED,
+    8581108529: UNSCALED,
 }
 
 

@@ -78,7 +78,9 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
     clear = most > 0 and possible[-1] > cut + error
     found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, errors.beside(error, cut)))
-    if frame.of_updates and error > cut and 0 < live < min(frame.size, frame.distinct):
+    # arithmetic knows copies of a column from others, rounded inputs are none
+    distinct = frame.distinct if errors.level.formed else frame.columns
+    if frame.of_updates and error > cut and 0 < live < min(frame.size, distinct):
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         found, possible = np.asarray([live]), np.append(values, 0.0)
     if len(found):

@@ -173,7 +173,8 @@ def _multiply(e: Errors, layer: Layer, M: np.ndarray, seen: bool) -> None:
     if e.size_doubt:  # a direction more has a singular value no larger than the error
         own[live:] = own[live:] + layer.left.error(e)
     own = own + e.level.tiny * ((M != 0) | (e.entry > 0))
-    e.divided, e.polar, e.closed, e.entry = False, None, seen and e.closed, safely(e.entry, sigma[:, None]) + own
+    e.divided, e.polar, e.entry = False, None, safely(e.entry, sigma[:, None]) + own
+    e.closed = e.closed and e.undivided is None  # that has parts beyond the frame
     e.delta = np.asarray(min(float(e.delta) * float(sigma.max()) + norm(own), norm(e.entry)))
     if e.undivided is not None:
         e.delta, e.entry = (np.minimum(X, Y) for X, Y in zip((e.delta, e.entry), e.undivided, strict=True))

@@ -222,6 +222,21 @@ def test_unscaled_knots_has_no_gap_to_cut_at() -> None:
     assert "singular values 2 and 3" in e.reason
 
 
+def test_columns_that_are_multiples_of_each_other_are_so_until_they_are_rounded() -> None:
+    """One task of two directions; float32 inputs that are off by rounding have a third, of which a whole row comes."""
+    B = np.asarray([[-2.0, -1.0, 2.0], [-2.0, 2.0, 2.0], [-2.0, -1.0, 2.0]], dtype=np.float32)
+    A = np.random.default_rng(0).standard_normal((3, 20)).astype(np.float32)
+    method, space = [cm.IsoCts(0.04), cm.Iso()], cm.Knots(scaled=False)
+    e = cm.explain([(B, A)], method, space)
+    assert e.bound.verdict == "well-posed"
+    assert e.input_bound.verdict == "ill-posed"
+    results = [
+        np.asarray(cm.merge([(B.astype(float) + np.diag([0.0, 0.0, x]), A)], method, space).to_dense())
+        for x in (0.0, 1e-7)
+    ]
+    assert np.linalg.norm(results[1] - results[0]) > 0.1 * np.linalg.norm(results[0])
+
+
 def test_a_duplicate_is_well_posed_as_it_is_and_ill_posed_as_something_rounded() -> None:
     one, other = (tuple(X.astype(np.float32) for X in factors(3)) for _ in range(2))
     e = cm.explain([one, other, one], "tsv")
