@@ -88,7 +88,7 @@ class Pcb(Stage):
         E, d = errors.entry[:, :p, :q].reshape(T, -1), M.shape[1]
         E = np.where(E > 0, E + EPS * np.abs(M), 0.0)  # ends of intervals are rounded too
         if d == 0 or not M.any():
-            return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M)
+            return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M, min(after.M.shape))
         places = [max(int(x), 0) for x in (d * EXTREMES, d * (1 - EXTREMES) - 1)]
         size = _between(*(_placed(X, places) for X in (np.maximum(np.abs(M) - E, 0.0), np.abs(M) + E)))
         score = self._scores(errors, M, E, size, stack, places[0] == places[1])
@@ -117,8 +117,8 @@ class Pcb(Stage):
         entry[:p, :q] = bound.reshape(p, q)
         errors.undecided = None
         if unsized:  # other places of the clamps, other scores
-            return errors.merged(norm(after.M) + norm(entry) + norm(M), None, after.M)
-        return errors.merged(norm(entry), entry, after.M)
+            return errors.merged(norm(after.M) + norm(entry) + norm(M), None, after.M, min(after.M.shape))
+        return errors.merged(norm(entry), entry, after.M, min(after.M.shape))
 
     def _scores(
         self,
