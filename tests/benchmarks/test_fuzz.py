@@ -125,9 +125,7 @@ EXCEEDED = {1759728109: KNOTS, 1759732799: UNSCALED, 3067367827: UNSCALED, 85811
 @pytest.mark.parametrize("seed", EXCEEDED)
 def test_rounded_inputs_move_no_merge_further_than_they_once_did(seed: int) -> None:
     trial = replace(draw(seed), space=EXCEEDED[seed])
-    assert findings(trial) == [], (
-        trial
-    )  # the bound for them was exceeded, by a hundredth, by a five hundredth, a million times, a tenth, two million times
+    assert findings(trial) == [], trial  # bounds were exceeded by a five hundredth and by two million times
 
 
 EXTREME = {500002398: UNSCALED, 500005277: UNSCALED, 500005577: UNSCALED, 500007802: UNSCALED}
