@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 from backends import EPS, Backend
-from examples import flat, row_factors, rows
+from examples import flat, row_factors, rows, stack_of
 
 import coremerge_ref as cm
 from coremerge_ref.conformance.definition import merged
+from coremerge_ref.core.stack import Stack
 from coremerge_ref.testing import THRESHOLD, ratio
 
 # parameters, entries of the tasks, merged entries
@@ -53,3 +54,17 @@ def test_each_layer_of_a_batch_is_that_layer(density: float) -> None:
     for at, layer in enumerate(batch):
         alone = cm.merge([(B[at], A[at]) for B, A in factors], cm.Sce(density), "full").to_dense()
         assert ratio(layer, alone, float(np.abs(alone).sum()), EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("stage", [cm.Sce(), cm.Sce(0.5), cm.Sce(0.7, floor=0.3)], ids=str)
+def test_each_layer_of_a_batch_is_that_layer_at_its_own_level_and_of_its_own_size(stage: cm.Sce) -> None:
+    """The same matrices, of which sums up to 0.5 count as zero in the first layer, and two columns in the last."""
+    M = np.round(np.random.default_rng(3).normal(size=(3, 1, 2, 4)), 1) * np.ones((3, 3, 1, 1))
+    M[:, 2, :, 2:] = 0.0
+    levels, rows, cols = np.asarray([[0.5, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0] * 3]), np.full(3, 2.0), [4.0, 4.0, 2.0]
+    found = stage.apply(Stack(M, levels, rows, np.asarray(cols), (1.0,) * 3, (0, 1, 2), ("a", "b", "c"))).M
+    for at, n in enumerate((4, 4, 2)):
+        alone = stage.apply(stack_of(M[:, at, :, :n], levels[:, at], (1.0,) * 3)).M
+        np.testing.assert_allclose(found[at, :, :n], alone, rtol=1e-14)
+        assert not found[at, :, n:].any()
+    assert np.abs(found[0] - found[1]).max() > 0.01
