@@ -62,3 +62,10 @@ def test_each_layer_of_a_batch_is_that_layer_at_its_own_level_and_of_its_own_siz
         np.testing.assert_allclose(found[at, :, :n], alone, rtol=1e-14)
         assert not found[at, :, n:].any()
     assert np.abs(found[0] - found[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("other", [0.0, 1.0, -1.0])
+def test_of_equal_scores_zeros_have_none(other: float) -> None:
+    """The mean of the nonzero ones."""
+    found = cm.Pcb(0.1).apply(stack_of([[[3.0]], [[other]]], [0.0, 0.0])).M.item()
+    assert found == pytest.approx((3 + other) / 2 if other else 3)

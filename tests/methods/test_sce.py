@@ -68,3 +68,15 @@ def test_each_layer_of_a_batch_is_that_layer_at_its_own_level_and_of_its_own_siz
         np.testing.assert_allclose(found[at, :, :n], alone, rtol=1e-14)
         assert not found[at, :, n:].any()
     assert np.abs(found[0] - found[1]).max() > 0.01
+
+
+def test_what_is_selected_is_weighed_by_itself_beside_larger_entries() -> None:
+    """Variances 2, 0 and 0.005: half of two are one, with energies 9 and 1 over the floor 0.5 of three entries."""
+    M = [[[3.0, 10.0, 0.1]], [[1.0, 10.0, 0.2]]]
+    np.testing.assert_allclose(cm.Sce(0.5, floor=0.5).apply(stack_of(M, [0.0, 0.0])).M, [[2.8, 0, 0]], rtol=1e-14)
+
+
+def test_below_the_floor_shares_are_equal_and_what_is_divided_by_is_no_less_than_it() -> None:
+    """Squares sum to 0.14 of 1.6: halves, and 0.8 where one task alone is there."""
+    M = [[[0.3, 0.2]], [[0.1, 0.0]]]
+    np.testing.assert_allclose(cm.Sce(floor=0.8).apply(stack_of(M, [0.0, 0.0])).M, [[0.2, 0.1 / 0.8]], rtol=1e-14)

@@ -57,14 +57,13 @@ FIRST_ORDER = {
 }
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e200])
+@pytest.mark.parametrize("scale", [1.0, -1e-3, 1e200, -1e-200])
 @pytest.mark.parametrize("case", FIRST_ORDER)
-def test_a_mean_moves_with_its_entries_and_with_their_shares_of_the_energy(case: str, scale: float, sign: int) -> None:
+def test_a_mean_moves_with_its_entries_and_with_their_shares_of_the_energy(case: str, scale: float) -> None:
     E, expected = FIRST_ORDER[case]
-    found = explained(sign * scale * np.asarray([[3.0], [1.0]]), scale * np.asarray(E)[:, None])
-    assert found.entry.item() == pytest.approx(scale * expected, rel=CLOSE)
-    assert float(found.delta) == pytest.approx(scale * expected, rel=CLOSE)
+    found = explained(scale * np.asarray([[3.0], [1.0]]), abs(scale) * np.asarray(E)[:, None])
+    assert found.entry.item() == pytest.approx(abs(scale) * expected, rel=CLOSE)
+    assert float(found.delta) == pytest.approx(abs(scale) * expected, rel=CLOSE)
     assert not found.doubts
     assert found.undecided is not None
     assert not found.undecided.any()
@@ -103,14 +102,12 @@ def test_arithmetic_is_off_by_its_sums_and_by_energies() -> None:
     assert float(explained([[3], [1]], 0.0, eps=e, unit=e).delta) == 0.0  # rounded inputs bring no more
 
 
-@pytest.mark.parametrize("level", [0.0, 0.1])
-@pytest.mark.parametrize("error", [1e-3, 0.03, 0.2, 0.6, 2.0])
 @pytest.mark.parametrize(
-    "stage", [{}, {"density": 0.5}, {"density": 0.8}, {"floor": 0.3}, {"density": 0.7, "floor": 0.8}], ids=str
+    "stage", [{}, {"density": 0.5}, {"density": 0.8}, {"floor": 0.05}, {"density": 0.7, "floor": 0.8}], ids=str
 )
-def test_no_error_moves_an_entry_by_more_than_is_said(stage: dict[str, float], error: float, level: float) -> None:
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
+def test_no_error_moves_an_entry_by_more_than_is_said(stage: dict[str, float]) -> None:
+    for seed in range(20):
+        rng, level, error = np.random.default_rng(seed), 0.1 * (seed % 2), (1e-3, 0.03, 0.2, 0.6, 2.0)[seed % 5]
         M = np.round(rng.standard_normal((int(rng.integers(2, 4)), 4)), 1)
         E = error * rng.random(M.shape) * (rng.random(M.shape) < 0.7)
         found, changes = explained(M, E, level, **stage), moved(M, E, level, **stage)
@@ -122,6 +119,8 @@ def test_below_the_floor_all_tasks_have_equal_parts() -> None:
     found = explained([[0.3], [0.1]], [[0.01], [0.02]], floor=0.5)
     assert found.entry.item() == pytest.approx(0.5 * 0.01 + 0.5 * 0.02)
     assert not found.doubts
+    alone = explained([[0.3, 0.2], [0.1, 0.0]], [[0.01, 0.02], [0.0, 0.0]], floor=0.8)
+    np.testing.assert_allclose(alone.entry, [[0.5 * 0.01, 0.5 * 0.02 / 0.8]])  # halves, over the floor at least
 
 
 def test_at_the_floor_shares_may_be_equal_or_not() -> None:
@@ -236,6 +235,14 @@ def test_where_errors_decide_how_many_vary_the_last_is_selected_or_not() -> None
     for third in (0.16, 0.24):
         M[0][2] = third
         assert not explained(M, E, 0.1, density=0.67).doubts
+
+
+def test_what_arithmetic_takes_for_equal_may_vary_where_errors_exceed_the_level() -> None:
+    """5.04 and 5 deviate by 0.02, but for errors of 0.3: two thirds of 2 or 3 entries that vary are 1 or 2."""
+    M, E = [[4, 0, 5.04], [0, 3, 5]], [[0, 0, 0.3], [0, 0, 0]]
+    found = explained(M, E, 0.1, density=0.67, name="compute")
+    assert "1 entries lie where variances" in texts(found)
+    assert found.entry[0, 1] >= 3
 
 
 def test_of_one_task_nothing_is_selected_whatever_the_errors() -> None:
