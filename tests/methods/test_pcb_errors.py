@@ -201,6 +201,13 @@ def test_sums_at_the_level_count_as_zero_or_not(second: float, inputs: bool, ari
     assert (moved(M, 1e-6, 1.0, 0.1) <= found.entry[0] + 1e-15).all()
 
 
+def test_a_task_whose_entries_are_equally_large_scores_by_sums_alone() -> None:
+    """All are as far from the least as from the greatest, beyond doubt: nothing is open but rounding."""
+    found = explained([[0.5, -0.5, 0.5], [0.3, -0.1, 0.4]], 0.0, 1.0)
+    assert found.entry.max() < 100 * EPS
+    assert not found.doubts
+
+
 @pytest.mark.parametrize("name", ["input", "compute"])
 def test_where_all_sums_count_as_zero_without_being_so_all_score_alike_or_none_does(name: str) -> None:
     """Sums 0.05, 0.06 and 0.07 at the level 0.1 count as zero; what arithmetic made of zeros they may be."""
