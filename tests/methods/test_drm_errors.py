@@ -1,0 +1,398 @@
+"""What errors do to renormalized rows in the singular vectors of [M_1 … M_T], by hand: matrices whose rows are
+orthogonal, so that those vectors are axes, and rows whose lengths are whole numbers."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from examples import stack_of
+
+import coremerge_ref as cm
+from coremerge_ref.methods._votes import Votes
+from coremerge_ref.methods.drm import _crossing, apart, together
+from coremerge_ref.perturbation.carried import Errors, Level, stopping
+
+# rows (4, 3, 2, 1) and (3, −4, 1, −2) / 2 of [M_1 M_2] are orthogonal, of norms √30 and √7.5
+PAIR = np.asarray([[[4.0, 3.0], [1.5, -2.0]], [[2.0, 1.0], [0.5, -1.0]]])
+MERGED = np.asarray([[3.0, 2.0], [1.0, -1.5]])  # all agree
+PART, CUT = "a task's part in a direction is at the level that counts as zero", "at the rank cut"
+
+
+def errors_of(entry: Any, delta: Any = None, formed: float = 0.0, **rest: Any) -> Errors:
+    entry = np.asarray(entry, dtype=float)
+    T, p, q = entry.shape
+    level = Level("compute" if formed else "input", "float64", formed or 1e-9, 1.0)
+    delta = np.sqrt(np.sum(entry**2, axis=(1, 2))) if delta is None else np.asarray(delta, dtype=float)
+    rank, unit = rest.pop("rank", np.full(T, min(p, q))), rest.pop("unit", 2.0**-52)
+    return Errors(level, (p, q), delta, entry, rank, tuple(range(T)), False, {}, unit, **rest)
+
+
+def carried(M: Any, errors: Errors, stage: Any = None, weights: Any = (1.0, 1.0), level: float = 0.0) -> Errors:
+    stack = stack_of(M, np.full(len(M), level), weights)
+    stage = stage or cm.Drm(drop=0.0)
+    return stage.carry(errors, stack, stage.apply(stack))
+
+
+def of_norms(M: Any, delta: list[float], *args: Any, **rest: Any) -> Errors:
+    """Errors of which nothing but the norms is known."""
+    entry = np.broadcast_to(np.asarray(delta)[:, None, None], np.shape(M)).copy()
+    return carried(M, errors_of(entry, delta, **rest.pop("errors", {})), *args, **rest)
+
+
+def doubted(errors: Errors, what: str) -> list[str]:
+    return [doubt for doubt, _ in errors.doubts if what in doubt]
+
+
+def margin(errors: Errors, what: str) -> float:
+    (found,) = [m.value for m in errors.margins if m.what == what]
+    return found
+
+
+def mirrored(direction: str, X: Any) -> np.ndarray:
+    return np.asarray(X) if direction == "horizontal" else np.asarray(X).mT
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+def test_entries_of_one_row_move_by_the_mean_of_the_errors_that_agree(direction: str) -> None:
+    """Both tasks elect the first entry, (0.1 + 2 · 0.3) / 2; 2 − 4 elects the second task alone, 2 · 0.4."""
+    M, entry = (mirrored(direction, X) for X in ([[[6.0, 2.0]], [[3.0, -4.0]]], [[[0.1, 0.2]], [[0.3, 0.4]]]))
+    errors = errors_of(entry)
+    e = carried(M, errors, cm.Drm(direction, 0.0), (1.0, 2.0))
+    assert float(e.delta) == pytest.approx(np.hypot(0.35, 0.8))
+    np.testing.assert_allclose(e.entry, np.full(M.shape[1:], np.hypot(0.35, 0.8)))
+    assert margin(e, "smallest relative majority of a decided entry") == pytest.approx(2 / 6)
+    assert margin(e, "relative gap at the rank cut") == pytest.approx(0.99)
+    assert (int(e.rank), e.gauge_free, e.undecided, e.doubts) == (1, True, None, [])
+    (found,) = e.spectra
+    assert found.title == "drm: singular values of [M_1 … M_T]"
+    assert (found.kept, found.values.tolist()) == (1, [pytest.approx(65**0.5)])
+    assert found.cut == pytest.approx(0.01 * 65**0.5)
+
+
+def test_an_open_election_moves_its_entry_from_one_outcome_to_the_other() -> None:
+    """2 − 2: the weighted outcomes are 2 + 0.2 and −(4 + 0.8)."""
+    e = carried([[[6.0, 2.0]], [[3.0, -2.0]]], errors_of([[[0.1, 0.2]], [[0.3, 0.4]]]), weights=(1.0, 2.0))
+    assert float(e.delta) == pytest.approx(0.35 + 7.0)
+    assert len(doubted(e, "1 of 2 entries have a sign or voters")) == len(e.doubts) == 1
+    assert e.undecided is None
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+@pytest.mark.parametrize("zero_rows", [0, 1, 3])
+def test_an_entry_turns_singular_vectors_by_what_it_makes_of_the_gram_matrix(direction: str, zero_rows: int) -> None:
+    """e at M_1's row 2, column 1: 4 e of M Mᵀ, between 30 and 7.5. Rows of zeros let vectors leave by e / σ_i."""
+    e, M = 1e-6, np.concatenate([PAIR, np.zeros((2, zero_rows, 2))], axis=1)
+    entry = np.zeros(M.shape)
+    entry[0, 1, 0] = e
+    errors = errors_of(mirrored(direction, entry))
+    found = carried(mirrored(direction, M), errors, cm.Drm(direction, 0.0), (1.0, -3.0))
+    turn, W = 4 * e / 22.5, np.asarray([1.0, -3.0])
+    E = entry[:, :2] + turn * np.abs(PAIR[:, ::-1])
+    R = np.tensordot(W, PAIR, axes=1) / 2
+    smooth = np.tensordot(np.abs(W), E, axes=1) / 2
+    leaving = e * np.hypot(np.linalg.norm(R[0]) / 30**0.5, np.linalg.norm(R[1]) / 7.5**0.5) if zero_rows else 0.0
+    expected = np.linalg.norm(smooth) + turn * np.linalg.norm(R) + leaving
+    assert float(found.delta) == pytest.approx(expected, rel=1e-6)
+    assert (int(found.rank), found.doubts) == (2, [])
+
+
+def test_errors_of_arithmetic_turn_them_by_their_norm_and_products_have_their_own() -> None:
+    """C = √37.5 / 22.5 between √30 and √7.5. Of entries, the norms of columns of errors, or what each row has of them,
+    bound those of Uᵀ E, and rounding is that of columns, or of all there is."""
+    eps, e = 1e-7, 1e-4
+    entry = np.asarray([[[e, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    found = carried(PAIR, errors_of(entry, formed=eps))
+    sizes, columns = np.linalg.norm(PAIR, axis=(1, 2)), np.linalg.norm(PAIR, axis=1)
+    turn = np.linalg.norm([e + sizes[0] * (eps + stopping(eps)), sizes[1] * (eps + stopping(eps))]) * 37.5**0.5 / 22.5
+    own = np.stack([eps * columns] * 2, axis=1)
+    own[0, :, 0] = e + eps * columns[0, 0], eps * np.linalg.norm(sizes)
+    smooth = np.sum(own + turn * np.abs(PAIR[:, ::-1]), axis=0) / 2
+    assert float(found.delta) == pytest.approx(np.linalg.norm(smooth) + turn * np.linalg.norm(MERGED), rel=1e-6)
+
+
+@pytest.mark.parametrize(("e", "undetermined"), [(0.0995, False), (0.1002, True)])
+def test_vectors_that_may_turn_into_each_other_leave_everything_open(e: float, undetermined: bool) -> None:
+    """Of values 1 and 0.9, one in each task, by √2 e √1.81 / 0.19, 1 at e = 0.0999; the result may then be any."""
+    M = [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.9]]]
+    found = of_norms(M, [e, e], weights=(1.0, -2.0))
+    assert len(doubted(found, "the singular vectors of [M_1 … M_T] whose coordinates count are not")) == undetermined
+    if undetermined:
+        assert float(found.delta) == pytest.approx(np.hypot(1.0, 1.8) + 1.0 + 1.8 + 2**0.5 * e)
+
+
+def test_equal_values_have_no_vectors_of_their_own() -> None:
+    found = of_norms([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]], [1e-12, 0.0])
+    assert doubted(found, "are not determined")
+    assert float(found.delta) == pytest.approx(2**0.5 + 2.0)
+    separate = of_norms([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.99]]], [1e-12, 0.0])
+    assert not doubted(separate, "are not determined")
+    cut = of_norms([[[9.0, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 0.0, 0.01]]], [1e-12], weights=(1.0,))
+    assert not doubted(cut, "are not determined")
+
+
+@pytest.mark.parametrize(("second", "kept", "gap"), [(2.2, 2, 0.05), (1.8, 1, 0.5)])
+@pytest.mark.parametrize(("e", "doubt"), [(0.099, False), (0.101, True)])
+def test_a_value_may_cross_a_relative_cut_by_twice_the_error(
+    second: float, kept: int, gap: float, e: float, doubt: bool
+) -> None:
+    """Half of the largest, 4."""
+    M = [[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, second]]]
+    stage = cm.Drm(drop=0.0, rank_cut=0.5)
+    found = of_norms(M, [e, 0.0], stage)
+    text = f"singular value 2 of [M_1 … M_T] is {second / 4:.1e} of the largest, at the rank cut"
+    assert len(doubted(found, text)) == doubt
+    assert margin(found, "relative gap at the rank cut") == pytest.approx(gap)
+    assert (found.spectra[0].kept, found.spectra[0].cut) == (kept, pytest.approx(2.0))
+    if doubt:
+        size = np.hypot(4.0, second if kept == 2 else 0.0)
+        assert float(found.delta) == pytest.approx(size + 4.0 + second + e)
+    of_rank = of_norms(M, [e, 0.0], stage, errors={"rank": np.asarray([1, 0])})
+    assert not doubted(of_rank, CUT)  # it cannot have a second one
+
+
+@pytest.mark.parametrize(
+    ("formed", "jumped", "second", "e", "doubt"),
+    [
+        (0.0, False, 0.6, 0.09, False),
+        (0.0, False, 0.6, 0.11, True),
+        (0.0, False, 0.4, 0.09, False),
+        (0.0, False, 0.4, 0.11, True),
+        (1e-9, False, 0.8, 0.26, False),  # what arithmetic makes of zero is half of the level
+        (1e-9, False, 0.7, 0.26, True),
+        (1e-9, False, 2.4, 2.1, False),
+        (1e-9, True, 2.4, 2.1, True),
+    ],
+)
+def test_a_value_near_the_level_may_count_as_zero(
+    formed: float, jumped: bool, second: float, e: float, doubt: bool
+) -> None:
+    M = [[[40.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, second]]]
+    errors = {"formed": formed, "jumped": jumped}
+    found = of_norms(M, [e, 0.0], cm.Drm(drop=0.0, rank_cut=0.0), level=0.5, errors=errors)
+    assert len(doubted(found, CUT)) == doubt
+    assert found.spectra[0].cut == 0.5
+
+
+def test_where_no_value_is_kept_all_tasks_may_be_in_the_result() -> None:
+    """All values are within the level: 1 (5 + 0.1) + 2 (4 + 0.2) of two matrices 1 × 3, or of errors that entered."""
+    M = [[[3.0, 4.0, 0.0]], [[0.0, 0.0, 4.0]]]
+    options = {"weights": (1.0, -2.0), "level": 10.0}
+    found = of_norms(M, [0.1, 0.2], **options)
+    assert (float(found.delta), int(found.rank)) == (pytest.approx(13.5), 1)
+    np.testing.assert_allclose(found.entry, np.full((1, 3), 13.5))
+    entering = {"entering": np.asarray([0.01, 0.02])}
+    assert float(of_norms(M, [0.1, 0.2], **options, errors=entering).delta) == pytest.approx(13.05)
+
+
+def test_zero_tasks_have_no_largest_value() -> None:
+    found = of_norms(np.zeros((2, 1, 3)), [0.0, 0.0])
+    assert (float(found.delta), found.doubts, found.spectra[0].kept) == (0.0, [], 0)
+
+
+def test_a_size_in_doubt_leaves_the_result_open() -> None:
+    found = of_norms([[[3.0, 4.0]], [[0.0, 1.0]]], [1e-3, 0.0], errors={"size_doubt": "how many rows there are"})
+    assert doubted(found, "how many rows there are")
+    # (3, 2.5), and 5 + 1 of the tasks
+    assert float(found.delta) == pytest.approx(np.hypot(3.0, 2.5) + 6.0 + 1e-3)
+
+
+# _turn
+
+
+def turned(entry: Any, S: list[float], error: float, formed: float = 0.0) -> np.ndarray:
+    axes = np.eye(len(S))
+    return cm.Drm()._turn(errors_of([entry], formed=formed), axes, np.asarray(S), axes, error).inside
+
+
+def test_each_entry_of_an_error_turns_the_two_vectors_that_it_joins() -> None:
+    """(σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²), and twice two such turns, twice over, by way of a third vector."""
+    E = np.zeros((3, 3))
+    E[1, 0], E[0, 1], E[2, 1] = 0.03, 0.06, 0.06
+    one, other = (4 * 0.03 + 2 * 0.06) / 12, 2 * 0.06 / 3
+    direct = [[0, one, 0], [one, 0, other], [0, other, 0]]
+    second = [[0, 0, 4 * one * other], [0, 0, 0], [4 * one * other, 0, 0]]
+    np.testing.assert_allclose(turned(E, [4.0, 2.0, 1.0], 10.0), np.add(direct, second))
+    # arithmetic's are known by their norm: √(σ_i² + σ_j²) / (σ_i² − σ_j²) of it
+    whole = np.asarray([[0, 20**0.5 / 12, 17**0.5 / 15], [0, 0, 5**0.5 / 3], [0, 0, 0]])
+    np.testing.assert_allclose(turned(E, [4.0, 2.0, 1.0], 0.1, 1e-9), 0.1 * (whole + whole.T))
+    # and whichever is less
+    expected = np.minimum(0.1 * (whole + whole.T), np.add(direct, second))
+    np.testing.assert_allclose(turned(E, [4.0, 2.0, 1.0], 0.1), expected)
+
+
+@pytest.mark.parametrize(("entry", "expected"), [(1.0, 0.25), (1.01, 0.5)])
+def test_from_a_quarter_on_there_is_no_first_order(entry: float, expected: float) -> None:
+    """Of values 4 and 0, where the norm, 2, would let them turn by a half."""
+    assert turned([[0.0, 0.0], [entry, 0.0]], [4.0, 0.0], 2.0)[0, 1] == expected
+
+
+def test_equal_values_turn_no_more_than_they_meet() -> None:
+    assert turned(np.diag([1e-3, 1e-3]), [1.0, 1.0], 1e-3).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert turned(np.full((2, 2), 1e-3), [1.0, 1.0], 1e-3)[0, 1] == 2.0
+
+
+# _votes
+
+
+def voted(
+    Y: Any, E: Any, drop: float = 0.5, own: Any = 0.0, level: float = 0.0, S: Any = None, **errors: Any
+) -> tuple[Votes, bool, Errors]:
+    """What becomes of rows Y (T, k, q) with errors E."""
+    Y = np.asarray(Y, dtype=float)
+    E = np.broadcast_to(np.asarray(E, dtype=float), Y.shape)
+    e, S = errors_of(E, **errors), np.full(1, 1e9) if S is None else np.asarray(S)
+    stack = stack_of(Y, np.broadcast_to(np.asarray(own, dtype=float), (len(Y),)))
+    return *cm.Drm(drop=drop)._votes(e, stack, Y, E, S, level), e
+
+
+# of norms 13 and 0.3: 12, 3, 4 of 13 and 2, 1, 2 of 3. Half of six are three, and the next one is the threshold
+ROWS = [[[12.0, 3.0, 4.0]], [[0.2, 0.1, -0.2]]]
+GAP = "relative gap between the last entry kept and the first one pruned"
+
+
+def test_the_largest_of_entries_of_rows_of_norm_1_are_kept() -> None:
+    votes, near, e = voted(ROWS, 1e-6)
+    assert votes.sure.tolist() == votes.possible.tolist() == [[[True, False, False]], [[True, True, True]]]
+    np.testing.assert_allclose(votes.X, ROWS)
+    np.testing.assert_allclose(votes.E, 1e-6)
+    np.testing.assert_allclose(votes.W, 1.0)
+    assert votes.W.shape == (2, 1, 1)
+    assert margin(e, GAP) == pytest.approx(1 / 13)
+    assert (near, e.doubts, votes.zero) == (False, [], 0.0)
+    assert voted(ROWS, 1e-6, level=0.25)[0].zero == 0.25
+
+
+@pytest.mark.parametrize(("error", "unsure"), [(0.0057, 0), (0.0058, 2)])
+def test_an_error_of_an_entry_moves_its_own_share_of_the_row_and_the_norm(error: float, unsure: int) -> None:
+    """e (1 + 1/3) / 0.3 of 1/3, which is 4/13 and 1/39."""
+    votes, near, e = voted(ROWS, [[[0, 0, 0]], [[0, error, 0]]])
+    assert [f"{unsure} entries lie at the threshold" in doubt for doubt, _ in e.doubts] == [True] * bool(unsure)
+    assert votes.sure[1, 0].tolist() == [True, not unsure, True]
+    assert votes.possible[0, 0].tolist() == [True, False, bool(unsure)]
+    assert not near
+
+
+def test_nothing_is_pruned_where_all_are_asked_for() -> None:
+    for drop in (0.0, 0.05):  # 6 and 5.7, rounded
+        votes, _, e = voted(ROWS, 0.05, drop)
+        assert votes.sure.tolist() == [[[True, True, True]], [[True, True, True]]]
+        assert not any(m.what == GAP for m in e.margins)
+    assert any(m.what == GAP for m in voted(ROWS, 1e-6, 0.1)[2].margins)  # 5.4 are 5
+
+
+@pytest.mark.parametrize(
+    ("length", "moved", "formed", "jumped", "near"),
+    [
+        (1.05, 0.1, 0.0, False, True),
+        (1.15, 0.1, 0.0, False, False),
+        (0.95, 0.1, 0.0, False, True),
+        (0.85, 0.1, 0.0, False, False),
+        (0.0, 0.1, 0.0, False, False),
+        (0.0, 1.1, 0.0, False, True),
+        (0.0, 1.1, 1e-9, False, False),  # arithmetic takes its own for none
+        (1.4, 1.1, 1e-9, False, True),
+        (1.6, 1.1, 1e-9, False, False),
+        (5.9, 5.0, 1e-9, False, False),
+        (5.9, 5.0, 1e-9, True, True),  # unless entries came and went
+    ],
+)
+def test_a_part_as_long_as_the_level_may_be_none(
+    length: float, moved: float, formed: float, jumped: bool, near: bool
+) -> None:
+    """The level is 1; a second task's part, with 3 and 4 of entries, is long."""
+    Y = [[[0.6 * length, 0.8 * length]], [[30.0, 40.0]]]
+    votes, found, e = voted(Y, [[[0.6 * moved, 0.8 * moved]], [[0, 0]]], 0.0, [1.0, 0.0], formed=formed, jumped=jumped)
+    assert found is near
+    assert len(doubted(e, PART)) == near
+    assert votes.sure[1].all()
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "sure", "possible"),
+    [
+        (1.25, 0.3, False, True),
+        (1.35, 0.3, True, True),
+        (0.35, 0.3, False, True),  # is none, but counts as zero
+        (0.25, 0.3, False, False),  # is zero
+        (0.25, 0.8, False, True),  # may be above the level as well
+        (0.15, 0.8, False, False),
+    ],
+)
+def test_an_entry_near_the_level_may_count_as_zero(value: float, error: float, sure: bool, possible: bool) -> None:
+    """The level is 1."""
+    votes, _, _ = voted([[[50.0, value]]], error, 0.0, 1.0)
+    assert votes.sure[0, 0].tolist() == [True, sure]
+    assert votes.possible[0, 0].tolist() == [True, possible]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "near"),
+    [(1.25, 1.0, True), (1.45, 1.0, False), (1.15, 1.0, False), (0.85, 1e-4, True), (1.25, 1e-4, False)],
+)
+def test_the_level_of_a_row_grows_as_its_vector_turns(value: float, unit: float, near: bool) -> None:
+    """By level / gap, here 0.1 / 5, but half of the digits at most, of the norm 50, beside the task's own 0.3."""
+    Y = [[[50.0, 0.0], [0.0, value]]]
+    _, found, _ = voted(Y, [[[0, 0], [0, 0.1]]], 0.0, 0.3, 0.1, [1e9, 5.0], unit=unit)
+    assert found is near
+
+
+@pytest.mark.parametrize(
+    ("formed", "jumped", "possible"), [(0.0, False, True), (1e-9, False, False), (1e-9, True, True)]
+)
+def test_what_is_too_small_to_be_told_from_zero_may_be_kept_unless_arithmetic_knows_it(
+    formed: float, jumped: bool, possible: bool
+) -> None:
+    """Of four entries, two of which are zeros, one and the next are kept: one of the zeros may be."""
+    votes, _, e = voted([[[1.0, 0.0, 0.0, 0.0]]], [[[0, 0.1, 0.1, 0]]], 0.75, formed=formed, jumped=jumped)
+    assert votes.sure[0, 0].tolist() == [True, False, False, False]
+    assert votes.possible[0, 0].tolist() == [True, possible, possible, False]
+    assert not e.doubts
+    votes, _, _ = voted([[[1.0, 0.0, 0.0, 0.0]]], [[[0, 0.1, 0.3, 0]]], 0.75, 0.2, formed=formed, jumped=jumped)
+    assert votes.possible[0, 0].tolist() == [True, False, possible, False]  # above the level alone
+
+
+# _crossing
+
+
+def kept(x: np.ndarray, width: np.ndarray, K: int) -> np.ndarray:
+    """Whose upper end reaches the lower end of the K + 1 highest."""
+    return np.asarray(x + width / 2 >= np.sort(x - width / 2)[-K - 1])
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_entries_cross_the_cut_where_some_errors_make_them(seed: int) -> None:
+    """Whole numbers, so that ends that meet do; every error both ways."""
+    rng = np.random.default_rng(seed)
+    n, K = 5, int(rng.integers(0, 4))
+    x, error, width = rng.integers(0, 12, n) * 1.0, rng.integers(0, 3, n) * 1.0, rng.integers(0, 3, n) * 2.0
+    now = kept(x, width, K)
+    ways = [kept(x + error * np.asarray(signs), width, K) for signs in itertools.product((-1, 0, 1), repeat=n)]
+    crosses = np.any([way != now for way in ways], axis=0)
+    found = _crossing(x, error, width, now, K)
+    assert (found == crosses).all()
+
+
+# the stage
+
+
+def test_entries_of_a_batch_of_layers_are_put_together_task_by_task_and_apart_again() -> None:
+    X = np.arange(24.0).reshape(2, 2, 2, 3)  # tasks, layers, rows, columns
+    flat = together(X)
+    assert flat[1].tolist() == [6, 7, 8, 9, 10, 11, 18, 19, 20, 21, 22, 23]
+    np.testing.assert_array_equal(apart(flat, X.shape), X)
+
+
+@pytest.mark.parametrize(("level", "last"), [(0.04, 0.0), (0.06, 2.9)])
+def test_entries_within_the_level_of_the_threshold_are_equal_to_it(level: float, last: float) -> None:
+    """Two of four and the next, 2.95, are kept, and what is no more than the level below it."""
+    merged = cm.Drm(drop=0.5).apply(stack_of([[[4.0, 3.0, 2.95, 2.9]]], [level], (1.0,)))
+    np.testing.assert_allclose(merged.M, [[4.0, 3.0, 2.95, last]])
+    assert int(merged.info["rank"]) == 1
+
+
+def test_entries_and_rows_within_the_level_are_none() -> None:
+    """0.05 of the first; the second is 0.08 √½ long, each of its entries less than 0.1, but votes with none of them."""
+    M = [[[3.0, 0.05, 2.0]], [[0.06, 0.06, 0.0]]]
+    np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.1, 0.1])).M, [[3.0, 0.0, 2.0]])
+    np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.01, 0.01])).M, [[1.53, 0.055, 2.0]])
