@@ -392,7 +392,7 @@ def test_entries_within_the_level_of_the_threshold_are_equal_to_it(level: float,
 
 
 def test_entries_and_rows_within_the_level_are_none() -> None:
-    """0.05 of the first; the second is 0.08 √½ long, each of its entries less than 0.1, but votes with none of them."""
+    """0.05 of the first is below 0.1, and so is all of the second, 0.06 √2; below 0.01 nothing is."""
     M = [[[3.0, 0.05, 2.0]], [[0.06, 0.06, 0.0]]]
     np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.1, 0.1])).M, [[3.0, 0.0, 2.0]])
     np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.01, 0.01])).M, [[1.53, 0.055, 2.0]])
