@@ -154,7 +154,7 @@ def kept(x: np.ndarray, width: np.ndarray, K: int) -> np.ndarray:
 def test_entries_cross_the_cut_where_some_errors_make_them(seed: int) -> None:
     """Whole numbers, so that ends that meet do; every error both ways."""
     rng = np.random.default_rng(seed)
-    n, K = 5, int(rng.integers(0, 4))
+    n, K = 5, int(rng.integers(0, 5))  # K + 1 of five at most, which are all
     x, error, width = rng.integers(0, 12, n) * 1.0, rng.integers(0, 3, n) * 1.0, rng.integers(0, 3, n) * 2.0
     now = kept(x, width, K)
     ways = [kept(x + error * np.asarray(signs), width, K) for signs in itertools.product((-1, 0, 1), repeat=n)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from backends import EPS, Backend
-from examples import flat, row_factors, rows
+from examples import flat, row_factors, rows, stack_of
 from said import parts
 
 import coremerge_ref as cm
@@ -65,3 +65,42 @@ def test_the_mean_of_a_triangle_is_where_no_step_leads_on(backend: Backend) -> N
     pulls = (np.arccos(cosines) / np.sqrt(1 - cosines**2))[:, None] * (points - cosines[:, None] * mean)
     assert ratio(pulls.sum(axis=0), np.zeros(5), 3.0, EPS["float64"]) <= THRESHOLD
     assert ratio(np.linalg.norm(mean), 1.0, 1.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_the_level_below_which_entries_of_the_mean_count_as_zero_is_that_of_the_sum() -> None:
+    """c_1 = 3.5 √½ / 3 and c_2 = 3.5 √½ / 4."""
+    merged = cm.Karcher().apply(stack_of([[[3.0, 0.0]], [[0.0, 4.0]]], [0.03, 0.08]))
+    assert float(merged.rounding_level) == pytest.approx(3.5 * ROOT * (0.01 + 0.02))
+
+
+STEPS: dict[str, tuple[float, tuple[float, float], float]] = {
+    "a first step of π/8 − atan(1/3) = 0.0709 is one": (0.07, (3.0, 1.0), math.pi / 8),
+    "a first step of 0.0709 is none": (0.071, (3.0, 1.0), math.atan2(1, 3)),
+    # 0.24498 from the first, so that the other alone pulls, by a fifth of 1.3258, and then what both do is too little
+    "what is nearer than tol does not pull": (0.25, (4.0, 1.0), math.atan2(1, 4) + math.atan2(4, 1) / 5),
+    # (2, 1) is 0.745 of 3 long, shorter than tol, so that steps begin at the first: a third of π/2 at once
+    "a short sum begins at the first": (0.75, (2.0, 1.0), 0.0),
+    "a long sum begins where it points": (0.70, (2.0, 1.0), math.atan2(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_tol_stops_the_steps(name: str) -> None:
+    tol, weights, angle = STEPS[name]
+    M = cm.Karcher(tol=tol).apply(stack_of([[[4.0, 0.0]], [[0.0, 4.0]]], [0.0, 0.0], weights)).M
+    np.testing.assert_allclose(M, [[4 * math.cos(angle), 4 * math.sin(angle)]], atol=1e-12)
+
+
+@pytest.mark.parametrize(("level", "tol"), [(0.5, 0.0), (0.0, 0.5)])
+def test_a_task_exactly_as_long_as_the_level_is_no_point(level: float, tol: float) -> None:
+    M = cm.Karcher(tol=tol).apply(stack_of([[[0.5, 0.0]], [[0.0, 4.0]]], [level, level])).M
+    np.testing.assert_allclose(M, [[0.0, 2.25]])
+
+
+def test_settings_that_are_none_are_refused() -> None:
+    with pytest.raises(cm.ParameterError, match=r"steps.*an integer of at least 0.*-1"):
+        cm.Karcher(steps=-1)
+    with pytest.raises(cm.ParameterError, match=r"tol"):
+        cm.Karcher(tol=1.5)
+    assert not cm.Karcher(steps=0).expected_failures
+    assert set(cm.Karcher(tol=0.1).expected_failures) == {"check_scaling"}
