@@ -67,6 +67,12 @@ def test_entries_of_one_row_move_by_the_mean_of_the_errors_that_agree(direction:
     assert found.cut == pytest.approx(0.01 * 65**0.5)
 
 
+def test_no_entry_moves_by_more_than_the_norm_of_all_errors() -> None:
+    """0.15 of 0.1 and 0.2."""
+    e = carried([[[6.0, 2.0]]], errors_of([[[0.1, 0.2]]], [0.15]), weights=(1.0,))
+    assert float(e.delta) == pytest.approx(np.hypot(0.1, 0.15))
+
+
 def test_an_open_election_moves_its_entry_from_one_outcome_to_the_other() -> None:
     """2 − 2: the weighted outcomes are 2 + 0.2 and −(4 + 0.8)."""
     e = carried([[[6.0, 2.0]], [[3.0, -2.0]]], errors_of([[[0.1, 0.2]], [[0.3, 0.4]]]), weights=(1.0, 2.0))
@@ -99,9 +105,11 @@ def test_errors_of_arithmetic_turn_them_by_their_norm_and_products_have_their_ow
     bound those of Uᵀ E, and rounding is that of columns, or of all there is."""
     eps, e = 1e-7, 1e-4
     entry = np.asarray([[[e, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    found = carried(PAIR, errors_of(entry, formed=eps))
+    found = carried(PAIR, errors_of(entry, [2 * e, 0.0], formed=eps))
     sizes, columns = np.linalg.norm(PAIR, axis=(1, 2)), np.linalg.norm(PAIR, axis=1)
-    turn = np.linalg.norm([e + sizes[0] * (eps + stopping(eps)), sizes[1] * (eps + stopping(eps))]) * 37.5**0.5 / 22.5
+    turn = (
+        np.linalg.norm([2 * e + sizes[0] * (eps + stopping(eps)), sizes[1] * (eps + stopping(eps))]) * 37.5**0.5 / 22.5
+    )
     own = np.stack([eps * columns] * 2, axis=1)
     own[0, :, 0] = e + eps * columns[0, 0], eps * np.linalg.norm(sizes)
     smooth = np.sum(own + turn * np.abs(PAIR[:, ::-1]), axis=0) / 2

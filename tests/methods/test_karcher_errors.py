@@ -230,3 +230,16 @@ def test_coefficients_change_with_the_cosine_as_sines_say(
 def test_a_task_alone_is_multiplied_by_its_share() -> None:
     e = of_norms([[[3.0, 0.0]]], [0.3], weights=(2.0,))
     assert float(e.delta) == pytest.approx(0.3)
+
+
+def test_what_is_computed_once_for_all_levels_is_that_of_one_stage_and_one_layer() -> None:
+    layers = [stack_of(M, [0.0, 0.0], (3.0, 1.0)) for M in (AXES, NEARLY)]
+    shared: dict[Any, Any] = {}
+    for stage in (cm.Karcher(0), cm.Karcher(1)):
+        for layer in layers:
+            found = []
+            for known in (shared, {}):
+                errors = errors_of(np.full((2, 1, 2), 1e-3))
+                errors.shared = known
+                found.append(float(stage.carry(errors, layer, stage.apply(layer)).delta))
+            assert found[0] == found[1]
