@@ -23,15 +23,15 @@ def voted(
     level: float = 0.0,
     S: Any = None,
     formed: float = 0.0,
-    jumped: bool = False,
     unit: float = 2.0**-52,
+    **rest: bool,
 ) -> tuple[Votes, bool, Errors]:
     """What becomes of rows Y (T, k, q) with errors E."""
     Y = np.asarray(Y, dtype=float)
     E, S = np.broadcast_to(np.asarray(E, dtype=float), Y.shape), np.full(1, 1e9) if S is None else np.asarray(S)
     T, _, q = Y.shape
     of = Level("compute" if formed else "input", "float64", formed or 1e-9, 1.0)
-    e = Errors(of, (q, q), np.ones(T), E, np.full(T, q), tuple(range(T)), False, {}, unit, jumped=jumped)
+    e = Errors(of, (q, q), np.ones(T), E, np.full(T, q), tuple(range(T)), False, {}, unit, **rest)
     stack = stack_of(Y, np.broadcast_to(np.asarray(own, dtype=float), (len(Y),)))
     return *cm.Drm(drop=drop)._votes(e, stack, Y, E, S, level), e
 
@@ -140,6 +140,16 @@ def test_what_is_too_small_to_be_told_from_zero_may_be_kept_unless_arithmetic_kn
     assert not e.doubts
     votes, _, _ = voted([[[1.0, 0.0, 0.0, 0.0]]], [[[0, 0.1, 0.3, 0]]], 0.75, 0.2, formed=formed, jumped=jumped)
     assert votes.possible[0, 0].tolist() == [True, False, possible, False]  # above the level alone
+
+
+def test_an_entry_no_larger_than_its_error_stays_pruned_where_that_does_not_reach_the_threshold() -> None:
+    votes, _, _ = voted([[[8.0, 6.0, 0.01, 0.0]]], [[[0, 0, 0.05, 0]]], 0.75)
+    assert votes.possible[0, 0].tolist() == [True, True, False, False]
+
+
+def test_arithmetic_knows_a_part_that_is_zero_though_values_were_divided_out() -> None:
+    _, near, _ = voted([[[0.0, 0.0]], [[30.0, 40.0]]], [[[1.1, 0]], [[0, 0]]], 0.0, [1.0, 0], formed=1e-9, divided=True)
+    assert not near
 
 
 # _crossing
