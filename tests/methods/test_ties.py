@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from backends import BACKENDS, EPS, Backend
-from examples import by_definition, flat, matrices, rows
+from examples import by_definition, flat, matrices, rows, stack_of
 
 import coremerge_ref as cm
 from coremerge_ref.testing import THRESHOLD, ratio
@@ -148,3 +148,37 @@ def test_the_majority_is_that_of_the_layer() -> None:
     for scope, last in (("tensor", 1), ("model", -1)):
         found = cm.merge(batch, cm.Ties(1.0, scope=scope), space="full").to_dense()
         np.testing.assert_array_equal(found, [[[1, 2, 3, last]], [[-1, -2, -3, -1]]])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "expected"),
+    [
+        ("density", 1.5, "a number above 0 and at most 1"),
+        ("keep", "all", "one of threshold, exact"),
+        ("scope", "layer", "one of tensor, model"),
+        ("elect", "size", "one of mass, count"),
+        ("zero_sign", "negative", "one of majority, positive"),
+        ("aggregate", "median", "one of mean, sum"),
+        ("weight_order", "never", "one of after, before"),
+        ("divisor", "all", "one of count, weight"),
+    ],
+)
+def test_refused(parameter: str, value: object, expected: str) -> None:
+    with pytest.raises(cm.ParameterError) as error:
+        cm.Ties(**{parameter: value})
+    assert str(error.value) == f"ties.{parameter}: expected {expected}, got {value!r}"
+
+
+def test_what_depends_on_parameters() -> None:
+    assert (cm.Ties().whole_model, cm.Ties(scope="model").whole_model) == (False, True)
+    assert cm.Ties().expected_failures == {}
+    assert cm.Ties(elect="count").expected_failures == {"check_commutes_as_claimed": "an even vote has no sign"}
+
+
+@pytest.mark.parametrize(("order", "expected"), [("after", [0.5, -1.75]), ("before", [-1.75, -1.75])])
+def test_up_to_the_largest_level_of_all_tasks_a_sum_has_no_sign(order: str, expected: list[float]) -> None:
+    """2 − 1.75 counts as zero up to 1/2, the level of the first; weighed by 1/4 and 1 the sum −1.25 is above 1/4."""
+    stack = stack_of([[[2.0, -4.0]], [[-1.75, -1.0]]], [0.5, 0.25], (0.25, 1.0))
+    merged = cm.Ties(1.0, zero_sign="positive", weight_order=order, elect="mass")([stack])[0]
+    assert merged.M.tolist() == [[expected[0], (-4 / 4 - 1) / 2]]
+    assert float(merged.rounding_level) == 0.25

@@ -116,6 +116,14 @@ def test_a_majority_is_one_where_doubtful_entries_cannot_turn_it(sure: int, open
     assert errors.entry[0, 0] == pytest.approx(expected)
 
 
+def test_a_sum_that_counts_as_zero_is_no_part_of_the_majority() -> None:
+    """2 and −1.9375 are 1/16, 1 and −1 nothing, up to 1/2 both: no majority, so − in both, off by what has that."""
+    errors, after = carried(Ties(1.0), [[[1.0, 2.0]], [[-1.0, -1.9375]]], [[[0.1, 0.05]], [[0.2, 0.05]]], level=0.5)
+    assert after.tolist() == [[-1.0, -1.9375]]
+    assert errors.entry[0].tolist() == pytest.approx([0.2, 0.05])
+    assert not errors.doubts
+
+
 @pytest.mark.parametrize(("scope", "expected"), [("tensor", [0.1, 0.2]), ("model", [0.1, 0.1])])
 def test_the_majority_is_the_layers_or_the_models(scope: str, expected: list[float]) -> None:
     """+ twice in the first layer, − once in the second: of the model it is +."""
@@ -148,6 +156,7 @@ OPEN: list[tuple[dict[str, Any], tuple[float, float], float]] = [
     ({"divisor": "weight"}, (1.0, 0.5), 2.25 + 1.875),  # weights cancel
     ({"divisor": "weight"}, (-1.0, -0.5), 2.25 + 1.875),
     ({"divisor": "weight"}, (1.0, 0.0), 2.25 + 1.875),
+    ({"divisor": "weight"}, (-1.0, 0.0), 2.25 + 1.875),
     ({"divisor": "weight"}, (1.0, -0.5), np.inf),  # shares that may add up to nothing
 ]
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from backends import BACKENDS, Backend
-from examples import by_definition, flat, matrices, rows
+from examples import by_definition, flat, matrices, rows, stack_of
 
 import coremerge_ref as cm
+from coremerge_ref.core.stack import Stack
 from coremerge_ref.methods._entries import largest
 
 NUMPY = BACKENDS["numpy"]
@@ -109,3 +110,29 @@ def test_a_model_of_one_layer_is_that_layer(keep: str) -> None:
         updates = matrices(NUMPY, [values.reshape(shape)])
         found = flat(NUMPY, updates, [cm.Trim(0.25, keep, "model")])
         np.testing.assert_array_equal(found, trimmed(values, 0.25, keep))
+
+
+def test_over_a_model_magnitudes_are_equal_within_the_rounding_of_their_layer() -> None:
+    """Ten entries, of which 3 and one more stay. 2.375 is exact and the fourth largest, 2.5 being 2.125 at least in a
+    layer whose level is 3/4: equal to it, as is 2.25, but not 1.5. The layers of the batch differ in it."""
+    exact = stack_of([[[8.0, 2.375], [0.5, 0.25]]], [0.0], (1.0,))
+    batch = Stack(
+        np.asarray([[[[7.0, 0.125, 6.0]], [[2.5, 2.25, 1.5]]]]), np.asarray([[0.0, 0.75]]), np.asarray([1.0, 1.0]),
+        np.asarray([3.0, 3.0]), (1.0,), (0,), ("a", "b"),
+    )  # fmt: skip
+    found = cm.Trim(0.3, scope="model")([exact, batch])
+    assert found[0].M.tolist() == [[[8.0, 2.375], [0.0, 0.0]]]
+    assert found[1].M.tolist() == [[[[7.0, 0.0, 6.0]], [[2.5, 2.25, 0.0]]]]
+    found = cm.Trim(0.3, "exact", "model")([exact, batch])
+    assert found[0].M.tolist() == [[[8.0, 0.0], [0.0, 0.0]]]
+    assert found[1].M.tolist() == [[[[7.0, 0.0, 6.0]], [[0.0, 0.0, 0.0]]]]
+
+
+def test_each_layer_of_a_batch_has_its_level() -> None:
+    """Two stay, and 2.75 where it is equal to 3 up to 1/4."""
+    batch = Stack(
+        np.asarray([[[[4.0, 3.0, 2.75, 0.25]], [[4.0, 3.0, 2.75, 0.25]]]]), np.asarray([[0.25, 0.125]]),
+        np.asarray([1.0, 1.0]), np.asarray([4.0, 4.0]), (1.0,), (0,), ("a", "b"),
+    )  # fmt: skip
+    found = cm.Trim(0.25)([batch])[0]
+    assert found.M.tolist() == [[[[4.0, 3.0, 2.75, 0.0]], [[4.0, 3.0, 0.0, 0.0]]]]
