@@ -9,7 +9,9 @@ from carrying import carried, doubts_of, errors_of, margins_of, moved
 from examples import stack_of
 
 import coremerge_ref as cm
+from coremerge_ref.methods.breadcrumbs import Breadcrumbs
 from coremerge_ref.methods.dare import Dare
+from coremerge_ref.methods.della import Della
 
 M = np.asarray([[[1.0, -2.0, 4.0]], [[3.0, 5.0, -1.0]]])
 E = np.asarray([[[0.01, 0.02, 0.03]], [[0.04, 0.05, 0.06]]])
@@ -52,6 +54,23 @@ def test_the_l1_factor_is_off_by_the_errors_of_both_sums() -> None:
     what = "what is kept relative to what is there"
     assert margins_of(errors) == [(what, 0, round(5 / 7, 12)), (what, 2, round(6 / 9, 12))]
     assert [m.amplifies for m in errors.margins] == pytest.approx([7 / 5, 9 / 6])
+
+
+LAST = np.asarray([[[True, False], [False, False]], [[False, False], [True, False]]])
+
+
+@pytest.mark.parametrize(
+    "stage", [Dare(0.5, masks=LAST, rescale="l1"), Della(0.5, 0.25, masks=LAST), Breadcrumbs(0.25, 0.0, "l1")],
+    ids=["dare", "della", "breadcrumbs"],
+)  # fmt: skip
+def test_the_one_entry_that_is_left_of_a_task_becomes_its_norm_and_is_off_by_all_its_errors(stage: Any) -> None:
+    """Tasks of two rows with norms 13 and 9, off by 16e-3 and 11e-3."""
+    two = [[[9.0, 2.0], [1.0, -1.0]], [[1.0, 2.0], [-5.0, 1.0]]]
+    off = 1e-3 * np.asarray([[[1.0, 2.0], [4.0, 9.0]], [[3.0, 1.0], [2.0, 5.0]]])
+    errors, after = carried(stage, two, off, level=1e-9)
+    assert after.tolist() == [[[13.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [-9.0, 0.0]]]
+    np.testing.assert_allclose(errors.entry, [[[16e-3, 0.0], [0.0, 0.0]], [[0.0, 0.0], [11e-3, 0.0]]], rtol=1e-9)
+    np.testing.assert_allclose(errors.entry, moved(stage, two, off), rtol=1e-6)
 
 
 def test_an_l1_factor_of_what_may_be_nothing_is_in_doubt() -> None:
