@@ -1,6 +1,7 @@
 """What errors of factors do to blocks of orthonormal rows, beside errors that are made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +139,56 @@ def test_equal_singular_values_are_ill_posed_however_small_the_errors_of_rows(me
     B, A = rng.standard_normal((6, 4)), rng.standard_normal((4, 4))
     e = cm.explain([cm.LowRankUpdate(B, A)], method, cm.Knots(scaled=False))
     assert e.input_bound.verdict == "ill-posed", e
+
+
+PAIR = np.asarray([[[0.6, 0.0], [0.0, 1.0]], [[0.8, 0.0], [0.0, 0.0]]])  # rows (0.6, 0, 0.8, 0) and (0, 1, 0, 0)
+EYE: tuple[np.ndarray, np.ndarray, np.ndarray] = (np.eye(2), np.ones(2), np.eye(2))
+
+
+def pair_of(b: Any, out: Any = (0.0, 0.0), unit: float = 2.0**-52) -> Errors:
+    """Of the pair times diag(2, 5), columns of the left factors known up to b."""
+    factors = [
+        (np.diag([2.0, 5.0]) @ N, np.eye(2), np.asarray(x, dtype=float), np.zeros(2))
+        for N, x in zip(PAIR, b, strict=True)
+    ]
+    errors = Errors(
+        Level("input", "float32", STEP, 1.0), (9, 9), np.zeros(2), np.zeros((2, 2, 2)), np.ones(2), (0, 1), False, {},
+        unit, factors=factors,
+    )  # fmt: skip
+    errors.orthonormal = PAIR, np.asarray([1 / 2, 1 / 5]), np.asarray(out)
+    return errors
+
+
+def test_one_block_by_hand() -> None:
+    """Z = N_1: I − N_1ᵀ N_1 = diag(0.64, 0), of the other block −N_2ᵀ N_1 = −diag(0.48, 0); rows over 2 and 5."""
+    through = alone(np.asarray([1.0, 0.0]), Blocks(np.eye(2), np.ones(2), PAIR))
+    errors = pair_of([[3e-8, 9e-8], [5e-8, 9e-8]])
+    first = 0.64 * 3e-8 + 0.48 * 5e-8
+    found = met_by_rows(errors, EYE, through)
+    np.testing.assert_allclose(found.within, [[first / 2, 0], [first / 5, 0]])
+    assert (found.left == 0).all()  # all vectors are there
+    assert (found.right == 0).all()
+    found = met_by_rows(errors, EYE, through, np.asarray([[1.0, 1.0], [0.0, 1.0]]))  # both over 2 and 5 first
+    np.testing.assert_allclose(found.within, [[first * np.hypot(1 / 2, 1 / 5), 0], [first / 5, 0]])
+
+
+@pytest.mark.parametrize(("unit", "times"), [(2.0**-52, 1.0), (STEP, 16.0)])
+def test_second_order_terms_are_twice_the_square_of_what_rows_turn(unit: float, times: float) -> None:
+    """2 · (3² + 4²) e-8 for all of the H_t: 2 I and I − x yᵀ, of norms 2 and 1 + 5 · 2; and 8 eps of two rows of N."""
+    x, y, none = np.asarray([[3.0], [4.0]]), np.asarray([[2.0], [0.0]]), np.zeros((2, 0))
+    errors = pair_of([[0, 0], [0, 0]], (3e-4, 4e-4), unit)
+    found = met_by_rows(errors, EYE, [(-2.0, none, none), (1.0, x, y)])
+    for part in (found.within, found.left, found.right):
+        np.testing.assert_allclose(part, 2 * 25e-8 * (2 + 1 + 5 * 2) * times)
+
+
+@pytest.mark.parametrize("place", ["inverse", "b", "L"])
+@pytest.mark.parametrize("huge", [1e101, np.inf])
+def test_products_that_might_overflow_are_not_known(place: str, huge: float) -> None:
+    errors, through = pair_of([[1e-8, 0], [0, 0]]), alone(np.ones(2), Blocks(np.eye(2), np.ones(2), PAIR))
+    if place == "inverse":
+        errors.orthonormal = PAIR, np.asarray([1.0, huge]), np.zeros(2)
+    else:
+        L, R, b, a = errors.factors[1]
+        errors.factors[1] = (L, R, np.full(2, huge), a) if place == "b" else (np.full((2, 2), huge), R, b, a)
+    assert np.isinf(met_by_rows(errors, EYE, through).within).all()
