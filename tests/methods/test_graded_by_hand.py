@@ -152,6 +152,14 @@ def test_first_order_turns_of_two_of_three_vectors() -> None:
     assert np.isinf(found.shared).all()
 
 
+@pytest.mark.parametrize("small", [1e-160, 1e-310])
+def test_turns_of_values_whose_squares_or_inverses_overflow_are_infinite_without_a_warning(small: float) -> None:
+    met = Met(np.ones((3, 3)), np.ones(3), np.ones(3))
+    found = first_order(met, (np.eye(3), np.asarray([1.0, small, 0.0]), np.eye(3)), 2)
+    np.testing.assert_allclose([found.left[0], found.right[0]], 2**0.5)  # into the third, and beyond
+    assert np.isinf([found.left[1], found.right[1]]).all()
+
+
 @pytest.mark.parametrize("slack", [np.zeros(2), np.asarray([3e-5, 4e-5])])
 @pytest.mark.parametrize("aside", [0.0, 2e-4])
 def test_turns_that_are_known_better_than_by_the_norm(slack: np.ndarray, aside: float) -> None:

@@ -45,6 +45,15 @@ def test_no_more_directions_are_spanned_than_there_are_rows_or_columns() -> None
 
 def test_tasks_without_a_direction_span_none() -> None:
     assert span_of(np.zeros((3, 4)), np.zeros((3, 4)), ranks=(0, 0)) == (0, np.inf)
+    assert span_of(np.eye(3, 4), np.eye(3, 4), ranks=(0, 0)) == (0, np.inf)  # nor what is rounding
+
+
+def test_all_rows_of_a_frame_that_turns_along_are_not_moved() -> None:
+    """Of 3 × 4 matrices all rows of 4, by two tasks of rank 2, and of one alone no more than 3."""
+    top, bottom = np.eye(3, 4), np.eye(3, 4, 1)
+    assert span_of(top, bottom, ranks=(2, 2), side="right", closed=True) == (4, 0.0)
+    assert span_of(top, bottom, ranks=(2, 1), side="right", closed=True)[1] > 0
+    assert span_of(top, bottom, ranks=(2, 1), side="left", closed=True) == (3, 0.0)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
