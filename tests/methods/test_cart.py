@@ -118,6 +118,9 @@ def test_deviations_of_which_nothing_is_cut_sum_to_zero_but_for_rounding() -> No
     errors = carried(errors_of([1e-3, 3e-3], rank=(1, 1)), given, k=2, coefficient=-4.0)
     assert float(errors.delta) == pytest.approx(2e-3)
     assert any("size of the sum" in m.what for m in errors.margins)
+    made = [(M, np.eye(2), np.full(2, 0.1), np.full(2, 0.2))] * 2
+    errors = carried(errors_of([1e-3, 3e-3], rank=(1, 1), factors=made), given, k=2)
+    np.testing.assert_allclose(errors.factors[2], 0.1 / 2)
     errors = carried(errors_of([1e-3, 3e-3], "compute", rank=(1, 1)), given, k=2, coefficient=-4.0)
     assert float(errors.delta) == pytest.approx(2e-3 + 4 * 2 * 2 * D * 5**0.5, rel=1e-6)
     errors = carried(errors_of([1e-3, 3e-3], "compute", entry=np.zeros((2, 2, 2)), rank=(1, 1)), given, k=2)

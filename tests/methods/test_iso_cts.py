@@ -7,7 +7,7 @@ import pytest
 from examples import stack_of
 
 import coremerge_ref as cm
-from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.core.stack import Stack
 from coremerge_ref.perturbation.carried import Errors, Level
 
 WEIGHTS = (1.0, -2.0)
@@ -110,9 +110,13 @@ def test_all_that_is_left_on_one_side_turns_as_the_span_of_all_tasks_does(skew: 
             mean * (3e-3 / 6 + more(left) + more(right)) + values
         )
         return
-    for eps, size, tolerance in ((2.0**-52, 1e-3, 1e-7), (2.0**-23, 1e-9, 1e-3)):
+    for eps, size, tolerance, order in (
+        (2.0**-52, 1e-3, 1e-7, 1),
+        (2.0**-52, 1e-3, 1e-7, -1),
+        (2.0**-23, 1e-9, 1e-3, 1),
+    ):
         own, c = D * (eps > 1e-10), 65**0.5 / 63
-        errors = errors_of([size, size], (1, 2), eps=eps, q=3)
+        errors = errors_of([size, size], (1, 2)[::order], eps=eps, q=3)
         delta = np.asarray([size + own * 68**0.5, 2 * size + own * 5**0.5])
         every = delta.sum()
         off, last = delta + every * np.asarray([8 * c, 0.0]), 5**0.5 / 3  # 2 beside 1
@@ -120,9 +124,18 @@ def test_all_that_is_left_on_one_side_turns_as_the_span_of_all_tasks_does(skew: 
         left = np.linalg.norm([every * c, off[0] / 2, off[1] * last]) + own * 3**0.5
         right = (np.linalg.norm([every * c, alone, off[1] * last]) + own * 3**0.5) / 3**0.5  # f_1 three times
         values = (every + off.sum()) / 3**0.5
-        found = carried(errors, stack(SKEW), common_fraction=0.34)
+        found = carried(errors, stack(SKEW[::order], WEIGHTS[::order]), common_fraction=0.34)
         assert found == pytest.approx(4 * (more(left) + more(right)) + values, rel=tolerance)
         assert int(errors.rank) == 1
+
+
+def test_where_no_direction_is_common_each_task_gives_its_own_without_a_turn() -> None:
+    """Pairs of 8 and 2 and of 4 and 1: 2 δ / 10 and 2 δ / 5 between both sides, δ / 2 and δ / 1 out of their spans."""
+    errors = errors_of([1e-3, 1e-3])
+    turn, pairing, values = more(np.hypot(1e-3 / 2, 2e-3)), np.hypot(1e-3 / 5, 2 * 2e-3 / 5), 2**0.5 * 3e-3 / 2
+    found = carried(errors, stack(), common_fraction=0.01)
+    assert found == pytest.approx(3.75 * (pairing + 2 * turn) + values)
+    assert [s.kept for s in errors.spectra] == [0, 2, 2, 4, 4]
 
 
 def test_a_tie_leaves_nothing_but_the_norms() -> None:
@@ -151,82 +164,6 @@ def test_a_direction_no_larger_than_its_error_is_in_doubt(size: float, doubts: i
     said = [s for s, _ in errors.doubts if "a direction is kept whose singular value is no larger than its error" in s]
     assert len(said) == doubts
     assert not doubts or said[0].startswith("iso_cts: a direction")
-
-
-def iso_bound(spread: float, condition: float, mean: float) -> float:
-    return float(np.hypot(spread, mean * more(spread * condition)))
-
-
-def test_where_all_directions_are_common_the_result_is_that_of_iso_on_the_sum() -> None:
-    """Σ δ_t = 3e-3 of diag(8, 4, 2, 1), over 1, or 2 / (1 + 2) of a square one."""
-    for name in ("input", "compute"):
-        assert carried(errors_of([1e-3, 1e-3], name=name), stack(), common_fraction=1.0) == pytest.approx(
-            iso_bound(3e-3, 1.0, 3.75)
-        )
-    errors = errors_of([1e-3, 1e-3], shape=(4, 4))
-    assert carried(errors, stack(), common_fraction=1.0) == pytest.approx(iso_bound(3e-3, 2 / 3, 3.75))
-    assert errors.margins[0].what == "size of the sum relative to its terms"
-    assert (errors.lost, int(errors.rank)) == (3, 4)
-
-
-def test_so_it_is_of_one_task_alone_of_which_nothing_is_cut() -> None:
-    """Arithmetic finds those that are not common in what is left of it: 4 D of its norm over the smallest value."""
-    D, M = 6 * 2.0**-23, np.asarray([np.diag([4.0, 2, 1, 0]), 0 * TASKS[1]])
-    found = carried(errors_of([1e-3, 0.0], (3, 0), "input"), stack(M, (-2.0, 1.0)), common_fraction=0.5)
-    assert found == pytest.approx(iso_bound(2e-3, 1 / 2, 14 / 3))
-    spread, given = 2e-3 + D * 84**0.5, stack(M[:1], (-2.0,))
-    for fraction, rest in ((0.5, 4 * D * 84**0.5 / 2), (1.0, 0.0)):
-        errors = errors_of([1e-3], (3,), eps=2.0**-23)
-        found = carried(errors, given, common_fraction=fraction)
-        assert found == pytest.approx(iso_bound(spread, 1 / 2, 14 / 3) + 14 / 3 * rest, rel=1e-4)
-        assert int(errors.rank) == 3
-
-
-def whole(
-    common: int, task: int, S: Any = (8, 4, 2, 1), weights: Any = (1.0, 0.0), rank: Any = (4, 4), off: float = 0.5,
-    level: float = 0.01, size: int = 4,
-) -> bool:  # fmt: skip
-    M = np.zeros((2, 4, size))
-    M[0, range(len(S)), range(len(S))] = S
-    after = Merged(
-        np.zeros((4, size)), np.asarray(level), np.asarray(4.0), np.asarray(4.0), {"common": common, "task": task}
-    )
-    errors = errors_of([off, off], rank, "input")
-    return cm.IsoCts()._is_whole(errors, stack(M, weights, level), after)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"common": 4, "task": 0}, True),
-        ({"common": 4, "task": 0, "weights": (1.0, 1.0)}, True),
-        ({"common": 5, "task": 0, "weights": (1.0, 1.0)}, True),
-        ({"common": 3, "task": 9, "weights": (1.0, 1.0)}, False),  # the other task may have them
-        ({"common": 2, "task": 2}, True),
-        ({"common": 2, "task": 2, "weights": (1.0, 1.0), "rank": (4, 0), "off": 0.25}, True),
-        ({"common": 2, "task": 1}, False),
-        ({"common": 2, "task": 0, "S": (8, 4), "rank": (2, 0)}, True),
-        ({"common": 2, "task": 3, "rank": (0, 0)}, False),
-        ({"common": 4, "task": 0, "S": (8, 4, 2)}, False),  # a fourth is none
-        ({"common": 4, "task": 0, "S": (8, 4, 2, 0.3), "level": 0.3}, False),
-        ({"common": 2, "task": 2, "S": (8, 4, 2), "size": 3, "rank": (2, 1)}, True),
-        ({"common": 3, "task": 0, "S": (8, 4, 2), "size": 3, "weights": (1.0, 1.0)}, True),  # of three columns
-        # 0.1 + 0.1 √85 / (4 − 2 − 2 · 0.5) of what counts as zero beside 1 − 0.5
-        ({"common": 2, "task": 2, "level": 0.1}, False),
-        ({"common": 2, "task": 2, "level": 0.05}, False),
-        ({"common": 2, "task": 2, "level": 0.04}, True),
-        ({"common": 2, "task": 2, "off": 0.9, "level": 0.002}, True),  # 0.002 (1 + √85 / 0.2) < 0.1
-        ({"common": 2, "task": 2, "off": 0.9, "level": 0.0022}, False),
-        ({"common": 2, "task": 2, "off": 1.0, "level": 0.0}, False),
-        ({"common": 2, "task": 2, "off": 1.1}, False),
-        ({"common": 0, "task": 4, "level": 0.4}, True),  # none is common, so that no gap turns it
-        ({"common": 0, "task": 4, "level": 0.6}, False),
-        ({"common": 2, "task": 2, "weights": (-2.0, 0.0), "S": (4, 2, 1, 0.5), "off": 0.2, "level": 0.03}, True),
-        ({"common": 2, "task": 2, "weights": (-2.0, 0.0), "S": (4, 2, 1, 0.5), "off": 0.6, "level": 0.0}, False),
-    ],
-)  # fmt: skip
-def test_which_results_hold_all_directions(given: Any, expected: bool) -> None:
-    assert whole(**given) is expected
 
 
 def test_a_size_in_doubt_leaves_nothing_but_the_norms() -> None:

@@ -1,0 +1,125 @@
+"""Iso-CTS where all directions of all tasks are common, or one task alone has them all: iso on the sum, by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from examples import stack_of
+
+import coremerge_ref as cm
+from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.perturbation.carried import Errors, Level
+
+WEIGHTS = (1.0, -2.0)
+# w_t M_t: diag(8, 0, 2, 0) and diag(0, 4, 0, 1), of which 8 and 4 are the leading ones of the sum
+TASKS = np.asarray([np.diag([8.0, 0, 2, 0]), -np.diag([0, 2.0, 0, 0.5])])
+
+
+def stack(M: Any = TASKS, weights: Any = WEIGHTS, level: float = 1e-15) -> Stack:
+    return stack_of(M, np.full(len(M), level), weights)
+
+
+def errors_of(
+    delta: Any,
+    rank: Any = (2, 2),
+    name: str = "compute",
+    eps: float = 2.0**-52,
+    q: int = 4,
+    shape: Any = (9, 9),
+    **given: Any,
+) -> Errors:
+    """Of arithmetic, for which all is known by norms."""
+    level, none, delta = Level(name, "float64", eps, 1.0), np.full((len(rank), q, q), np.inf), np.asarray(delta)
+    made = Errors(level, shape, delta, none, np.asarray(rank), (0, 4)[: len(rank)], True, {}, 2.0**-52, lost=3, **given)
+    made.columns = dict.fromkeys(("left", "right"), lambda: (9, np.inf))
+    return made
+
+
+def carried(errors: Errors, given: Stack, **stage: Any) -> float:
+    """The bound, beside which nothing is known of entries."""
+    cts = cm.IsoCts(**stage)
+    found = cts.carry(errors, given, cts.apply(given))
+    assert found is errors
+    assert errors.entry.shape == given.M.shape[1:]
+    assert (errors.entry == float(errors.delta)).all()
+    return float(errors.delta)
+
+
+def more(x: float) -> float:
+    return x / (1 - 2 * x)
+
+
+def iso_bound(spread: float, condition: float, mean: float) -> float:
+    return float(np.hypot(spread, mean * more(spread * condition)))
+
+
+def test_where_all_directions_are_common_the_result_is_that_of_iso_on_the_sum() -> None:
+    """Σ δ_t = 3e-3 of diag(8, 4, 2, 1), over 1, or 2 / (1 + 2) of a square one."""
+    for name in ("input", "compute"):
+        assert carried(errors_of([1e-3, 1e-3], name=name), stack(), common_fraction=1.0) == pytest.approx(
+            iso_bound(3e-3, 1.0, 3.75)
+        )
+    errors = errors_of([1e-3, 1e-3], shape=(4, 4))
+    assert carried(errors, stack(), common_fraction=1.0) == pytest.approx(iso_bound(3e-3, 2 / 3, 3.75))
+    assert errors.margins[0].what == "size of the sum relative to its terms"
+    assert (errors.lost, int(errors.rank)) == (3, 4)
+
+
+def test_so_it_is_of_one_task_alone_of_which_nothing_is_cut() -> None:
+    """Arithmetic finds those that are not common in what is left of it: 4 D of its norm over the smallest value."""
+    D, M = 6 * 2.0**-23, np.asarray([np.diag([4.0, 2, 1, 0]), 0 * TASKS[1]])
+    found = carried(errors_of([1e-3, 0.0], (3, 0), "input"), stack(M, (-2.0, 1.0)), common_fraction=0.5)
+    assert found == pytest.approx(iso_bound(2e-3, 1 / 2, 14 / 3))
+    spread, given = 2e-3 + D * 84**0.5, stack(M[:1], (-2.0,))
+    for fraction, rest in ((0.5, 4 * D * 84**0.5 / 2), (1.0, 0.0)):
+        errors = errors_of([1e-3], (3,), eps=2.0**-23)
+        found = carried(errors, given, common_fraction=fraction)
+        assert found == pytest.approx(iso_bound(spread, 1 / 2, 14 / 3) + 14 / 3 * rest, rel=1e-4)
+        assert int(errors.rank) == 3
+
+
+def whole(
+    common: int, task: int, S: Any = (8, 4, 2, 1), weights: Any = (1.0, 0.0), rank: Any = (4, 4), off: float = 0.5,
+    level: float = 0.01, size: int = 4,
+) -> bool:  # fmt: skip
+    M = np.zeros((2, 4, size))
+    M[0, range(len(S)), range(len(S))] = S
+    after = Merged(
+        np.zeros((4, size)), np.asarray(level), np.asarray(4.0), np.asarray(4.0), {"common": common, "task": task}
+    )
+    errors = errors_of([off, off], rank, "input")
+    return cm.IsoCts()._is_whole(errors, stack(M, weights, level), after)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"common": 4, "task": 0}, True),
+        ({"common": 4, "task": 0, "weights": (1.0, 1.0)}, True),
+        ({"common": 5, "task": 0, "weights": (1.0, 1.0)}, True),
+        ({"common": 3, "task": 9, "weights": (1.0, 1.0)}, False),  # the other task may have them
+        ({"common": 2, "task": 2}, True),
+        ({"common": 2, "task": 2, "weights": (1.0, 1.0), "rank": (4, 0), "off": 0.25}, True),
+        ({"common": 2, "task": 1}, False),
+        ({"common": 2, "task": 0, "S": (8, 4), "rank": (2, 0)}, True),
+        ({"common": 2, "task": 3, "rank": (0, 0)}, False),
+        ({"common": 4, "task": 0, "S": (8, 4, 2)}, False),  # a fourth is none
+        ({"common": 4, "task": 0, "S": (8, 4, 2, 0.3), "level": 0.3}, False),
+        ({"common": 2, "task": 2, "S": (8, 4, 2), "size": 3, "rank": (2, 1)}, True),
+        ({"common": 3, "task": 0, "S": (8, 4, 2), "size": 3, "weights": (1.0, 1.0)}, True),  # of three columns
+        # 0.1 + 0.1 √85 / (4 − 2 − 2 · 0.5) of what counts as zero beside 1 − 0.5
+        ({"common": 2, "task": 2, "level": 0.1}, False),
+        ({"common": 2, "task": 2, "level": 0.05}, False),
+        ({"common": 2, "task": 2, "level": 0.04}, True),
+        ({"common": 2, "task": 2, "off": 0.9, "level": 0.002}, True),  # 0.002 (1 + √85 / 0.2) < 0.1
+        ({"common": 2, "task": 2, "off": 0.9, "level": 0.0022}, False),
+        ({"common": 2, "task": 2, "off": 1.0, "level": 0.0}, False),
+        ({"common": 2, "task": 2, "off": 1.1}, False),
+        ({"common": 0, "task": 4, "level": 0.4}, True),  # none is common, so that no gap turns it
+        ({"common": 0, "task": 4, "level": 0.6}, False),
+        ({"common": 2, "task": 2, "weights": (-2.0, 0.0), "S": (4, 2, 1, 0.5), "off": 0.2, "level": 0.03}, True),
+        ({"common": 2, "task": 2, "weights": (-2.0, 0.0), "S": (4, 2, 1, 0.5), "off": 0.6, "level": 0.0}, False),
+    ],
+)  # fmt: skip
+def test_which_results_hold_all_directions(given: Any, expected: bool) -> None:
+    assert whole(**given) is expected
