@@ -174,6 +174,14 @@ def test_a_size_in_doubt_leaves_nothing_but_the_norms() -> None:
         assert errors.doubts[0][0].startswith("iso_cts: the live size is 4 or 5")
 
 
+def test_nothing_is_left_to_be_in_doubt_beside_all_directions() -> None:
+    """Of two tasks of rank 1, both of whose directions are common; the size alone is in doubt."""
+    M = np.asarray([np.diag([8.0, 0, 0, 0]), -np.diag([0, 2.0, 0, 0])])
+    errors = errors_of([1e-3, 1e-3], (1, 1), "input", size_doubt="the live size is 4 or 5")
+    carried(errors, stack(M), common_fraction=0.5)
+    assert len(errors.doubts) == 1
+
+
 # w_t M_t: diag(0, 0, 2, 0) and diag(8, 4, −1, 3), whose sum has 8 and 4 in common, 3 and 1 beside them
 FINER = np.asarray([np.diag([0, 0, 2.0, 0]), np.diag([-4, -2, 0.5, -1.5])])
 

@@ -104,9 +104,18 @@ def whole(
         ({"common": 2, "task": 0, "S": (8, 4), "rank": (2, 0)}, True),
         ({"common": 2, "task": 3, "rank": (0, 0)}, False),
         ({"common": 4, "task": 0, "S": (8, 4, 2)}, False),  # a fourth is none
-        ({"common": 4, "task": 0, "S": (8, 4, 2, 0.3), "level": 0.3}, False),
         ({"common": 2, "task": 2, "S": (8, 4, 2), "size": 3, "rank": (2, 1)}, True),
         ({"common": 3, "task": 0, "S": (8, 4, 2), "size": 3, "weights": (1.0, 1.0)}, True),  # of three columns
+    ],
+)  # fmt: skip
+def test_directions_whose_number_decides(given: Any, expected: bool) -> None:
+    assert whole(**given) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"common": 4, "task": 0, "S": (8, 4, 2, 0.3), "level": 0.3}, False),
         # 0.1 + 0.1 √85 / (4 − 2 − 2 · 0.5) of what counts as zero beside 1 − 0.5
         ({"common": 2, "task": 2, "level": 0.1}, False),
         ({"common": 2, "task": 2, "level": 0.05}, False),
@@ -121,5 +130,5 @@ def whole(
         ({"common": 2, "task": 2, "weights": (-2.0, 0.0), "S": (4, 2, 1, 0.5), "off": 0.6, "level": 0.0}, False),
     ],
 )  # fmt: skip
-def test_which_results_hold_all_directions(given: Any, expected: bool) -> None:
+def test_directions_which_rounding_of_the_task_might_turn(given: Any, expected: bool) -> None:
     assert whole(**given) is expected

@@ -172,6 +172,14 @@ def test_one_block_by_hand() -> None:
     np.testing.assert_allclose(found.within, [[first * np.hypot(1 / 2, 1 / 5), 0], [first / 5, 0]])
 
 
+def test_part_of_one_block_by_hand() -> None:
+    """H_1 = diag(1/2, 1), Z = N_1 H_1 = diag(0.3, 1): H_1 − N_1ᵀ Z = diag(0.32, 0), and −N_2ᵀ Z = −diag(0.24, 0)."""
+    x, none = np.asarray([[1.0], [0.0]]), np.zeros((2, 0))
+    found = met_by_rows(pair_of([[3e-8, 9e-8], [5e-8, 9e-8]]), EYE, [(1.0, x, x / 2), (0.0, none, none)])
+    first = 0.32 * 3e-8 + 0.24 * 5e-8
+    np.testing.assert_allclose(found.within, [[first / 2, 0], [first / 5, 0]], atol=1e-20)
+
+
 @pytest.mark.parametrize(("unit", "times"), [(2.0**-52, 1.0), (STEP, 16.0)])
 def test_second_order_terms_are_twice_the_square_of_what_rows_turn(unit: float, times: float) -> None:
     """2 · (3² + 4²) e-8 for all of the H_t: 2 I and I − x yᵀ, of norms 2 and 1 + 5 · 2; and 8 eps of two rows of N."""

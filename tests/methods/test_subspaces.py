@@ -206,6 +206,9 @@ def test_a_value_that_is_zero_by_structure_is_in_no_doubt() -> None:
         errors = known_to(rank=(2, 2), entry=entry)
         found = leading(Stage, errors, diagonal(4), 2, 0.1, 0.2, task, rank=2)
         assert (found.S.tolist(), len(errors.doubts)) == ([4], doubts)
+    errors = known_to(rank=(2, 2))  # of the sum of all tasks entries tell nothing
+    leading(Stage, errors, diagonal(4), 2, 0.1, 0.2, None, rank=2)
+    assert len(errors.doubts) == 1
     errors = known_to(rank=(2, 2), entry=entry)
     leading(Stage, errors, diagonal(4), 1, 0.1, 0.2, 1, "X")
     assert errors.doubts[0][0].startswith(
