@@ -216,7 +216,7 @@ def turned_into(error: Met, S: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
     here, there, taken = F[:k, k:], F.T[:k, k:], s[:k, None]  # bounds on E_ij and E_ji
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         apart = 1 / ((taken - s[k:]) * (taken + s[k:]))
-        left, right = (safely(taken * x + s[k:] * y, apart) for x, y in ((there, here), (here, there)))
+        left, right = (safely(taken * x + safely(s[k:], y), apart) for x, y in ((there, here), (here, there)))
     return left, right
 
 

@@ -20,7 +20,7 @@ from coremerge_ref.methods._graded import (
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import lengths
+from coremerge_ref.perturbation.theorems import lengths, safely
 
 
 class Residuals:
@@ -39,7 +39,7 @@ class Residuals:
         self.errors, self.common, self.factors, self.entries, k = errors, common, factors, entries, len(common.S)
         self.rest, self.weights = np.eye(len(common.P)) - common.P @ common.P.T, np.asarray(weights)
         if k:
-            self.into = lengths(turned_into(met, sums[1], k)[0] * (sums[1][k:] / common.S[:, None]), axis=1)
+            self.into = lengths(safely(turned_into(met, sums[1], k)[0], sums[1][k:] / common.S[:, None]), axis=1)
 
     def met(self, t: int, M: np.ndarray, residual: np.ndarray) -> Met:
         """Of task t."""

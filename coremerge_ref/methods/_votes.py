@@ -78,9 +78,10 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
             errors.margin(stage, "what is kept relative to what is there", left / total if total else 1.0, t, f)
             if rest >= left and (errors.unsure[t] & (errors.entry[t] > 0)).any():
                 errors.doubt(stage, "what is kept is at the level that counts as zero", t)
-        errors.entry[t] = np.minimum(f * E + own * np.abs(after.M[t]), np.abs(after.M[t]) + most)
+        E = safely(f, E)
+        errors.entry[t] = np.minimum(E + safely(own, np.abs(after.M[t]) + E), np.abs(after.M[t]) + most)
         size = norm(after.M[t])
-        delta = safely(f * (1 + grown), errors.delta[t]) + safely(own + grown, size)
+        delta = safely(f * (1 + grown) * (1 + own), errors.delta[t]) + safely(own + grown + own * grown, size)
         errors.delta[t] = min(float(delta), size + most, norm(errors.entry[t]))
 
 
@@ -142,6 +143,16 @@ class Votes:
             np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
         )
 
+    @property
+    def level(self) -> float:
+        """Up to which size a sum of votes counts as zero: counts are exact."""
+        return 0.0 if self.count else self.zero
+
+    @property
+    def tally(self) -> np.ndarray:
+        """The sign of that sum (p, q), 0 where it counts as zero."""
+        return np.where(np.abs(self.total) > self.level, np.sign(self.total), 0.0)
+
     @cached_property
     def error(self) -> np.ndarray:
         """How far that sum may be from the true one: errors of the sure, all of the others."""
@@ -152,7 +163,7 @@ class Votes:
     @cached_property
     def undecided(self) -> np.ndarray:
         """Entries (p, q) whose sign, or whose voters, hang on the errors."""
-        level, size, error = 0.0 if self.count else self.zero, np.abs(self.total), self.error
+        level, size, error = self.level, np.abs(self.total), self.error
         clear, nothing = size - error > level, (size <= error) & (size + error <= level)
         someone = (self.possible & ~self.sure).any(axis=0)
         return np.asarray(self.possible.any(axis=0) & (someone | ~(clear | (nothing & (self.at_zero != 0)))))

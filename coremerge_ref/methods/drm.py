@@ -201,7 +201,7 @@ class Drm(Stage):
         error, wide = (np.where(there, x / unit, 0.0) for x in (E + V * moved, np.broadcast_to(known, V.shape)))
         live = float(k) * float(stack.cols) * stack.T
         K = int(np.round(live * (1 - self.drop)))
-        kept, unsure, faint = V > 0, np.zeros(V.shape, dtype=bool), np.zeros(V.shape, dtype=bool)
+        kept, unsure, reached = V > 0, np.zeros(V.shape, dtype=bool), ~(V > 0)
         if live > K:
             flat, e, w = (np.asarray(together(x)) for x in (V, error, wide))
             chosen = np.asarray(largest(flat, np.asarray(live), 1 - self.drop, "threshold", w, "round")) & (flat > 0)
@@ -209,11 +209,12 @@ class Drm(Stage):
             kept = np.asarray(apart(chosen, V.shape))
             open_ = cut.open | _crossing(flat, e, w, chosen, K)
             unsure = np.asarray(apart(open_ & (flat > e), V.shape))
-            if not own_zeros:  # arithmetic itself takes for zero what it does not know
-                faint = np.asarray(apart(open_ & ~chosen & (flat <= e), V.shape)) & (np.abs(Y) + E > known)
+            reached = np.asarray(apart(open_ & ~chosen & (flat <= e), V.shape))
             errors.margin(self, "relative gap between the last entry kept and the first one pruned", cut.gap)
             if unsure.any():
                 errors.doubt(self, f"{int(unsure.sum())} entries lie at the threshold")
+        # arithmetic itself takes for zero what it does not know
+        faint = reached & (np.abs(Y) + E > known) & (not own_zeros)
         zero = (np.abs(Y) > np.minimum(E, own - E)) & (np.abs(Y) <= known + E)
         kept, unsure = kept & (np.abs(Y) > known), unsure | (kept & zero)
         sure = kept & ~unsure & (np.abs(Y) > E)

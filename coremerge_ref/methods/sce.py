@@ -97,12 +97,15 @@ class Sce(Stage):
         votes = Votes(X, E, np.ones((stack.T, 1, 1)), sure, possible, level, at_zero=0 if errors.gauge_free else 1)
         sign = np.where(votes.total > level, 1, np.where(votes.total < -level, -1, 1))
         c = np.where(sure & (np.sign(X) == sign), share, 0.0)
-        total = np.maximum(c.sum(axis=0), self.floor)
+        own, total = np.where(c > 0, change, 0.0), c.sum(axis=0)
+        # below the floor the sum alone moves
+        at_floor = (self.floor > 0) & (np.abs(total - self.floor) <= own.sum(axis=0))
+        total = np.maximum(total, self.floor)
         total = np.where(total > 0, total, 1.0)
-        own = np.where(c > 0, change, 0.0)
-        value = np.where(total > self.floor, np.sum(c * X, axis=0) / total, 0.0)  # at the floor the sum alone moves
+        value = np.where(total > self.floor, np.sum(c * X, axis=0) / total, 0.0)
+        off = np.where(at_floor, np.maximum(np.abs(X - value), np.abs(X)), np.abs(X - value))
         summing = errors.unit * (stack.T + 4) if errors.level.name == "compute" else 0.0
-        parts = c * (E + summing * np.abs(X)) + own * np.abs(X - value)
+        parts = c * (E + summing * np.abs(X)) + own * (off + E)
         smooth = np.sum(parts, axis=0) / total * beyond(float(np.max(own.sum(axis=0) / total, initial=0.0)))
         jump = votes.spread(np.ones((stack.T, 1, 1)))
         if self.floor > 0:  # shares that are no larger than the floor count as parts of it

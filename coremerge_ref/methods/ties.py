@@ -148,8 +148,7 @@ class Ties(Stage):
             return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
         ballots = [self._ballot(*one) for one in zip(errors, trimmed, strict=True)]
         # a vote that is even beyond doubt counts for neither side
-        tallies = [np.where(np.abs(votes.total) > votes.zero, np.sign(votes.total), 0.0) for votes in ballots]
-        leads = [float(tally[~votes.undecided].sum()) for tally, votes in zip(tallies, ballots, strict=True)]
+        leads = [float(votes.tally[~votes.undecided].sum()) for votes in ballots]
         doubtful = [int(votes.undecided.sum()) for votes in ballots]
         if self.scope == "model":
             leads, doubtful = [sum(leads)] * len(ballots), [sum(doubtful)] * len(ballots)
@@ -181,8 +180,7 @@ class Ties(Stage):
 
     def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes) -> Errors:
         signed = np.asarray(stack.weights)[:, None, None]
-        W, sign = np.abs(signed), np.sign(votes.total)
-        sign = np.where(sign == 0, votes.at_zero, sign)
+        W, sign = np.abs(signed), np.where(votes.tally == 0, votes.at_zero, votes.tally)
         agrees = votes.sure & (np.sign(votes.W * votes.X) == sign)
         share = signed if self.divisor == "weight" else 1.0
         divisor = np.abs(np.sum(np.where(agrees, share, 0.0), axis=0))

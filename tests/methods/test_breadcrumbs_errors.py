@@ -127,7 +127,7 @@ def test_what_counts_as_zero_is_no_entry(rescale: str) -> None:
     if rescale == "none":
         assert errors.entry[0, 0].tolist() == [0.0, 0.0, 0.125, 0.125]
     else:
-        smooth = 14 / 6 * (6 / 5.75) ** 2 * 0.125
+        smooth = 14 / 6 * (6 / 5.75) ** 2 * 0.125 * (1 + 0.375 / 14)
         assert errors.entry[0, 0, 2:].tolist() == pytest.approx([smooth + 0.375 * 4 / 6, smooth + 0.375 * 2 / 6])
 
 

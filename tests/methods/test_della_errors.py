@@ -168,7 +168,7 @@ def test_what_counts_as_zero_has_no_rank_but_that_of_zeros() -> None:
     assert after.tolist() == [[[4.0, -2.0, 0.0, 3.0]]]
     assert errors.entry[0, 0, 2] == 0.0
     grown = (9 / (9 - 0.3125)) ** 2
-    first = grown * (5 / 9 * 0.125 + 4 / 9 * 0.1875) + 0.3125 * 4 / 9
+    first = grown * (5 / 9 * 0.125 + 4 / 9 * 0.1875) * (1 + 0.3125 / 9) + 0.3125 * 4 / 9
     assert errors.entry[0, 0, 0] == pytest.approx(first)
 
 

@@ -128,12 +128,12 @@ def test_vectors_that_may_turn_into_each_other_leave_everything_open(e: float, u
 
 def test_equal_values_have_no_vectors_of_their_own() -> None:
     found = of_norms([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]], [1e-12, 0.0])
-    assert doubted(found, "are not determined")
+    assert doubted(found, "coordinates count are not determined")
     assert float(found.delta) == pytest.approx(2**0.5 + 2.0)
     separate = of_norms([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.99]]], [1e-12, 0.0])
-    assert not doubted(separate, "are not determined")
+    assert not doubted(separate, "coordinates count are not determined")
     cut = of_norms([[[9.0, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 0.0, 0.01]]], [1e-12], weights=(1.0,))
-    assert not doubted(cut, "are not determined")
+    assert not doubted(cut, "coordinates count are not determined")
 
 
 @pytest.mark.parametrize(("second", "kept", "gap"), [(2.2, 2, 0.05), (1.8, 1, 0.5)])

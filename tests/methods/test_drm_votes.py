@@ -195,3 +195,15 @@ def test_entries_and_rows_within_the_level_are_none() -> None:
     M = [[[3.0, 0.05, 2.0]], [[0.06, 0.06, 0.0]]]
     np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.1, 0.1])).M, [[3.0, 0.0, 2.0]])
     np.testing.assert_allclose(cm.Drm(drop=0.0).apply(stack_of(M, [0.01, 0.01])).M, [[1.53, 0.055, 2.0]])
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.1, 0.3])
+def test_an_entry_that_cancels_to_zero_may_vote_once_it_is_rounded(drop: float) -> None:
+    """ΔW_2 = [[1 − 1, 2]]: half an eps of a factor brings a second voter to 4, and the mean is 2."""
+    f = np.float32
+    one = np.asarray([[1.0]], f), np.asarray([[4.0, 3.0]], f)
+    other = np.asarray([[1.0, 1.0]], f), np.asarray([[1.0, 1.0], [-1.0, 1.0]], f)
+    assert cm.explain([one, other], cm.Drm(drop=drop), "full").input_bound.verdict == "ill-posed"
+    rounded = other[0], np.asarray([[1 + 2.0**-25, 1.0], [-1.0, 1.0]])
+    results = [np.asarray(cm.merge([one, x], cm.Drm(drop=0.0), "full").to_dense()) for x in (other, rounded)]
+    np.testing.assert_allclose(results, [[[4, 2.5]], [[2, 2.5]]], rtol=1e-6)

@@ -237,3 +237,13 @@ def test_no_bound_is_known_where_second_order_terms_are_no_smaller_than_the_firs
     met = met_by_columns(thin(M), (M, np.eye(2), np.full(2, 0.1), np.full(2, 0.1)))
     assert polar_moved(met, thin(M)[1]) == np.inf
     assert polar_moved(met_by_columns(thin(M), (M, np.eye(2), np.full(2, np.inf), np.zeros(2))), thin(M)[1]) == np.inf
+
+
+def test_what_is_not_known_of_entries_is_not_known_of_zeros_either_and_the_norm_remains() -> None:
+    """Values 4, 2, 0, the first triplet, errors of norm 1e-3: it turns by δ √(σ_1² + σ_2²) / (σ_1² − σ_2²)."""
+    M = np.diag([4.0, 2.0, 0.0])
+    errors = errors_of(np.full((3, 3), np.inf), (3, 3))
+    P, S, Qh = thin(M)
+    part = Leading(P[:, :1], S[:1], Qh[:1].T, 0.0, turns(S, 1))
+    found = known_turns(errors, M, part, 1e-3, known(errors, (P, S, Qh), None, errors.entry))
+    np.testing.assert_allclose([*found.left, *found.right], 1e-3 * 20**0.5 / 12)

@@ -278,3 +278,31 @@ def test_what_may_be_selected_brings_its_energy() -> None:
     found = explained(M, E, density=0.5)
     assert (moved(M, E, density=0.5) <= found.entry[0]).all()
     assert found.entry[0, 0] >= 3.8
+
+
+@pytest.mark.parametrize("floor", [0.05, 0.18, 0.25, 0.3, 0.8])
+def test_a_share_that_errors_carry_across_the_floor_moves_its_entry(floor: float) -> None:
+    """Shares 0.69 and 0.31: of a lone voter the mean is the entry above the floor, and c X / floor below it."""
+    M, E = [[2, 0], [1, 0.9]], [[0.1, 0], [0, 0]]
+    found = explained(M, E, floor=floor)
+    assert (moved(M, E, floor=floor).max(axis=0) <= found.entry[0] + 1e-12).all()
+
+
+def test_errors_as_large_as_the_energy_move_what_their_shares_bring() -> None:
+    M, E = [[1, 10], [1, 0]], [[0, 9.9], [0.1, 0]]
+    assert (moved(M, E).max(axis=0) <= explained(M, E).entry[0] + 1e-12).all()
+
+
+def test_a_share_just_above_the_floor_is_told_of_rounded_inputs() -> None:
+    """Energies 4 and 1, shares 0.8 and 0.2: half an eps up and down carries the second below 0.1999."""
+
+    def pair(a: float, b: float, dtype: Any = np.float16) -> Any:
+        one = np.ones((1, 1), dtype)
+        return [(one, np.asarray([[2 * a, 0]], dtype)), (one, np.asarray([[0, b]], dtype))]
+
+    bound, half = cm.explain(pair(1, 1), cm.Sce(floor=0.1999), "full").input_bound, 2.0**-11
+    one, other = (
+        np.asarray(cm.merge(pair(*x, np.float64), cm.Sce(floor=0.1999), "full").to_dense())
+        for x in ((1, 1), (1 + half, 1 - half))
+    )
+    assert np.linalg.norm(one - other) <= bound.relative * np.linalg.norm(one)

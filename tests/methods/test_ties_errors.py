@@ -250,3 +250,24 @@ def test_what_trimming_leaves_is_elected() -> None:
         ("relative gap between the last entry kept and the first one cut", 2, 1.0),
         ("smallest relative majority of a decided entry", None, 1.0),
     ]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_counts_are_no_values_whatever_counts_as_zero(scale: float) -> None:
+    """Majorities of whole numbers, where sums of values count as zero from 1/20 of the scale on."""
+    M, E = scale * np.asarray([[[1.0, 2, 2]], [[-1, 1, 1]]]), scale * np.asarray([[[0.2, 0, 0]], [[0.1, 0, 0]]])
+    stage = Ties(1.0, elect="count")
+    errors, _ = carried(stage, M, E, 0.05 * scale)
+    assert float(errors.entry[0, 0]) >= moved(stage, M, E)[0, 0] - 1e-9 * scale > 0
+
+
+@pytest.mark.parametrize(("sign", "zero_sign"), [(1.0, "majority"), (-1.0, "positive")])
+@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+def test_a_sum_that_counts_as_zero_takes_the_sign_of_zeros_and_their_errors(
+    sign: float, zero_sign: str, aggregate: str
+) -> None:
+    """2 and −1.9375 sum to no more than the level: the side that zeros go to is that of −1 and −1.9375."""
+    M, E = sign * np.asarray([[[1.0, 2]], [[-1, -1.9375]]]), np.asarray([[[0.1, 0.04]], [[0.2, 0.05]]])
+    errors, after = carried(Ties(1.0, zero_sign=zero_sign, aggregate=aggregate), M, E, 0.5)
+    np.testing.assert_allclose(after, sign * np.asarray([[-1.0, -1.9375]]))
+    assert float(errors.entry[0, 1]) == pytest.approx(0.05, rel=1e-6)

@@ -199,10 +199,11 @@ def test_without_any_level_the_factor_is_one() -> None:
 
 def test_small_errors_of_entries_that_take_the_norm_of_all() -> None:
     """Of 3, 1, 4 the first two are kept and doubled: x_1 = 8 M_1 / (M_1 + M_2). Errors of 1/4 and 1/8 move what is left
-    by 3/8 of 4, so that 1 / (4 − 3/8) is 32/29 of 1/4, twice in a quotient; 1/2 of the 8 is 1/16 of the result."""
+    by 3/8 of 4, so that 1 / (4 − 3/8) is 32/29 of 1/4, twice in a quotient; 1/2 of the 8 is 1/16 of the result, however
+    far it is off."""
     twice, E = (32 / 29) ** 2, (0.25, 0.125)
-    first = 2 * twice * (0.25 * E[0] + 0.75 * E[1]) + 6 / 16
-    second = 2 * twice * (0.75 * E[1] + 0.25 * E[0]) + 2 / 16
+    first = 2 * twice * (0.25 * E[0] + 0.75 * E[1]) * 17 / 16 + 6 / 16
+    second = 2 * twice * (0.75 * E[1] + 0.25 * E[0]) * 17 / 16 + 2 / 16
     errors = rescaled_of([[[3.0, -1.0, 4.0]]], [[[6.0, -2.0, 0.0]]], [[[*E, 0.0]]], l1=np.asarray([0.5]))
     assert errors.entry[0, 0].tolist() == pytest.approx([first, second, 0.0])
     assert errors.delta.tolist() == pytest.approx([np.hypot(first, second)])
@@ -214,10 +215,10 @@ def test_small_errors_of_entries_that_take_the_norm_of_all() -> None:
 
 def test_a_finer_bound_on_the_norm_of_errors_grows_with_the_factor_and_what_the_factor_gains() -> None:
     """Three of 1 take the norm 6 of all, each off by 1/16: 3 may be 45/16, and the factor 16/15 of 2. A bound of 1/64
-    on the norm makes 1/30 then; of the result, √12, the 1/15 that the factor gains are added, and 1/24 for the 6."""
+    on the norm makes 1/30 then; of the result, √12, 1/15 is added for what the factor gains, and 1/24 of all for the 6."""
     M, after, E = [[[1.0, 1.0, 1.0, 3.0]]], [[[2.0, 2.0, 2.0, 0.0]]], [[[1 / 16, 1 / 16, 1 / 16, 0.0]]]
     errors = rescaled_of(M, after, E, l1=np.asarray([0.25]), delta=np.asarray([1 / 64]))
-    assert float(errors.delta[0]) == pytest.approx(1 / 30 + (1 / 15 + 1 / 24) * 12**0.5)
+    assert float(errors.delta[0]) == pytest.approx(25 / 24 / 30 + (25 / 24 * 16 / 15 - 1) * 12**0.5)
     assert float(errors.delta[0]) < np.linalg.norm(errors.entry)
 
 
@@ -229,15 +230,15 @@ def test_a_quarter_of_what_is_left_is_still_small_and_arithmetic_brings_its_own(
     # all of the norm of what is left is in one entry: what it loses it gains
     assert errors.entry[0, 0].tolist() == pytest.approx([8 * (1 / 8 + 2**-10), 0.0])
     errors = rescaled_of([[[2.0, 2.0, 4.0]]], [[[4.0, 4.0, 0.0]]], [[[0.5, 0.5, 0.0]]], l1=np.asarray([1.0]))
-    assert errors.entry[0, 0].tolist() == pytest.approx([2 * 16 / 9 * 0.5 + 4 / 8] * 2 + [0.0])
+    assert errors.entry[0, 0].tolist() == pytest.approx([9 / 8 * 2 * 16 / 9 * 0.5 + 4 / 8] * 2 + [0.0])
 
 
 def test_large_errors_add_what_the_factor_gains_of_each_entry() -> None:
     """2 of the 4 left: as little as 2, so twice the factor. (3 + 1) · 4 for 3 · 2 is 10 more, (1 + 1) · 4 for 1 · 2 is
-    6; 1/4 of the 8 is 1/32 of the result; nothing exceeds the norm 8.25 beyond what it is."""
+    6; 1/4 of the 8 is 1/32 of all that; nothing exceeds the norm 8.25 beyond what it is."""
     errors = rescaled_of([[[3.0, -1.0, 4.0]]], [[[6.0, -2.0, 0.0]]], [[[1.0, 1.0, 0.0]]], l1=np.asarray([0.25]))
-    assert errors.entry[0, 0].tolist() == pytest.approx([10 + 6 / 32, 6 + 2 / 32, 0.0])
-    assert float(errors.delta[0]) == pytest.approx(min(np.hypot(10 + 6 / 32, 6 + 2 / 32), 40**0.5 + 8.25))
+    assert errors.entry[0, 0].tolist() == pytest.approx([10 + 16 / 32, 6 + 8 / 32, 0.0])
+    assert float(errors.delta[0]) == pytest.approx(min(np.hypot(10.5, 6.25), 40**0.5 + 8.25))
 
 
 def test_where_nothing_need_be_left_an_entry_is_the_whole_norm_at_most() -> None:

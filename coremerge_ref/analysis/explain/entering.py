@@ -77,7 +77,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
     clear = most > 0 and possible[-1] > cut + error
-    found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, errors.beside(error, cut)))
+    own = errors.beside(error, cut)
+    if frame.of_updates and errors.level.formed and not clear:
+        own = np.maximum(own, min(error, _off(errors, frame)))
+    found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, own))
     # arithmetic knows copies of a column from others, rounded inputs are none
     distinct = frame.distinct if errors.level.formed else frame.columns
     if frame.of_updates and error > cut and 0 < live < min(frame.size, distinct):
@@ -90,3 +93,14 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         )
     if dropped > max(error, cut / 2):
         errors.lost += 1
+
+
+def _off(errors: Errors, frame: Frame) -> float:
+    """How far arithmetic is seen to turn the last singular vectors of tasks whose own columns nearly depend on each
+    other: by an eps of what the columns of norm 1 have as the condition number of their span."""
+    off = []
+    for X, x in zip(frame.coordinates, frame.norms, strict=True):
+        if (x > 0).any():
+            s = errors.singular_values(X[:, x > 0] / x[x > 0])
+            off.append(errors.unit * float(s[0] / s[s > ZERO * errors.unit * s[0]][-1]))
+    return norm(off)
