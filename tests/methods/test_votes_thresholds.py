@@ -215,7 +215,7 @@ def test_small_errors_of_entries_that_take_the_norm_of_all() -> None:
 
 def test_a_finer_bound_on_the_norm_of_errors_grows_with_the_factor_and_what_the_factor_gains() -> None:
     """Three of 1 take the norm 6 of all, each off by 1/16: 3 may be 45/16, and the factor 16/15 of 2. A bound of 1/64
-    on the norm makes 1/30 then; of √12, the result, 1/15 is added for what the factor gains, and 1/24 of all for the 6."""
+    on the norm makes 1/30 then, 1/15 of the result, √12, is what the factor gains, and 1/24 of all is for the 6."""
     M, after, E = [[[1.0, 1.0, 1.0, 3.0]]], [[[2.0, 2.0, 2.0, 0.0]]], [[[1 / 16, 1 / 16, 1 / 16, 0.0]]]
     errors = rescaled_of(M, after, E, l1=np.asarray([0.25]), delta=np.asarray([1 / 64]))
     assert float(errors.delta[0]) == pytest.approx(25 / 24 / 30 + (25 / 24 * 16 / 15 - 1) * 12**0.5)
