@@ -32,7 +32,8 @@ def entered(
     ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
     """
     delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
-    g, rank, factors = level.size, np.minimum(terms[0].ranks, min(entry.shape[1:])), None
+    columns = [np.count_nonzero(np.minimum(b, a)) for b, a in zip(left.norms, right.norms, strict=True)]
+    g, rank, factors = level.size, np.minimum(columns, min(entry.shape[1:])), None
     if level.name != "compute":
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
         factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
@@ -48,11 +49,12 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     """
     if frame.identity:
         return
+    blocks: list[np.ndarray] = []
     if frame.units is not None:
         X, values, columns = frame.units
         error = errors.level.size * X.shape[1] ** 0.5
     else:
-        blocks, slack = [], []
+        slack: list[float] = []
         for t, X in enumerate(M):
             P, s, _ = errors.svd(X)
             there = s > levels[t]
@@ -79,7 +81,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     clear = most > 0 and possible[-1] > cut + error
     own = errors.beside(error, cut)
     if frame.of_updates and errors.level.formed and not clear:
-        own = np.maximum(own, min(error, _off(errors, frame)))
+        own = np.maximum(own, min(error, _off(errors, frame, [P.shape[1] for P in blocks])))
     found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, own))
     # arithmetic knows copies of a column from others, rounded inputs are none
     distinct = frame.distinct if errors.level.formed else frame.columns
@@ -95,12 +97,15 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         errors.lost += 1
 
 
-def _off(errors: Errors, frame: Frame) -> float:
+def _off(errors: Errors, frame: Frame, counts: list[int]) -> float:
     """How far arithmetic is seen to turn the last singular vectors of tasks whose own columns nearly depend on each
-    other: by an eps of what the columns of norm 1 have as the condition number of their span."""
-    off = []
-    for X, x in zip(frame.coordinates, frame.norms, strict=True):
-        if (x > 0).any():
-            s = errors.singular_values(X[:, x > 0] / x[x > 0])
-            off.append(errors.unit * float(s[0] / s[s > ZERO * errors.unit * s[0]][-1]))
-    return norm(off)
+    other: by an eps of what the columns of norm 1 have as the condition number of their span. Into another task's span
+    it may only where that is less than the columns span: counts (T) of singular vectors of the updates.
+    """
+    tasks = zip(frame.coordinates, frame.norms, frame.facing[1], strict=True)
+    units = [X[:, (x > 0) & (y > 0)] / x[(x > 0) & (y > 0)] for X, x, y in tasks]
+    parts = [errors.singular_values(X) if X.size else np.zeros(0) for X in units]
+    ranks = [int(np.sum(s > ZERO * errors.unit * s.max(initial=0.0))) for s in parts]
+    if ranks == counts:
+        return 0.0
+    return errors.unit * norm([s[0] / s[rank - 1] for s, rank in zip(parts, ranks, strict=True) if rank])

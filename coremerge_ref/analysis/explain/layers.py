@@ -103,8 +103,9 @@ def _cutter(group: Group, place: int, M: np.ndarray, side: Side, own: Factors, f
         here: Any = (slice(None), *at)
         distinct = 0
         if side.of_updates or (spectrum is not None and live[at] < min(group.shape[place], spectrum[2][at])):
-            columns = [wide(pair[place][at]) for pair in group.factors]
-            distinct = _distinct(np.concatenate([X.T if place == 0 else X for X in columns]))
+            pairs = [(wide(B[at]).T, wide(A[at])) for B, A in group.factors]  # of rows (r_t, m) and (r_t, n)
+            rows = [pair[place][np.any(pair[1 - place], axis=1)] for pair in pairs]
+            distinct = _distinct(np.concatenate(rows))
         return Frame(
             [C[at] for C in coordinates],
             [x[at] for x in norms],

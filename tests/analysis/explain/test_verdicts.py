@@ -237,6 +237,21 @@ def test_columns_that_are_multiples_of_each_other_are_so_until_they_are_rounded(
     assert np.linalg.norm(results[1] - results[0]) > 0.1 * np.linalg.norm(results[0])
 
 
+@pytest.mark.parametrize("space", [cm.Core(), cm.Core("tucker"), cm.Knots(), cm.Knots(scaled=False), "full"], ids=str)
+@pytest.mark.parametrize("method", ["ties", "tsv", "cart", "karcher"])
+@pytest.mark.parametrize("side", [0, 1], ids=["zeros in B", "zeros in A"])
+def test_columns_that_are_zero_on_one_side_are_no_directions(side: int, method: str, space: object) -> None:
+    """As ranks that are padded, or were pruned, have them: what stands on the other side of zeros is nothing."""
+    pairs = []
+    for t in range(3):
+        B, A = np.random.default_rng(t).standard_normal((12, 4)), np.random.default_rng(9 + t).standard_normal((4, 11))
+        (B.T, A)[side][2:] = 0
+        pairs.append((B.astype(np.float32), A.astype(np.float32)))
+    e = cm.explain(pairs, method, space)
+    assert e.bound.verdict == "well-posed", e.reason
+    assert e.input_bound.verdict == "well-posed", e.input_bound.reason
+
+
 def test_a_duplicate_is_well_posed_as_it_is_and_ill_posed_as_something_rounded() -> None:
     one, other = (tuple(X.astype(np.float32) for X in factors(3)) for _ in range(2))
     e = cm.explain([one, other, one], "tsv")
