@@ -143,15 +143,10 @@ class Votes:
             np.sum(np.where(self.sure, self.W * (np.sign(self.X) if self.count else self.X), 0.0), axis=0)
         )
 
-    @property
-    def level(self) -> float:
-        """Up to which size a sum of votes counts as zero: counts are exact."""
-        return 0.0 if self.count else self.zero
-
-    @property
     def tally(self) -> np.ndarray:
         """The sign of that sum (p, q), 0 where it counts as zero."""
-        return np.where(np.abs(self.total) > self.level, np.sign(self.total), 0.0)
+        level = 0.0 if self.count else self.zero  # counts are exact
+        return np.where(np.abs(self.total) > level, np.sign(self.total), 0.0)
 
     @cached_property
     def error(self) -> np.ndarray:
@@ -163,7 +158,7 @@ class Votes:
     @cached_property
     def undecided(self) -> np.ndarray:
         """Entries (p, q) whose sign, or whose voters, hang on the errors."""
-        level, size, error = self.level, np.abs(self.total), self.error
+        level, size, error = 0.0 if self.count else self.zero, np.abs(self.total), self.error
         clear, nothing = size - error > level, (size <= error) & (size + error <= level)
         someone = (self.possible & ~self.sure).any(axis=0)
         return np.asarray(self.possible.any(axis=0) & (someone | ~(clear | (nothing & (self.at_zero != 0)))))

@@ -148,7 +148,8 @@ class Ties(Stage):
             return [self._alone(*one) for one in zip(errors, trimmed, after, strict=True)]
         ballots = [self._ballot(*one) for one in zip(errors, trimmed, strict=True)]
         # a vote that is even beyond doubt counts for neither side
-        leads = [float(votes.tally[~votes.undecided].sum()) for votes in ballots]
+        tallies = [votes.tally() for votes in ballots]
+        leads = [float(tally[~votes.undecided].sum()) for tally, votes in zip(tallies, ballots, strict=True)]
         doubtful = [int(votes.undecided.sum()) for votes in ballots]
         if self.scope == "model":
             leads, doubtful = [sum(leads)] * len(ballots), [sum(doubtful)] * len(ballots)
@@ -160,7 +161,7 @@ class Ties(Stage):
                 sign = 0  # turning the sign of a basis vector turns the outcome of an even vote
             if sign != votes.at_zero:
                 ballots[i] = replace(votes, at_zero=sign)
-        return [self._counted(*one) for one in zip(errors, trimmed, after, ballots, strict=True)]
+        return [self._counted(*one) for one in zip(errors, trimmed, after, ballots, tallies, strict=True)]
 
     def _alone(self, errors: Errors, stack: Any, after: Any) -> Errors:
         """One task that keeps all: a multiple of it."""
@@ -178,9 +179,9 @@ class Ties(Stage):
         zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
         return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count, at_zero=1)
 
-    def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes) -> Errors:
+    def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes, tally: np.ndarray) -> Errors:
         signed = np.asarray(stack.weights)[:, None, None]
-        W, sign = np.abs(signed), np.where(votes.tally == 0, votes.at_zero, votes.tally)
+        W, sign = np.abs(signed), np.where(tally == 0, votes.at_zero, tally)
         agrees = votes.sure & (np.sign(votes.W * votes.X) == sign)
         share = signed if self.divisor == "weight" else 1.0
         divisor = np.abs(np.sum(np.where(agrees, share, 0.0), axis=0))

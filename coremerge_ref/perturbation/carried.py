@@ -176,7 +176,8 @@ class Errors:
         """
         if not self.level.formed or self.divided:
             return error
-        return np.where(self.jumped & (error > 4 * np.asarray(level)), error, np.minimum(error, np.asarray(level) / 2))
+        half = np.minimum(error, np.asarray(level) / 2)
+        return np.where(error > 4 * np.asarray(level), error, half) if self.jumped else half
 
     def tied(self, S: Vector) -> Vector:
         """Which singular values S (…, n) the next one equals, as far as an SVD says, however small errors are."""

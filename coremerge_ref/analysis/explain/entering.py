@@ -32,8 +32,8 @@ def entered(
     ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
     """
     delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
-    columns = [np.count_nonzero(np.minimum(b, a)) for b, a in zip(left.norms, right.norms, strict=True)]
-    g, rank, factors = level.size, np.minimum(columns, min(entry.shape[1:])), None
+    place: Any = (slice(None), *terms[1])
+    g, rank, factors = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), None
     if level.name != "compute":
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
         factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
@@ -83,11 +83,12 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     if frame.of_updates and errors.level.formed and not clear:
         own = np.maximum(own, min(error, _off(errors, frame, [P.shape[1] for P in blocks])))
     found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, own))
-    # arithmetic knows copies of a column from others, rounded inputs are none
-    distinct = frame.distinct if errors.level.formed else frame.columns
-    if frame.of_updates and error > cut and 0 < live < min(frame.size, distinct):
+    if frame.of_updates and error > cut:
+        # arithmetic knows copies of a column from others, rounded inputs are none
+        distinct = frame.distinct if errors.level.formed else frame.columns
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
-        found, possible = np.asarray([live]), np.append(values, 0.0)
+        if 0 < live < min(frame.size, distinct):
+            found, possible = np.asarray([live]), np.append(values, 0.0)
     if len(found):
         errors.size_doubt = (
             f"singular value {found[0] + 1} of {what} is {possible[found[0]] / values[0]:.1e} of the largest, so the "

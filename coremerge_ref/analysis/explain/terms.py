@@ -15,8 +15,8 @@ class Terms:
     """What errors of the factors of every M_t (T, p, q) = L_t R_tᵀ are in units of the level.
 
     within: |L_t| |R_t|ᵀ. sides: for either side what errors of it do, |R_t| b_t and |L_t| a_t, or within where its
-    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), sizes (T) s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): columns;
-    there (T): whether some term is not zero.
+    frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), sizes (T) s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): how many
+    of these terms are not zero.
     """
 
     within: np.ndarray
@@ -24,7 +24,6 @@ class Terms:
     whole: np.ndarray
     sizes: np.ndarray
     ranks: np.ndarray
-    there: np.ndarray
     made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -39,9 +38,8 @@ class Terms:
     def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, np.ndarray]:
         g, formed = level.size, level.name == "compute"
         parts = sum(X * (0.0 if formed and one else g) for one, X in zip(identities, self.sides, strict=True))
-        ranks = self.ranks.reshape(-1, *[1] * (self.there.ndim - 1))  # (T, …)
-        tiny = level.tiny * (1 + ranks) * self.there
-        own = formed * level.eps * (ranks / 2 + 1)
+        tiny = level.tiny * np.where(self.ranks > 0, 1 + self.ranks, 0)
+        own = formed * level.eps * (self.ranks / 2 + 1)
         both = g * g * (self.within if all(identities) else self.sizes[..., None, None])  # errors of either side meet
         parts = parts + both + own[..., None, None] * self.within + tiny[..., None, None]
         size = self.within.shape[-2] * self.within.shape[-1]
@@ -63,6 +61,5 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
     for (L, R, b, a), s in zip(tasks, sizes, strict=True):
         one_side, other = linalg.norm(b[..., None]) * spectral(R), spectral(L) * linalg.norm(a[..., None])
         whole.append(np.minimum(2 * s, one_side + other))
-    there = np.stack([np.any((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
-    ranks = np.asarray([L.shape[-1] for L, _, _, _ in tasks])
-    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, there)
+    ranks = np.stack([np.count_nonzero((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
+    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks)
