@@ -34,7 +34,7 @@ def entered(
     delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
     place: Any = (slice(None), *terms[1])
     g, rank, factors = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), None
-    if level.name != "compute":
+    if level.name != "compute" and not np.any(terms[0].beyond[place]):
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
         factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
     sizes, computed = (left.size, right.size), not (left.identity and right.identity)

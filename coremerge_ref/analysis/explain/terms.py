@@ -16,7 +16,8 @@ class Terms:
 
     within: |L_t| |R_t|ᵀ. sides: for either side what errors of it do, |R_t| b_t and |L_t| a_t, or within where its
     frame is an identity. whole (T): min(2 s, ‖b‖ ‖R‖₂ + ‖L‖₂ ‖a‖), sizes (T) s = Σ_i ‖b_i‖ ‖a_i‖. ranks (T): how many
-    of these terms are not zero.
+    of these terms are not zero. beyond (T): Σ_i of what of b_i, or a_i, no frame holds since others cancel it, times
+    the other; errors do not cancel.
     """
 
     within: np.ndarray
@@ -24,6 +25,7 @@ class Terms:
     whole: np.ndarray
     sizes: np.ndarray
     ranks: np.ndarray
+    beyond: np.ndarray
     made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +46,7 @@ class Terms:
         parts = parts + both + own[..., None, None] * self.within + tiny[..., None, None]
         size = self.within.shape[-2] * self.within.shape[-1]
         delta = g * self.whole + g * g * self.sizes + tiny * size**0.5
-        delta = np.minimum(delta, np.asarray(linalg.norm(parts)))
+        delta = np.minimum(delta, np.asarray(linalg.norm(parts))) + g * self.beyond
         return delta, np.minimum(parts, delta[..., None, None])
 
 
@@ -62,4 +64,11 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
         one_side, other = linalg.norm(b[..., None]) * spectral(R), spectral(L) * linalg.norm(a[..., None])
         whole.append(np.minimum(2 * s, one_side + other))
     ranks = np.stack([np.count_nonzero((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
-    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks)
+    beyond = np.stack([np.sum(_lost(L, b) * a + b * _lost(R, a), axis=-1) for L, R, b, a in tasks])
+    return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, beyond)
+
+
+def _lost(X: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Norms (…, r) of what of columns of these norms their coordinates X (…, p, r) do not hold; 0 up to rounding."""
+    share = np.sqrt(np.sum((X / np.where(norms > 0, norms, 1.0)[..., None, :]) ** 2, axis=-2))
+    return np.where(share < 1 - 1e-4, np.sqrt(np.maximum(1 - share**2, 0.0)) * norms, 0.0)

@@ -66,3 +66,23 @@ def test_layers_of_very_different_sizes_are_explained_as_each_alone(method: str,
         for mine, own in ((together[name].bound, alone.bound), (together[name].input_bound, alone.input_bound)):
             assert mine.verdict == own.verdict
             assert mine.relative == pytest.approx(own.relative, rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("space", [cm.Core("tucker"), cm.Knots(), cm.Knots(transposed=True)], ids=str)
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_what_columns_cancel_is_in_no_frame_but_its_errors_are_in_the_bound(
+    space: cm.Core | cm.Knots, by_rows: bool
+) -> None:
+    """b_2 = −b_1 / 2: of a_1 = (0, −1) and a_2 = (−1, −2) only a_1 − a_2 / 2 = (1/2, 0) is in ΔW."""
+    B, A = np.asarray([[-2.0, 1], [-1, 0.5], [-2, 1], [1, -0.5], [2, -1]]), np.asarray([[0.0, -1], [-1, -2]])
+    if by_rows:
+        B, A = A.T, B.T
+    B, A = B.astype(np.float16), A.astype(np.float16)
+    bound, exact = cm.explain([(B, A)], "cart", space).input_bound, B.astype(float) @ A.astype(float)
+    assert bound.relative < 0.2
+    rng, half, moved = np.random.default_rng(0), 2.0**-11, 0.0
+    for _ in range(200):
+        X, Y = (Z.astype(float) * (1 + half * rng.choice([-1, 1], Z.shape)) for Z in (B, A))
+        moved = max(moved, float(np.linalg.norm(X @ Y - exact)))
+    assert moved <= bound.relative * np.linalg.norm(exact)
+    assert moved > bound.relative * np.linalg.norm(exact) / 10
