@@ -54,11 +54,15 @@ def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
 
 def met_by_entries(triplets: Triplets, errors: Errors, entry: np.ndarray) -> Met:
     """Of |E| ≤ entry (p, q) in the frames, which turn along where errors are `closed`; else E has parts beyond them."""
-    none = np.zeros((entry.shape[1], 0))
-    return met_by_entries_through(triplets, errors, entry, None, (1.0, none, none))
+    return met_by_entries_through(triplets, errors, entry, None, times(1.0, entry.shape[1]))
 
 
 Through = tuple[float, np.ndarray, np.ndarray]  # c, X (q, k), Y (q, k): what is multiplied by c I − X Yᵀ
+
+
+def times(c: float, q: int) -> Through:
+    """By c I alone."""
+    return c, np.zeros((q, 0)), np.zeros((q, 0))
 
 
 def met_by_entries_through(

@@ -8,7 +8,7 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import joined, known, known_turns, scaled
+from coremerge_ref.methods._graded import joined, known, known_turns, scaled, times
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._residuals import Residuals
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
@@ -130,8 +130,8 @@ class IsoCts(Stage):
         if not errors.level.formed:
             of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
             if errors.orthonormal:
-                none = np.zeros((total.shape[1], 0))
-                of_sum = of_sum & met_by_rows(errors, errors.svd(total), [(w, none, none) for w in before.weights])
+                through = [times(float(w), total.shape[1]) for w in before.weights]
+                of_sum = of_sum & met_by_rows(errors, errors.svd(total), through)
             residuals = Residuals(errors, errors.svd(total), common, of_sum, factors, entries, before.weights)
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}

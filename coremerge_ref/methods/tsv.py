@@ -9,7 +9,7 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled
+from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled, times
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
@@ -104,9 +104,10 @@ class Tsv(Stage):
             for M, one, entry in zip(stack.M, factors or [None] * stack.T, entries, strict=True)
         ]
         if errors.orthonormal and not errors.level.formed:
-            none = np.zeros((stack.M.shape[2], 0))
             each = zip(met, stack.M, np.diag(before.weights), strict=True)
-            met = [one & met_by_rows(errors, errors.svd(M), [(c, none, none) for c in w]) for one, M, w in each]
+            met = [
+                one & met_by_rows(errors, errors.svd(M), [times(float(c), M.shape[1]) for c in w]) for one, M, w in each
+            ]
         turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []

@@ -8,7 +8,7 @@ import pytest
 
 import coremerge_ref as cm
 from coremerge_ref.core.stages import Stage
-from coremerge_ref.methods._graded import first_order
+from coremerge_ref.methods._graded import Through, first_order, times
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.perturbation.carried import Errors, Level
 
@@ -78,10 +78,9 @@ def errors_of(factors: Pairs, given: Blocks) -> Errors:
     return errors
 
 
-def alone(c: np.ndarray, given: Blocks) -> list[tuple[float, np.ndarray, np.ndarray]]:
+def alone(c: np.ndarray, given: Blocks) -> list[Through]:
     """H_t = c_t I."""
-    none = np.zeros((given.N.shape[2], 0))
-    return [(float(x), none, none) for x in c]
+    return [times(float(x), given.N.shape[2]) for x in c]
 
 
 CASES = {

@@ -103,9 +103,7 @@ def _off(errors: Errors, frame: Frame, counts: list[int]) -> float:
     other: by an eps of what the columns of norm 1 have as the condition number of their span. Into another task's span
     it may only where that is less than the columns span: counts (T) of singular vectors of the updates.
     """
-    tasks = zip(frame.coordinates, frame.norms, frame.facing[1], strict=True)
-    units = [X[:, (x > 0) & (y > 0)] / x[(x > 0) & (y > 0)] for X, x, y in tasks]
-    parts = [errors.singular_values(X) if X.size else np.zeros(0) for X in units]
+    parts = [errors.singular_values(X) if X.size else np.zeros(0) for X in frame.unit_columns()]
     ranks = [int(np.sum(s > ZERO * errors.unit * s.max(initial=0.0))) for s in parts]
     if ranks == counts:
         return 0.0

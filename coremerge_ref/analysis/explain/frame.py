@@ -38,13 +38,17 @@ class Frame:
         """How many columns X_t have that are not zero in ΔW_t."""
         return int(np.count_nonzero(np.minimum(np.concatenate(self.norms), np.concatenate(self.facing[1]))))
 
+    def unit_columns(self) -> list[np.ndarray]:
+        """Coordinates of the columns of each X_t that are not zero in ΔW_t, over their norms."""
+        tasks = zip(self.coordinates, self.norms, self.facing[1], strict=True)
+        return [X[:, (x > 0) & (y > 0)] / x[(x > 0) & (y > 0)] for X, x, y in tasks]
+
     def spread(self, errors: Errors) -> tuple[int, float]:
         """`columns`, and a bound on how far errors of inputs turn the span of all, by those of norm 1 (Wedin 1972)."""
         if self.units is not None:
             values = self.units[1]
         else:
-            pairs = zip(self.coordinates, self.norms, self.facing[1], strict=True)
-            X = np.concatenate([X[:, (b > 0) & (a > 0)] / b[(b > 0) & (a > 0)] for X, b, a in pairs], axis=1)
+            X = np.concatenate(self.unit_columns(), axis=1)
             values = errors.singular_values(X) if X.size else np.zeros(0)
         least = float(values[self.columns - 1]) if 0 < self.columns <= len(values) else 0.0
         return self.columns, errors.level.size * self.columns**0.5 / least if least > 0 else np.inf

@@ -62,7 +62,7 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
     """The layers of a group; what all have is computed at once."""
     left, right = (([wide(C) for C in s.coordinates], [wide(x) for x in s.norms]) for s in (frames.left, frames.right))
     M = np.stack([L @ R.mT for L, R in zip(left[0], right[0], strict=True)])  # (T, …, p, q)
-    terms = terms_of(left, right, frames.left.Q is None, frames.right.Q is None)
+    terms = terms_of(left, right, frames.left.Q is None, frames.right.Q is None, group.unit)
     levels = ROUNDING * group.unit * np.stack([np.sum(b * a, axis=-1) for b, a in zip(left[1], right[1], strict=True)])
     sides = (frames.left, left, right), (frames.right, right, left)
     cuts = [_cutter(group, place, M if place == 0 else M.mT, *one) for place, one in enumerate(sides)]

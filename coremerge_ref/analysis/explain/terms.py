@@ -9,6 +9,8 @@ from coremerge_ref.core import linalg
 from coremerge_ref.perturbation.carried import Level
 from coremerge_ref.perturbation.theorems import spectral
 
+ROUNDING = 100  # eps: up to which a column and its coordinates are equally long
+
 
 @dataclass(frozen=True, eq=False)
 class Terms:
@@ -53,8 +55,9 @@ class Terms:
 Factors = tuple[list[np.ndarray], list[np.ndarray]]  # coordinates (…, p, r_t) and norms (…, r_t) of each task
 
 
-def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
-    """The terms of a batch of layers (T, …); rows, columns: whether the frame on that side is an identity."""
+def terms_of(left: Factors, right: Factors, rows: bool, columns: bool, unit: float = 2.0**-52) -> Terms:
+    """The terms of a batch of layers (T, …); rows, columns: whether the frame on that side is an identity; unit: eps of
+    the arithmetic that made the coordinates."""
     tasks = list(zip(left[0], right[0], left[1], right[1], strict=True))
     within = np.stack([np.abs(L) @ np.abs(R).mT for L, R, _, _ in tasks])
     of_left = within if rows else np.stack([(np.abs(R) @ b[..., None]).mT for _, R, b, _ in tasks])
@@ -64,11 +67,11 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool) -> Terms:
         one_side, other = linalg.norm(b[..., None]) * spectral(R), spectral(L) * linalg.norm(a[..., None])
         whole.append(np.minimum(2 * s, one_side + other))
     ranks = np.stack([np.count_nonzero((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
-    beyond = np.stack([np.sum(_lost(L, b) * a + b * _lost(R, a), axis=-1) for L, R, b, a in tasks])
+    beyond = np.stack([np.sum(_lost(L, b, unit) * a + b * _lost(R, a, unit), axis=-1) for L, R, b, a in tasks])
     return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, beyond)
 
 
-def _lost(X: np.ndarray, norms: np.ndarray) -> np.ndarray:
+def _lost(X: np.ndarray, norms: np.ndarray, unit: float) -> np.ndarray:
     """Norms (…, r) of what of columns of these norms their coordinates X (…, p, r) do not hold; 0 up to rounding."""
     share = np.sqrt(np.sum((X / np.where(norms > 0, norms, 1.0)[..., None, :]) ** 2, axis=-2))
-    return np.where(share < 1 - 1e-4, np.sqrt(np.maximum(1 - share**2, 0.0)) * norms, 0.0)
+    return np.where(share < 1 - ROUNDING * unit, np.sqrt(np.maximum(1 - share**2, 0.0)) * norms, 0.0)

@@ -86,3 +86,10 @@ def test_what_columns_cancel_is_in_no_frame_but_its_errors_are_in_the_bound(
         moved = max(moved, float(np.linalg.norm(X @ Y - exact)))
     assert moved <= bound.relative * np.linalg.norm(exact)
     assert moved > bound.relative * np.linalg.norm(exact) / 10
+
+
+@pytest.mark.parametrize("share", [1.0, 0.99999, 0.6])
+def test_what_coordinates_do_not_hold_is_what_pythagoras_leaves(share: float) -> None:
+    """Coordinates `share` of a column of norm 2, whole ones of a row of norm 3."""
+    left, right = ([np.asarray([[2.0 * share]])], [np.asarray([2.0])]), factors(np.asarray([[3.0]]))
+    np.testing.assert_allclose(terms_of(left, right, False, False).beyond, [6 * (1 - share**2) ** 0.5], rtol=1e-6)
