@@ -14,7 +14,7 @@ def zeroed(errors: Errors, stack: Any) -> None:
     """Entries of M_t within ν_t become zero: a change of that size where errors decide, and which are there is unsure.
 
     What is surely within it is zero in exact arithmetic too, and has no error left. Either way the matrix has the rank
-    and the factors of its update no more.
+    and the factors of its update no more, and their errors neither.
     """
     level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
     error = errors.entry if errors.gauge_free else errors.beside(errors.entry, level)
@@ -27,10 +27,11 @@ def zeroed(errors: Errors, stack: Any) -> None:
     if clear:
         return
     sure = (size + error <= level) & ~unsure
+    changed, gone = (unsure | sure) & (size > 0), sure & (errors.entry > 0)
     errors.entry = np.where(unsure, errors.entry + level, np.where(sure, 0.0, errors.entry))
-    changed = (unsure | sure) & (size > 0)
     if changed.any():
         errors.rank = np.where(changed.any(axis=(1, 2)), min(size.shape[1:]), errors.rank)
+    if changed.any() or gone.any():
         errors.factors = None
     if unsure.any():
         errors.delta = errors.delta + sizes(np.where(unsure, level, 0.0))

@@ -149,8 +149,9 @@ class IsoCts(Stage):
             bent = safely(4 * turn**2 * sizes[t], part.turns)  # U_c turns by more than the first order
             found.append(known_turns(errors, M, part, float(off[t]), met, bent, norm(first.left)))
             least.append(off[t] / S[-1] if n else 0.0)
-            one = slice(t, t + 1)
-            rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
+            one, rows = slice(t, t + 1), (n + 1, np.inf)
+            if n == min(int(ranks[t]), M.shape[1]):
+                rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))

@@ -41,6 +41,11 @@ def test_where_nothing_can_be_dropped_the_matrix_keeps_its_factors(masks: Any) -
     assert Dare(0.1).sees(1) == ("left", "right")
 
 
+def test_the_l1_factor_of_what_is_all_kept_is_one_whatever_the_errors() -> None:
+    errors, _ = carried(Dare(0.0, rescale="l1"), M, E)
+    assert (errors.entry.tolist(), errors.margins) == (E.tolist(), [])
+
+
 def test_the_l1_factor_is_off_by_the_errors_of_both_sums() -> None:
     """Of 1, 2, 4 the first and last are kept, times 7/5: x_1 = 7 · 1 / (1 + 4) to first order by 4/25 of either error,
     of errors 0.01 and 0.03, and by the 0.06 of the 7."""
