@@ -7,10 +7,13 @@ import traceback
 import warnings
 from collections import Counter
 
+from benchmarks.fuzz.certificates import certified
 from benchmarks.fuzz.judging import findings
+from benchmarks.fuzz.names import named
 from benchmarks.fuzz.trials import DEPENDENT, draw
 
 SHOWN, EVERY = 50, 500  # findings of each kind; trials between two lines that say how far it is
+CERTIFIED, NAMED = 4, 100  # every which trial is certified, and has an update that compare must not name
 
 
 def main() -> int:
@@ -30,6 +33,8 @@ def main() -> int:
         trial = draw(seed)
         try:
             broken = findings(trial, options.quick)
+            broken += certified(trial) if seed % CERTIFIED == 0 else []
+            broken += named(trial) if seed % NAMED == 0 else []
         except Exception as error:  # a crash is a finding
             broken = [("crash", "".join(traceback.format_exception_only(error)).strip())]
         for kind, sentence in broken:

@@ -46,7 +46,7 @@ def wrong_inputs(layers: Layers) -> dict[str, Layers]:
             new.scale / old.scale
             for layer in layers
             for new, old in zip(misread[layer], layers[layer], strict=True)
-            if new is not None and old is not None and old.scale
+            if new is not None and old is not None and old.scale and old.rank
         ]
         if ratios and max(ratios) - min(ratios) > 1e-9 * max(map(abs, ratios)):
             found[named(name)] = misread
@@ -59,7 +59,7 @@ def wrong_inputs(layers: Layers) -> dict[str, Layers]:
 
 
 def _rescaled(update: LowRankUpdate | None, scaling: Scaling) -> LowRankUpdate | None:
-    return None if update is None else replace(update, scale=scaling(float(update.scale), update.rank))
+    return None if update is None else replace(update, scale=scaling(float(update.scale), max(update.rank, 1)))
 
 
 def misread(candidate: Candidate, name: str, inputs: Layers) -> Candidate:

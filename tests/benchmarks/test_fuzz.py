@@ -1,16 +1,21 @@
 """The adversarial run in small: 300 fixed merges against 60 digits; `make fuzz` draws others anew."""
 
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 pytest.importorskip("mpmath")
+pytest.importorskip("flint")
 import coremerge_ref as cm
+from benchmarks.fuzz import certificates, names
 from benchmarks.fuzz.gradient import METHODS, inputs, largest_change
 from benchmarks.fuzz.judging import findings
 from benchmarks.fuzz.trials import SHAKEN, SPACES, draw
+from coremerge_ref.analysis.certify import Certificate
 from coremerge_ref.core.spaces import SPACES as TABLE
 
 TRIALS, PARTS = 300, 6
@@ -31,6 +36,55 @@ def test_no_promise_is_broken(part: int) -> None:
         idle += [f"{sentence}; {trial}" for kind, sentence in broken if kind == "idle"]
         assert all(kind == "idle" for kind, _ in broken), f"{broken}; {trial}"
     assert len(idle) <= FEW, idle
+
+
+# the definition takes seconds for the larger ones
+SMALL = [seed for seed in range(FIRST, FIRST + 60) if np.prod(draw(seed).updates[0].shape) <= 60]
+
+
+def certified() -> Counter[str]:
+    """How many findings of each kind small trials have."""
+    return Counter(kind for seed in SMALL for kind, _ in certificates.certified(draw(seed)))
+
+
+def test_no_certificate_is_broken() -> None:
+    assert certified() == {}
+    assert len(SMALL) > 20
+
+
+@pytest.mark.parametrize("field", ["left", "right", "lossless", "sizes", "merged"])
+def test_a_certificate_that_is_a_little_low_is_found_out(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    true = cm.certify
+
+    def lower(*args: Any, **kwargs: Any) -> Certificate:
+        found = true(*args, **kwargs)
+        value = getattr(found, field)
+        return replace(found, **{field: tuple(0.9 * x for x in value) if isinstance(value, tuple) else 0.9 * value})
+
+    monkeypatch.setattr(cm, "certify", lower)
+    assert set(certified()) == {"certificate below the error"}
+
+
+def test_a_certificate_of_what_is_not_finite_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(updates: Any, *_: Any, **__: Any) -> Certificate:
+        return Certificate(1e300, 1e300, (1e300,) * len(updates), (1e300,) * len(updates), 1e300, 320)
+
+    monkeypatch.setattr(cm, "certify", blind)
+    assert certified()["not finite and certified"] > 3
+
+
+def test_no_name_is_given_to_what_is_no_merge() -> None:
+    assert names.named(draw(FIRST)) == [], draw(FIRST)
+
+
+def test_a_name_by_chance_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where whatever is within its own size counts as reproduced, and nothing is doubted."""
+    monkeypatch.setattr("coremerge_ref.compare.search.FLOAT32_SLACK", 2.0)
+    monkeypatch.setattr("coremerge_ref.compare.search.SLACK", {})
+    monkeypatch.setattr("coremerge_ref.compare.search._Search._doubt", lambda self, matches: "")
+    ((kind, sentence),) = names.named(draw(FIRST + 2))
+    assert kind == "false name"
+    assert "limit" in sentence
 
 
 FULL, TRANSPOSED = "full", "knots transposed=True scaled=True"

@@ -199,6 +199,15 @@ def test_fewer_entries_than_parameters_cannot_tell(tasks, m, n, method):
     assert "independent numbers" in found.doubt
 
 
+def test_a_task_whose_layer_has_rank_zero_takes_no_part():
+    """As adapters with pruned ranks have some; every misreading of scalings is tried too."""
+    inputs = layers(names=("q",), ranks=(R, 0, R))
+    found = identify(inputs, targets(cm.merge_adapters(inputs, "ta", weights=[0.5, 1.0, 2.0])))
+    assert (found.best.candidate.method, found.best.fitted()["weight 3"]) == ("ta", 2.0)
+    other = identify(inputs, targets(cm.merge_adapters(layers(seed=9, names=("q",)), "ta")), rows=only("ta", "tsv"))
+    assert other.verdict == "closest"
+
+
 def test_tasks_that_share_their_rows_have_no_more_numbers_than_their_core():
     """Large layers, of rank one and the same row: twelve tasks span the twelve numbers that any merge has."""
     rng = np.random.default_rng(5)
