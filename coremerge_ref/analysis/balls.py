@@ -30,6 +30,15 @@ def exactly(value: float) -> Any:
     return arb(float(value))
 
 
+def surely_above(x: Any, level: float) -> bool:
+    """Whether the ball x lies above `level`, or else surely not; Uncertain where it may be either."""
+    if x > level:
+        return True
+    if x <= level:
+        return False
+    raise Uncertain(f"expected a number that lies above {level:.3g} or does not, and balls cannot tell")
+
+
 def eye(size: int) -> Balls:
     """The identity."""
     from flint import arb_mat

@@ -60,9 +60,9 @@ def certify(
 
     updates as in merge, one layer. bases: from reference_bases, or any Frames; relative ranks refer to their live
     sizes. merged: what merge returned for `method` with these weights and scale; its own numbers are judged, after
-    their rounding to its dtype. method: ta, mean, tsv, cart or iso_cts, and iso after any of them; zero is what it is
-    in float64 arithmetic (specification, section 2). bits: working precision; more gives tighter bounds, none gives
-    wrong ones.
+    their rounding to its dtype. method: ta, mean, tsv, cart, iso_cts or karcher, and iso after any of them; zero is
+    what it is in float64 arithmetic (specification, section 2). bits: working precision; more gives tighter bounds,
+    none gives wrong ones.
 
     No m × n matrix is formed while updates stay in factors. Raises ParameterError where python-flint is missing, for
     an argument that is none, for a method that looks at entries, and where a singular value lies so near a cut that

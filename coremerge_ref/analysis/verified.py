@@ -1,17 +1,32 @@
 """Merges in ball arithmetic: what orthogonally equivariant methods return on exact inputs, enclosed with a proof."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from coremerge_ref.analysis import balls
 from coremerge_ref.analysis.balls import Balls, Block
+from coremerge_ref.analysis.verified_karcher import karcher
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods import Cart, Iso, IsoCts, Mean, Stage, Ta, Tsv
+from coremerge_ref.methods.karcher import Karcher
 
 Pair = tuple[Balls, Balls]  # X (m, k), Y (k, n), standing for X Y
+
+
+class Weighted(NamedTuple):
+    """The weighted matrices w_t M_t (p, q), up to where each counts as zero, |w_t| ν_t, the live size that relative
+    ranks refer to, and the weights."""
+
+    Xs: Sequence[Balls]
+    levels: Sequence[float]
+    least: int
+    weights: Sequence[float]
+
+
+Leveled = tuple[Balls, float]  # a matrix, and what counts as zero in it
 PATIENCE = (1, 4, 4)  # what the bits are multiplied by, one after the other, until balls can tell
 
 EPS = 2.0**-52  # zero is what it is in float64 arithmetic
@@ -53,7 +68,7 @@ def _exactly_merged(
     for x, (B, A) in zip(shares, factors, strict=True):
         levels.append(_rounding_level(balls.middle(B), balls.middle(A)) * abs(float(x)))
         Xs.append((left.transpose() * B * x) * (A * right))
-    return [(left * exact_merge(pipeline.stages, Xs, levels, least), right.transpose())]
+    return [(left * exact_merge(pipeline.stages, Weighted(Xs, levels, least, w)), right.transpose())]
 
 
 def _frame(blocks: list[np.ndarray]) -> Any:
@@ -105,26 +120,29 @@ def _total(Xs: Sequence[Balls]) -> Balls:
     return sum(Xs, arb_mat(Xs[0].nrows(), Xs[0].ncols()))
 
 
-def _tsv(stage: Tsv, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
+def _tsv(stage: Tsv, given: Weighted) -> Leveled:
+    Xs, levels, least, _ = given
     k = max(1, least // len(Xs)) if stage.k is None else stage.k
     blocks = [balls.leading(X, k, level) for X, level in zip(Xs, levels, strict=True)]
     if not any(blocks):
-        return _total(Xs) * 0
-    return orthogonalized(blocks, [block[1] for block in blocks if block], _turned(Xs, k, levels))
+        return _total(Xs) * 0, max(levels)
+    return orthogonalized(blocks, [block[1] for block in blocks if block], _turned(Xs, k, levels)), max(levels)
 
 
-def _cart(stage: Cart, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
+def _cart(stage: Cart, given: Weighted) -> Leveled:
+    Xs, levels, least, _ = given
     share = -int(-(least * stage.fraction) // 1) if stage.rounding == "ceil" else int(least * stage.fraction)
     k = max(1, share) if stage.k is None else stage.k
     mean = _total(Xs) / len(Xs)
     parts = [balls.leading(X - mean, k, max(levels)) for X in Xs]
     lowrank = _total([P * L * Q.transpose() for P, L, Q in (part for part in parts if part)] or [mean * 0])
-    return mean + lowrank * balls.exactly(stage.coefficient)
+    return mean + lowrank * balls.exactly(stage.coefficient), max(1.0, abs(stage.coefficient)) * max(levels)
 
 
-def _iso_cts(stage: IsoCts, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
+def _iso_cts(stage: IsoCts, given: Weighted) -> Leveled:
     from flint import arb
 
+    Xs, levels, least, _ = given
     common, each = (int(count) for count in stage.counts(np.asarray(float(least)), len(Xs)))
     total = _total(Xs)
     first = balls.leading(total, int(common), max(levels))
@@ -134,12 +152,12 @@ def _iso_cts(stage: IsoCts, Xs: Sequence[Balls], levels: Sequence[float], least:
     blocks = [first, *[balls.leading(X, int(each), level) for X, level in zip(residuals, own, strict=True)]]
     there = [block for block in blocks if block is not None]
     if not there:
-        return total * 0
+        return total * 0, max(levels)
     turns = [balls.rotation(L) for _, L, _ in there]
     sizes = [(R.transpose() * L).trace() for R, (_, L, _) in zip(turns, there, strict=True)]
     mean = sum(sizes, arb(0)) / sum(R.nrows() for R in turns)
     cut = max(_turned([total], int(common), [max(levels)]), _turned(residuals, int(each), own))
-    return orthogonalized(blocks, [R * mean for R in turns], cut)
+    return orthogonalized(blocks, [R * mean for R in turns], cut), max(levels)
 
 
 def _iso(M: Balls, level: float) -> Balls:
@@ -152,19 +170,21 @@ def _iso(M: Balls, level: float) -> Balls:
     return P * (R * ((R.transpose() * L).trace() / L.nrows())) * Q.transpose()
 
 
-def _sum(stage: Stage, Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
-    return _total(Xs)
+def _sum(stage: Stage, given: Weighted) -> Leveled:
+    return _total(given.Xs), max(given.levels)
 
 
-RULES: dict[type[Stage], Callable[..., Balls]] = {Ta: _sum, Mean: _sum, Tsv: _tsv, Cart: _cart, IsoCts: _iso_cts}
+def _karcher(stage: Karcher, given: Weighted) -> Leveled:
+    return karcher(stage, given.Xs, given.levels, given.weights)
 
 
-def exact_merge(stages: Sequence[Stage], Xs: Sequence[Balls], levels: Sequence[float], least: int) -> Balls:
-    """What the stages return for the weighted matrices Xs (p, q), zero being what lies up to `levels`.
+RULES: dict[type[Stage], Callable[..., Leveled]] = {
+    Ta: _sum, Mean: _sum, Tsv: _tsv, Cart: _cart, IsoCts: _iso_cts, Karcher: _karcher,
+}  # fmt: skip
 
-    least: the live size that relative ranks refer to. ParameterError for stages that are not orthogonally equivariant,
-    or have no rule here.
-    """
+
+def exact_merge(stages: Sequence[Stage], given: Weighted) -> Balls:
+    """What the stages return. ParameterError for stages that are not orthogonally equivariant, or have no rule here."""
     merge, *posts = stages
     if type(merge) not in RULES or any(not isinstance(post, Iso) or post.support != "rank" for post in posts):
         names = "+".join(stage.name for stage in stages)
@@ -173,10 +193,9 @@ def exact_merge(stages: Sequence[Stage], Xs: Sequence[Balls], levels: Sequence[f
             f"nothing, got {names!r}: what a method returns that looks at entries, or at null vectors, hangs on each "
             "vector of its frame, and no ball holds vectors of equal singular values"
         )
-    M = RULES[type(merge)](merge, Xs, levels, least)
-    grown = max(1.0, abs(getattr(merge, "coefficient", 1.0)))
+    M, level = RULES[type(merge)](merge, given)
     for _ in posts:
-        M = _iso(M, grown * max(levels))
+        M = _iso(M, level)
     return M
 
 

@@ -67,16 +67,15 @@ class Karcher(Stage):
         c = self._mean(G, pulls / xp.where(total > 0, total, 1.0))
         scale = xp.sum(alpha[..., 0, 0] * length, axis=0)
         c = scale * xp.moveaxis(c, -1, 0) / unit  # (T, …)
-        level = xp.sum(arrays.detached(xp.abs(c)) * item.rounding_level, axis=0)
+        level = xp.max(arrays.detached(xp.abs(c)) * item.rounding_level, axis=0)  # as of any sum
         return replace(item.merged(xp.sum(c[..., None, None] * M, axis=0)), rounding_level=level)
 
     def _shares(self, stack: Stack) -> Array:
         """α_t (T, 1, …, 1)."""
         w = stack.weigh()
-        xp = array_namespace(w)
-        if arrays.is_concrete(w) and not (bool(xp.all(w >= 0)) and bool(xp.any(w > 0))):
-            raise ParameterError(f"karcher: expected weights of at least 0, some above, got {stack.weights}; use ta")
-        return w / xp.sum(w)
+        if arrays.is_concrete(w):
+            check_shares(w, stack.weights)
+        return w / array_namespace(w).sum(w)
 
     def _mean(self, G: Array, alpha: Array, watch: list[Array] | None = None) -> Array:
         """Coefficients (…, T) of μ in the points, from their cosines G (…, T, T) and weights (…, T).
@@ -200,6 +199,13 @@ class Karcher(Stage):
         compared = [(base, _slope(up, down, step)) for base, up, down in zip(watch, *ways, strict=True)]
         watched = [pair for i, pair in enumerate(compared) if i % 3 < 2]
         return c, (ends[0] - ends[1]) / (2 * step), watched, watch[2::3]
+
+
+def check_shares(w: Array, given: Any) -> None:
+    """ParameterError for weights w, from `given`, of which one is negative or none is positive."""
+    xp = array_namespace(w)
+    if not (bool(xp.all(w >= 0)) and bool(xp.any(w > 0))):
+        raise ParameterError(f"karcher: expected weights of at least 0, some above, got {given}; use ta")
 
 
 def _pairs(T: int) -> list[tuple[int, int]]:

@@ -275,6 +275,9 @@ METHODS = {
     "iso": ("iso", {}),
     "iso_cts": ("iso_cts", {}),
     "tsv+iso": ("tsv+iso", {}),
+    "karcher": ("karcher", {}),
+    "karcher, tol": ("karcher", {"karcher": {"tol": 1e-5}}),
+    "karcher+iso": ("karcher+iso", {"karcher": {"steps": 2}}),
 }
 
 
@@ -285,6 +288,8 @@ def test_spectral_methods_are_certified_as_sixty_digits_have_them(name: str, kin
     method, parameters = METHODS[name]
     factors = Recipe(m=13, n=11, ranks=(3, 2, 4), scales=(1.0, 0.25, -3.0), kind=kind).build()
     updates, weights = [cm.LowRankUpdate(*one) for one in factors], [1.0, 2.0, -0.5]
+    if "karcher" in method:  # no weight is negative
+        weights = [1.0, 2.0, 0.5]
     pipeline = cm.Pipeline.parse(method, parameters)
     merged = cm.merge(updates, pipeline, weights=weights, scale=0.7)
     found = cm.certify(updates, cm.reference_bases(updates), merged, weights, 0.7, method=pipeline)

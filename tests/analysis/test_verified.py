@@ -1,5 +1,6 @@
 """Merges in balls, rule by rule, on diagonal matrices where the result is known; nothing else about certificates."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.analysis import balls
-from coremerge_ref.analysis.verified import exact_merge
+from coremerge_ref.analysis.verified import Weighted, exact_merge
 from coremerge_ref.core.pipeline import Pipeline
 
 flint = pytest.importorskip("flint")
@@ -26,10 +27,13 @@ def diagonal(values: Sequence[float]) -> balls.Balls:
     return balls.diagonal([balls.matrix([[flint.arb(x)]]) for x in values])
 
 
-def merged(method: str, *tasks: Sequence[float], least: int = 4, levels: Any = None, **parameters: Any) -> list[Any]:
-    """The diagonal of what is returned for diagonal matrices, whose other entries have to be zero."""
+def merged(
+    method: str, *tasks: Sequence[float], least: int = 4, levels: Any = None, weights: Any = None, **parameters: Any
+) -> list[Any]:
+    """The diagonal of what is returned for diagonal matrices, weighted already, whose other entries have to be zero."""
     stages = Pipeline.parse(method, {method.split("+")[0]: parameters} if parameters else {}).stages
-    found = exact_merge(stages, [diagonal(task) for task in tasks], levels or [LEVEL] * len(tasks), least)
+    levels, weights = levels or [LEVEL] * len(tasks), weights or [1.0] * len(tasks)
+    found = exact_merge(stages, Weighted([diagonal(task) for task in tasks], levels, least, weights))
     assert all(found[i, j].contains(0) for i in range(found.nrows()) for j in range(found.ncols()) if i != j)
     assert all(float(x.rad()) < 1e-30 for x in found.entries())
     return [found[i, i] for i in range(found.nrows())]
@@ -44,6 +48,64 @@ A, B = (8.0, 4.0, 0.0, 0.0), (0.0, 0.0, 2.0, 1.0)
 C = (9.0, 1.0, 4.0, 0.0)
 # their mean is (2, 2, 1), and they are (5, 3, −5/2), (−4, 2, 0), (−2, −3, 5/2) and (1, −2, 0) apart from it
 FOUR = ((7.0, 5.0, -1.5), (-2.0, 4.0, 1.0), (0.0, -1.0, 3.5), (3.0, 0.0, 1.0))
+
+
+KARCHER: dict[str, tuple[dict[str, Any], tuple[float, float], float]] = {
+    "weights are shares of the angle": ({}, (3.0, 1.0), math.pi / 8),
+    "no step is taken": ({"steps": 0}, (3.0, 1.0), math.atan2(1, 3)),
+    "a first step of π/8 − atan(1/3) = 0.0709 is one": ({"tol": 0.07}, (3.0, 1.0), math.pi / 8),
+    "a first step of 0.0709 is none": ({"tol": 0.071}, (3.0, 1.0), math.atan2(1, 3)),
+    # 0.24498 from the first, so that the other alone pulls, by a fifth of 1.3258, and then what both do is too little
+    "what is nearer than tol does not pull": ({"tol": 0.25}, (4.0, 1.0), math.atan2(1, 4) + math.atan2(4, 1) / 5),
+    "a short sum begins at the first": ({"tol": 0.75}, (2.0, 1.0), 0.0),
+    "a task of weight 0 is no point": ({}, (2.0, 0.0), 0.0),
+}
+
+
+@pytest.mark.parametrize("name", KARCHER)
+def test_the_karcher_mean_of_two_at_right_angles_lies_between_them(name: str) -> None:
+    """Both are 4 long, and so is their mean."""
+    parameters, (v, w), angle = KARCHER[name]
+    found = merged("karcher", (4 * v, 0.0), (0.0, 4 * w), weights=(v, w), **parameters)
+    assert [float(x) for x in found] == pytest.approx([4 * math.cos(angle), 4 * math.sin(angle)], abs=1e-14)
+
+
+def test_a_karcher_mean_is_not_pulled_by_its_opposite_and_stays_where_it_starts() -> None:
+    assert holds(merged("karcher", (6.0, 0.0), (-3.0, 0.0), weights=(2.0, 1.0)), [3, 0])
+    # as long as each other: the sum is none, and the first is where it starts
+    assert holds(merged("karcher", (-3.0, 0.0), (3.0, 0.0)), [-3, 0])
+
+
+def test_what_lies_within_the_level_or_tol_is_no_point_of_a_karcher_mean() -> None:
+    """It counts in the length, 4 and little over 2, alone."""
+    assert holds(merged("karcher", (4.0, 0.0), (0.0, LEVEL / 2)), [2 + LEVEL / 4, 0])
+    assert holds(merged("karcher", (4.0, 0.0), (0.0, 0.5), tol=0.5), [2.25, 0])
+    assert holds(merged("karcher", (4.0, 0.0), (0.0, 1.0), tol=0.5, weights=(1.0, 2.0)), [5 / 3, 0]) is False
+    assert holds(merged("karcher", (LEVEL / 2, 0.0), (0.0, 0.0)), [0, 0])
+
+
+@pytest.mark.parametrize(("epsilon", "expected"), [(0.75, [3.0, 0.0]), (1.5, [1.5, 1.5])])
+def test_iso_after_a_karcher_mean_cuts_at_the_largest_level_times_a_coefficient(
+    epsilon: float, expected: list[float]
+) -> None:
+    """(3, ε) twice, each with the coefficient 1/2: what is zero up to 2 in either is so up to 1, in units of 2⁻³⁰."""
+    task, unit = (3.0, epsilon * 2.0**-30), 2.0**-30
+    found = merged("karcher+iso", task, task, levels=[2 * unit] * 2)
+    assert [float(x) for x in found] == pytest.approx(expected, abs=2 * unit)
+
+
+def test_weights_below_zero_have_no_karcher_mean() -> None:
+    with pytest.raises(cm.ParameterError, match=r"weights of at least 0.*-1"):
+        merged("karcher", A, B, weights=(2.0, -1.0))
+
+
+def test_a_number_at_a_level_is_told_from_it_or_not() -> None:
+    assert balls.surely_above(flint.arb(2), 1.0)
+    assert not balls.surely_above(flint.arb(1), 1.0)
+    with pytest.raises(balls.Uncertain, match="cannot tell"):
+        balls.surely_above(flint.arb(1, 0.5), 1.0)
+    with pytest.raises(balls.Uncertain):
+        balls.surely_above(flint.arb("nan"), 1.0)
 
 
 @pytest.mark.parametrize("method", ["ta", "mean"])
@@ -129,7 +191,7 @@ def test_what_counts_as_zero_after_cart_grows_with_its_coefficient() -> None:
 
 @pytest.mark.parametrize("method", ["ties", "dare+ta", "trim+tsv", "drm", "sce"])
 def test_stages_that_look_at_entries_have_no_rule(method: str) -> None:
-    pattern = parts(f"certify: method: … cart, iso_cts, mean, ta, tsv … iso … {Pipeline.parse(method)!s}")
+    pattern = parts(f"certify: method: … cart, iso_cts, karcher, mean, ta, tsv … iso … {Pipeline.parse(method)!s}")
     with pytest.raises(cm.ParameterError, match=pattern):
         merged(method, A, B)
 
@@ -137,4 +199,4 @@ def test_stages_that_look_at_entries_have_no_rule(method: str) -> None:
 def test_iso_over_null_vectors_has_no_rule() -> None:
     stages = Pipeline.parse("ta+iso", {"iso": {"support": "size"}}).stages
     with pytest.raises(cm.ParameterError, match=parts("certify: method: … 'ta+iso' … null vectors")):
-        exact_merge(stages, [diagonal(A)], [LEVEL], 4)
+        exact_merge(stages, Weighted([diagonal(A)], [LEVEL], 4, [1.0]))

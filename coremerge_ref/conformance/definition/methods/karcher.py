@@ -26,27 +26,34 @@ def karcher(stack: list[Matrix], noise: list[mpf], *, steps: int, tol: float, we
         if w > 0 and x > max(level, least)
     ]
     points = [(w, u) for w, u, _ in taking_part]
+    every = range(len(points))
     zero = mp.matrix(stack[0].rows, stack[0].cols)
     if not points:
         return zero, max(noise)
     whole = mp.fsum(w for w, _ in points)
-    mean = sum(((w / whole) * u for w, u in points), zero)
-    size = inner(mean, mean)
-    mean = mean / mp.sqrt(size) if size > max(CLOSE, least**2) else points[0][1]
+
+    def combined(c: list[mpf]) -> Matrix:
+        """Σ c_t u_t."""
+        return sum((x * u for x, (_, u) in zip(c, points, strict=True)), zero)
+
+    c = [w / whole for w, _ in points]  # of the mean μ
+    size = inner(combined(c), combined(c))
+    c = [x / mp.sqrt(size) for x in c] if size > max(CLOSE, least**2) else [mpf(t == 0) for t in every]
     for _ in range(steps):
-        step = zero
-        for w, u in points:
+        mean, step = combined(c), [mpf(0) for _ in every]
+        for t, (w, u) in enumerate(points):
             cosine = inner(mean, u)
-            off = u - cosine * mean
-            sine = norm(off)
+            sine = norm(u - cosine * mean)
             angle = mp.atan2(sine, cosine) if sine**2 > CLOSE else mpf(0)
             if angle < least or (cosine < 0 and not angle):
                 continue
-            step = step + (w / whole) * (angle / sine if angle else 1) * off
-        size = norm(step)
+            pull = (w / whole) * (angle / sine if angle else 1)  # along u_t − cos μ
+            step = [x + pull * ((s == t) - cosine * y) for s, x, y in zip(every, step, c, strict=True)]
+        size = norm(combined(step))
         if size < least:
             break
         if size:
-            mean = mp.cos(size) * mean + (mp.sin(size) / size) * step
-            mean = mean / norm(mean)
-    return length * mean, length * max(level for _, _, level in taking_part)
+            c = [mp.cos(size) * x + (mp.sin(size) / size) * y for x, y in zip(c, step, strict=True)]
+            size = norm(combined(c))
+            c = [x / size for x in c]
+    return length * combined(c), length * max(abs(x) * level for x, (_, _, level) in zip(c, taking_part, strict=True))
