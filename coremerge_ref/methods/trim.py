@@ -127,7 +127,7 @@ class Trim(Stage):
             if K == 0 and self.keep == "exact":
                 empty += group
         for i, e in enumerate(errors if self.density < 1 else []):
-            unsized = e.uses_size(self)
+            unsized = e.uses_size(self, errors if self.scope == "model" else ())
             open_ = before[i].M != 0 if unsized else unsure[i] | faint[i]
             pruned(e, before[i], (after[i].M != 0) | (clean[i].M == 0), open_)
             for t in [t for j, t in empty if i == j and not unsized]:

@@ -192,11 +192,14 @@ class Errors:
             return near(values, level, error)
         return np.asarray(np.abs(values - np.asarray(level)) < error + 2 * self.level.size * np.asarray(level))
 
-    def uses_size(self, stage: Any) -> bool:
-        """Called by stages whose settings are relative to the live size: whether that is in doubt."""
-        if self.size_doubt:
-            self.doubt(stage, self.size_doubt, remedy="give an absolute rank, or use full space, whose size is fixed")
-        return bool(self.size_doubt)
+    def uses_size(self, stage: Any, beside: Iterable["Errors"] = ()) -> bool:
+        """Called by stages whose settings are relative to the live size: whether that is in doubt; or that of another
+        of the layers that they look at at once."""
+        others = (f"in another layer {other.size_doubt}" for other in beside if other.size_doubt)
+        sentence = self.size_doubt or next(others, "")
+        if sentence:
+            self.doubt(stage, sentence, remedy="give an absolute rank, or use full space, whose size is fixed")
+        return bool(sentence)
 
     def svd(self, X: Vector) -> tuple[Vector, Vector, Vector]:
         """Thin SVD of X, computed once for all levels."""

@@ -36,14 +36,16 @@ def stages(method: str) -> list[str]:
 
 @dataclass
 class State:
-    """A stage, the stack and noise it received, its parameters, and what it returned. ``joint``: for scope="model", the
-    same stage on all layers, each task one row of their entries; ``layer``: which of the ``shapes`` is this one's."""
+    """A stage, the stack and noise it received, its parameters, and what it returned. ``tasks``: which it has of all.
+    ``joint``: for scope="model", the same stage on all layers, each of all tasks one row of their entries; ``layer``:
+    which of the ``shapes`` is this one's."""
 
     stage: str
     stack: list[Matrix]
     noise: list[mpf]
     weights: list[mpf]
     params: dict[str, Any]
+    tasks: list[int]
     result: Any = None
     joint: State | None = None
     layer: int = 0
@@ -52,6 +54,13 @@ class State:
     def own(self, row: Matrix) -> Matrix:
         """This layer's part of a row of all entries."""
         return elementwise.unflattened(row, self.shapes)[self.layer]
+
+    def everywhere(self, t: int) -> list[mpf]:
+        """The entries that task number t of this layer has in all layers."""
+        assert self.joint is not None
+        at = self.joint.tasks.index(self.tasks[t])
+        pairs = zip(self.joint.stack[at], self.joint.noise[at], strict=True)
+        return [x for x, level in pairs if level >= 0]
 
 
 @dataclass
@@ -131,7 +140,7 @@ def merge_model_exactly(
             chosen = {**DEFAULTS[name], **params.get(name, {})}
             states = [_state(layer, name, chosen, weights) for layer in model]
             if chosen.get("scope") == "model":
-                _join(states)
+                _join(states, weights if weights is not None else chosen.get("weights"))
             for layer, state in zip(model, states, strict=True):
                 given = masks if masks is not None else chosen.get("masks")
                 drawn = _draws(chosen, given, layer.present, layer.where) if TABLE[name].draws else None
@@ -165,16 +174,28 @@ def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[f
     given = weights if weights is not None else chosen.get("weights")
     own = [number(given[t]) if given is not None else mp.one for t in layer.present]
     own = own[: len(layer.stack)] if TABLE[name].kind != "post" else [mp.one]
-    return State(name, layer.stack, layer.noise, own, chosen)
+    return State(name, layer.stack, layer.noise, own, chosen, layer.present)
 
 
-def _join(states: list[State]) -> None:
-    """Let a stage of scope "model" see the entries of all layers at once; what is rounding is each layer's own."""
+def _join(states: list[State], weights: Sequence[float] | None) -> None:
+    """Let a stage of scope "model" see the entries of all layers at once; what is rounding is each layer's own, and a
+    task has no entries in a layer that it lacks."""
     shapes = [(s.stack[0].rows, s.stack[0].cols) for s in states]
-    clean = [elementwise.flush(s.stack, s.noise) for s in states]
-    rows = [elementwise.flattened([stack[t] for stack in clean]) for t in range(len(clean[0]))]
-    noise = [max(s.noise[t] for s in states) for t in range(len(rows))]
-    joint = State(states[0].stage, rows, noise, states[0].weights, states[0].params)
+    rows, noise, tasks = [], [], sorted({t for s in states for t in s.tasks})
+    for t in tasks:
+        own = [s.tasks.index(t) if t in s.tasks else None for s in states]
+        none = [mp.matrix(*shape) for shape in shapes]
+        rows.append(
+            elementwise.flattened([x if i is None else s.stack[i] for s, i, x in zip(states, own, none, strict=True)])
+        )
+        levels = [mpf(-1) if i is None else s.noise[i] for s, i in zip(states, own, strict=True)]
+        noise.append(
+            elementwise.flattened(
+                [x.apply(lambda _, level=level: level) for x, level in zip(none, levels, strict=True)]
+            )
+        )
+    given = [mp.one if weights is None else number(weights[t]) for t in tasks]
+    joint = State(states[0].stage, rows, noise, given, states[0].params, tasks)
     for i, state in enumerate(states):
         state.joint, state.layer, state.shapes = joint, i, shapes
 
@@ -187,7 +208,10 @@ def _advance(layer: _Layer, state: State, eps: mpf, masks: list[np.ndarray] | No
         if state.joint.result is None:
             state.joint.result, _ = apply(state.joint, eps, masks)
         whole = state.joint.result
-        out = [state.own(row) for row in whole] if isinstance(whole, list) else state.own(whole)
+        if isinstance(whole, list):
+            out = [state.own(whole[state.joint.tasks.index(t)]) for t in state.tasks]
+        else:
+            out = state.own(whole)
         if not isinstance(whole, list):
             layer.noise = [max(abs(w) * level for w, level in zip(state.weights, state.noise, strict=True))]
     state.result = out

@@ -42,7 +42,7 @@ class EntryWalk(Walk):
         """Per task the entries at the threshold within rounding: kept by some, not by others."""
         near: list[set[Entry]] = [set() for _ in state.stack]
         for t, m in enumerate(state.stack):
-            all_entries = m if state.joint is None else state.joint.stack[t]
+            all_entries = list(m) if state.joint is None else state.everywhere(t)
             order = sorted((as_float(abs(x)) for x in all_entries), reverse=True)
             count, d = int(len(order) * float(density)), len(order)
             if density >= 1 or self.sure or (keep == "threshold" and d - count < 2) or (keep == "exact" and count == 0):
@@ -73,7 +73,7 @@ class EntryWalk(Walk):
             row = elementwise.unflattened(mp.matrix([[signs[0, j] for j in range(shape[1])]]), state.shapes)[
                 state.layer
             ]
-            kept = [state.own(row) for row in kept]
+            kept = [state.own(kept[seen.tasks.index(t)]) for t in state.tasks]
             signs = {ij: int(row[ij]) for ij in elementwise.entries(row)}
         self.cleared(kept, state.stack)
         self.votes(state, kept, near, signs, p)

@@ -6,10 +6,9 @@ from itertools import pairwise
 
 from mpmath import mp, mpf
 
-from ..elementwise import entries, sign
+from ..elementwise import entries, largest_level, sign
 from ..linalg import Matrix, columns, hcat, norm, number, product, svd
 from ..table import defines
-from .ta import largest_level
 
 
 @defines("drm", "merge", weighs=True, unit=True, direction="horizontal", drop=0.5, rank_cut=0.01)

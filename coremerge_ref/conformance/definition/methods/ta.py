@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mpmath import mpf
 
+from ..elementwise import largest_level
 from ..linalg import Matrix, total
 from ..table import defines
 
@@ -12,8 +13,3 @@ from ..table import defines
 def ta(stack: list[Matrix], noise: list[mpf], *, weights: list[mpf]) -> tuple[Matrix, mpf]:
     """Σ_t w_t M_t."""
     return total([w * m for w, m in zip(weights, stack, strict=True)]), largest_level(noise, weights)
-
-
-def largest_level(noise: list[mpf], weights: list[mpf]) -> mpf:
-    """max_t |w_t| ν_t, what counts as zero in a merged matrix."""
-    return max(abs(w) * level for w, level in zip(weights, noise, strict=True))

@@ -6,15 +6,14 @@ from typing import Any
 
 from mpmath import mp, mpf
 
-from ..elementwise import elected, entries, sign
+from ..elementwise import Level, elected, entries, largest_level, sign
 from ..linalg import Matrix
 from ..table import defines
-from .ta import largest_level
 from .trim import trimmed
 
 
 def ties_signs(
-    stack: list[Matrix], noise: list[mpf], weights: list[mpf], params: dict[str, Any]
+    stack: list[Matrix], noise: list[Level], weights: list[mpf], params: dict[str, Any]
 ) -> dict[tuple[int, int], int]:
     """The signs that TIES elects."""
     stack = trimmed(stack, noise, params["density"], params["keep"])
@@ -29,8 +28,8 @@ def ties_signs(
     aggregate="mean", weight_order="after", divisor="count",
 )  # fmt: skip
 def ties(
-    stack: list[Matrix], noise: list[mpf], *, weights: list[mpf], density: float, keep: str, elect: str, zero_sign: str,
-    aggregate: str, weight_order: str, divisor: str,
+    stack: list[Matrix], noise: list[Level], *, weights: list[mpf], density: float, keep: str, elect: str,
+    zero_sign: str, aggregate: str, weight_order: str, divisor: str,
 ) -> tuple[Matrix, mpf]:  # fmt: skip
     """TIES (arXiv 2306.01708): trim, elect a sign per entry, aggregate the entries that have it."""
     stack, level = trimmed(stack, noise, density, keep), largest_level(noise, weights)

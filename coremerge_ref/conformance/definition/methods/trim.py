@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from mpmath import mp, mpf
+from mpmath import mp
 
-from ..elementwise import entries, flush
+from ..elementwise import Level, entries, flush, level_at
 from ..linalg import Matrix
 from ..table import defines
 
 
-def kept(matrix: Matrix, density: float, keep: str, level: mpf) -> set[tuple[int, int]]:
+def kept(matrix: Matrix, density: float, keep: str, level: Level) -> set[tuple[int, int]]:
     """Entries that trimming keeps, of d in all and K = int(d · density).
 
-    "threshold": magnitude >= the (d - K)-th smallest (all where d - K < 1), or within `level` of it. "exact": the K
-    largest, among equals the lowest row-major index first. A density of 1 keeps all.
+    "threshold": magnitude >= the (d - K)-th smallest (all where d - K < 1), or within `level` of it: each magnitude is
+    an interval as wide as its level, and one is kept that reaches the (d - K)-th lowest end. "exact": the K largest,
+    among equals the lowest row-major index first. A density of 1 keeps all.
     """
-    at = entries(matrix)
+    at = [ij for ij in entries(matrix) if level_at(level, ij) >= 0]
     d = len(at)
     count = int(d * float(density))
     if density >= 1 or (keep == "threshold" and d - count < 1):
         return set(at)
     if keep == "exact":
         return set(sorted(at, key=lambda ij: -abs(matrix[ij]))[:count])  # a stable sort
-    threshold = sorted(abs(matrix[ij]) for ij in at)[d - count - 1]
-    return {ij for ij in at if abs(matrix[ij]) >= threshold - level}
+    half = {ij: level_at(level, ij) / 2 for ij in at}
+    threshold = sorted(abs(matrix[ij]) - half[ij] for ij in at)[d - count - 1]
+    return {ij for ij in at if abs(matrix[ij]) + half[ij] >= threshold}
 
 
-def trimmed(stack: list[Matrix], noise: list[mpf], density: float, keep: str) -> list[Matrix]:
+def trimmed(stack: list[Matrix], noise: list[Level], density: float, keep: str) -> list[Matrix]:
     """Each M_t with the entries that are rounding, or not kept, set to zero."""
     out = []
     for matrix, level in zip(flush(stack, noise), noise, strict=True):
@@ -38,6 +40,6 @@ def trimmed(stack: list[Matrix], noise: list[mpf], density: float, keep: str) ->
 
 
 @defines("trim", "transform", density=0.2, keep="threshold", scope="tensor")
-def trim(stack: list[Matrix], noise: list[mpf], *, density: float, keep: str) -> tuple[list[Matrix], list[mpf]]:
+def trim(stack: list[Matrix], noise: list[Level], *, density: float, keep: str) -> tuple[list[Matrix], list[Level]]:
     """What is kept of each M_t, rounding being none of it."""
     return trimmed(stack, noise, density, keep), noise
