@@ -101,7 +101,7 @@ def test_scales_of_every_type_are_looked_at(backend: Backend, value: float) -> N
 
 @pytest.mark.parametrize("factor", ["B", "A"])
 def test_factors_are_looked_at_beside_scales_of_every_type(backend: Backend, factor: str) -> None:
-    for scale in (*scales(backend, 2.0), 2, Fraction(2)):
+    for scale in (*scales(backend, 2.0), 10**60, Fraction(10**60)):
         right = scaled(backend, scale)
         shape = getattr(right, factor).shape
         wrong = cm.LowRankUpdate(**{"B": right.B, "A": right.A, factor: backend.array(np.full(shape, np.nan))})
@@ -123,6 +123,15 @@ def test_factors_are_folded_in_the_dtype_that_is_asked(compute: str) -> None:
         for (left, right), s in zip(found, (3, 1), strict=True):
             np.testing.assert_array_equal(library.host(left), [[s * 2.0**-10], [s]])
             np.testing.assert_array_equal(library.host(right), [[2.0**10, 0.0]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_factors_of_the_dtype_of_the_arithmetic_stay_what_they_are(dtype: str) -> None:
+    """However small one is and large the other."""
+    library = available("numpy")
+    B, A = library.array([[2.0**-100]], dtype), library.array([[2.0**100]], dtype)
+    ((left, right),) = folded_factors([cm.LowRankUpdate(B, A)], dtype)
+    assert (left is B, right is A) == (True, True)
 
 
 @pytest.mark.parametrize("narrow", ["B", "A"])
