@@ -74,6 +74,15 @@ def test_squares_that_underflow_are_no_proof(unit: float) -> None:
     assert found is None or ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], 30.0) <= THRESHOLD
 
 
+@pytest.mark.parametrize(("dtype", "lost"), [("float64", -970), ("float32", -103)])
+def test_squares_are_proof_only_above_what_keeps_its_digits(dtype: str, lost: int) -> None:
+    """The smallest normal number over eps, 2^lost: of (x, x; x, −x) what is looked at is x², whatever its shape."""
+    for k, proven in ((0, False), (1, True), (-1, False)):
+        x = 2.0 ** ((lost + k) / 2)
+        for X in (x * np.array([[1.0, 1.0], [1.0, -1.0]]), x * np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0]]).T):
+            assert (factor(available("numpy"), X, dtype=dtype) is not None) == proven
+
+
 @pytest.mark.parametrize("name", ["dependent", "NaN"])
 def test_one_such_layer_is_named_and_the_others_are_given(backend: Backend, name: str) -> None:
     good, right = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])
