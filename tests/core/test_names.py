@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
+from coremerge_ref.core.arguments import explains_arguments
 from coremerge_ref.core.names import called_elsewhere, unknown_parameter, unknown_stage
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.methods import STAGES
@@ -135,3 +136,35 @@ def test_arguments_that_are_none_say_what_to_write(keyword: str, says: str) -> N
             call(UPDATES, **{keyword: 0.5})
         assert repr(keyword) in str(caught.value)
         assert says in str(caught.value)
+
+
+INSTEAD = {
+    "rank": "cut the result, with .truncate(rank)",
+    "alpha": "α of the merged update is scale; alpha / r of an input is the scale of its LowRankUpdate",
+    "lambda_": "write scale",
+    "weight": "write weights",
+    "dtype": "write out_dtype, or compute_dtype for the arithmetic",
+    "combination_type": "write method",
+    "basis": "write space=cm.Core(basis=…)",
+    "secnd": "did you mean 'second'?",
+    "coefficient": "parameters go with their method, cm.Cart(coefficient=…)",
+}
+
+
+def test_a_function_says_what_arguments_it_has() -> None:
+    """A function of ours, decorated here: those of the package were when it was imported."""
+
+    @explains_arguments
+    def blend(self: int, first: int, second: int = 2) -> tuple[int, ...]:
+        return (self, first, second)
+
+    assert (blend(1, 0), blend(1, first=3, second=4)) == ((1, 0, 2), (1, 3, 4))
+    said = "blend: expected arguments among first, second, got {!r}; {}"
+    for name, instead in INSTEAD.items():
+        with pytest.raises(cm.ParameterError) as caught:
+            blend(1, 2, **{name: 3})
+        assert str(caught.value) == said.format(name, instead)
+    with pytest.raises(cm.ParameterError, match=r"got 'qqqqqq'$"):
+        blend(1, 2, qqqqqq=3)
+    with pytest.raises(cm.ParameterError, match=r"method, cm\.\w+\(density=…\), cm\.\w+\(density=…\)"):
+        blend(1, 2, density=3)
