@@ -130,6 +130,34 @@ def test_singular_vectors_of_the_stacks_are_computed_where_the_frame_matters_alo
         assert ratio(side.S, S, float(np.linalg.norm(S)), EPS["float64"]) <= THRESHOLD
 
 
+def test_singular_values_are_divided_out_where_that_is_asked_alone() -> None:
+    """Those of [ΔW_1 … ΔW_T]; 0 where a direction is masked, as of two equal tasks."""
+    twice = Recipe(6, 5, (2, 2), kind="duplicated", seed=2).build()
+    for factors, live in ((FACTORS, 4), (twice, 2)):
+        sigma = cm.reference_bases([cm.LowRankUpdate(*f) for f in factors], cm.Knots(scaled=False)).sigma
+        S = np.linalg.svd(np.concatenate(list(dense(factors)), axis=1), compute_uv=False)[:4]
+        assert ratio(sigma[:live], S[:live], size(factors), EPS["float64"]) <= THRESHOLD
+        assert not np.any(sigma[live:])
+    for space in (cm.Full(), cm.Knots(), cm.Knots(transposed=True), cm.Core(), cm.Core("tucker")):
+        assert cm.reference_bases([cm.LowRankUpdate(*f) for f in FACTORS], space).sigma is None
+
+
+@pytest.mark.parametrize("space", [cm.Full(), cm.Knots(), cm.Knots(transposed=True), cm.Core(), cm.Core("tucker")])
+@pytest.mark.parametrize("any_frame", [False, True])
+def test_frames_of_one_task_and_of_layers(space: Space, any_frame: bool) -> None:
+    """One task of rank 2, alone and as both layers of a batch: what is in the frames is all of it."""
+    B, A = FACTORS[0][:2]
+    small = {"full": (6, 5), "knots": (2, 5) if space != cm.Knots(transposed=True) else (6, 2), "core": (2, 2)}
+    for shape in ((), (2,)):
+        batch = [np.broadcast_to(X, (*shape, *X.shape)) for X in (B, A)]
+        frames = space.frames([(batch[0], batch[1])], any_frame)
+        for found, expected in zip((frames.rows, frames.cols), small[space.name], strict=True):
+            np.testing.assert_array_equal(np.broadcast_to(found, shape), np.full(shape, expected))
+        back = frames.decode(frames.encode(batch[0], batch[1])).to_dense()
+        expected = np.broadcast_to(B @ A, (*shape, 6, 5))
+        assert ratio(back, expected, float(np.linalg.norm(expected)), EPS["float64"]) <= THRESHOLD
+
+
 def test_what_spaces_promise() -> None:
     """Lossless are all but the compressed one; unscaled KnOTS is no isometry."""
     spaces = [cm.Full(), cm.Knots(), cm.Knots(transposed=True), cm.Knots(scaled=False), cm.Core(), cm.Compressed(2)]

@@ -152,8 +152,12 @@ def test_more_classes_refused_and_taken() -> None:
     class Nameless(Stage):
         kind: ClassVar[str] = MERGE
 
-    with pytest.raises(cm.ParameterError, match=r"Nameless\.name to be a word such as 'ties', got None$"):
-        register(dataclass(frozen=True)(Nameless))
+    class Kindless(Stage):
+        name: ClassVar[str] = "kindless"
+
+    for lacking, said in ((Nameless, "name to be a word such as 'ties'"), (Kindless, "kind to be … merge, post")):
+        with pytest.raises(cm.ParameterError, match=parts(f"{said}, got None") + "$"):
+            register(dataclass(frozen=True)(lacking))
 
     @dataclass(frozen=True)
     class Listed(Stage):
