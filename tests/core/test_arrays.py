@@ -17,6 +17,7 @@ from said import parts
 import coremerge_ref as cm
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import devices
+from coremerge_ref.testing import THRESHOLD
 
 B, A = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
 LIBRARIES = ("numpy", "strict", "torch", "jax")
@@ -431,6 +432,40 @@ def test_layers_of_a_batch_are_found_taken_and_put_back(backend: Backend) -> Non
     np.testing.assert_array_equal(backend.host(arrays.some(batch, [3, 1])), [[6, 7], [2, 3]])
     found = arrays.patched(batch, [3, 0], backend.array([[-1.0, -2.0], [-3.0, -4.0]]))
     np.testing.assert_array_equal(backend.host(found), [[-3, -4], [2, 3], [4, 5], [-1, -2]])
+
+
+def test_what_a_library_does_in_its_own_way_is_the_same() -> None:
+    """torch: its k-th smallest, its factors and inverses, which raise nothing."""
+    torch, xp = pytest.importorskip("torch"), available("torch")
+    values = np.array([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
+    for k in range(4):
+        found = arrays.kth_smallest(xp.array(values), xp.array(float(k)))
+        np.testing.assert_array_equal(xp.host(found), np.sort(values, axis=-1)[:, k : k + 1])
+    L = np.array([[[2.0, 0.0], [1.0, 3.0]], [[1.0, 0.0], [-4.0, 2.0]]])
+    gram = L @ np.swapaxes(L, -1, -2)
+    for library in (xp, available("numpy"), available("strict")):
+        np.testing.assert_allclose(
+            library.host(arrays.cholesky(library.array(gram))), L, atol=THRESHOLD * EPS["float64"]
+        )
+        eye = library.host(arrays.inverse(library.array(L))) @ L
+        np.testing.assert_allclose(eye, [np.eye(2)] * 2, atol=THRESHOLD * EPS["float64"])
+    for bad in (np.zeros((2, 2)), -np.eye(2)):
+        assert arrays.cholesky(xp.array(bad)).shape == arrays.inverse(xp.array(0 * bad)).shape == (2, 2)
+    half = torch.ones(2, dtype=torch.bfloat16, requires_grad=True)
+    assert (arrays.to_host(half).tolist(), arrays.to_host(half).dtype) == ([1.0, 1.0], np.float32)
+
+
+def test_sizes_are_of_the_widest_dtype(backend: Backend) -> None:
+    """2^24 + 1, which float32 does not hold, beside an array of float32; scalars are of that dtype, or another."""
+    like, size = backend.array(B, "float32"), 2**24 + 1
+    for value in (size, float(size), np.float64(size), np.array(size), backend.array(size)):
+        assert arrays.dtype_name(arrays.sizes(value, like).dtype) == "float64"
+        assert int(arrays.sizes(value, like)) == size
+        assert arrays.dtype_name(arrays.scalar(value, like).dtype) == "float32"
+        assert int(arrays.scalar(value, like)) == size - 1  # half to even
+        assert int(arrays.scalar(value, like, backend.array(1.0).dtype)) == size
+    assert arrays.dtype_name(arrays.positions(2, like).dtype) == "float64"
+    np.testing.assert_array_equal(backend.host(arrays.sizes(np.array([1, size]), like)), [1, size])
 
 
 def test_single_sizes(backend: Backend) -> None:

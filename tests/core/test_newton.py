@@ -127,6 +127,37 @@ def test_singular_values_are_above_the_level_beyond_doubt(relative: bool, unit: 
         assert factor(available("numpy"), X, level * (1 if relative else unit), relative) is not None
 
 
+LEAST = (1 - 0.75) ** 0.5 * (8 / 15) ** 10  # by its definition: ten steps multiply no σ by more than 15 / 8 each
+
+
+@pytest.mark.parametrize(("relative", "unit"), [(True, 1.0), (True, 5.0), (False, 1.0), (False, 5.0)])
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3)])
+def test_the_level_may_come_as_near_as_ten_steps_reach(relative: bool, unit: float, shape: tuple[int, int]) -> None:
+    """Orthonormal columns times a unit, which are scaled to σ = √2."""
+    most = LEAST / 2**0.5 * (1.0 if relative else unit)
+    for level, proven in ((1 - 1e-9, True), (1 + 1e-9, False)):
+        for X in (unit * np.eye(*shape), unit * np.eye(*shape).T):
+            assert (factor(available("numpy"), X, level * most, relative) is not None) == proven
+
+
+@pytest.mark.parametrize(("defect", "proven"), [(0.5, True), (0.74, True), (0.76, False), (0.95, False)])
+def test_ten_steps_are_to_lead_near(defect: float, proven: bool) -> None:
+    """diag(1, s) is scaled to (√2, √2 s), where ten steps take √2 s to a σ with 1 − σ² of this size, and 1 to 1."""
+
+    def after(s: float) -> float:
+        sigma = 2**0.5 * s
+        for _ in range(10):
+            sigma = sigma * (15 - 10 * sigma**2 + 3 * sigma**4) / 8
+        return 1 - sigma**2
+
+    low, high = 0.0, 0.1
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if after(middle) > defect else (low, middle)
+    for X in (np.diag([1.0, low]), np.diag([low, 1.0])):
+        assert (factor(available("numpy"), X) is not None) == proven
+
+
 def test_derivatives_are_left_to_the_svd() -> None:
     torch = pytest.importorskip("torch")
     X = torch.eye(3, dtype=torch.float64, requires_grad=True)
