@@ -273,16 +273,14 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ),
     ],
 }
-EVERY = [(getattr(cm, kind), text, call) for kind, cases in CASES.items() for text, call in cases]
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "call"), EVERY, ids=[re.sub(r"[^a-zA-Z0-9]+", "-", text) for _, text, _ in EVERY]
-)
-def test_errors_say_what_was_expected_what_came_and_where(kind: type[Exception], text: str, call: Any) -> None:
-    with pytest.raises(kind) as caught:
-        call()
-    assert re.fullmatch(parts(text), str(caught.value)), str(caught.value)
+@pytest.mark.parametrize("kind", CASES)
+def test_errors_say_what_was_expected_what_came_and_where(kind: str) -> None:
+    for text, call in CASES[kind]:
+        with pytest.raises(getattr(cm, kind)) as caught:
+            call()
+        assert re.fullmatch(parts(text), str(caught.value)), f"{text}\n{caught.value}"
 
 
 @pytest.mark.parametrize("words", ["cannot pickle it", "Could not serialize it", "it is a local object"])

@@ -3,6 +3,9 @@
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -13,6 +16,8 @@ from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.core import arrays
+from coremerge_ref.core.arrays import devices
+from coremerge_ref.testing import THRESHOLD
 
 B, A = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
 LIBRARIES = ("numpy", "strict", "torch", "jax")
@@ -176,6 +181,298 @@ def test_nothing_but_numpy_is_imported() -> None:
     code += "print([m for m in ('torch', 'jax', 'cupy', 'hypothesis', 'mpmath', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# a library that traces and runs on accelerators, by a double of what is asked of it
+
+
+class Tracer:
+    """Known by its name, as those that differentiate are."""
+
+    dtype = np.dtype("float64")
+
+
+class JVPTracer(Tracer):
+    pass
+
+
+class LinearizeTracer(Tracer):
+    pass
+
+
+class Accelerated:
+    """The library itself: what it is told and asked."""
+
+    backend = "gpu"
+
+    def __init__(self) -> None:
+        self.lax = SimpleNamespace(stop_gradient=lambda array: ("stopped", array))
+
+    def default_backend(self) -> str:
+        return self.backend
+
+    def default_matmul_precision(self, precision: str) -> Any:
+        return nullcontext(precision)
+
+    class custom_jvp:
+        def __init__(self, function: Any) -> None:
+            self.function = function
+
+        def defjvp(self, rule: Any) -> None:
+            self.rule = rule
+
+        def __call__(self, array: Any) -> Any:
+            return (self.function(array), self.rule)
+
+
+@pytest.fixture
+def accelerated(monkeypatch: pytest.MonkeyPatch) -> Accelerated:
+    """Its double, of which Tracer's are the arrays."""
+    double = Accelerated()
+    monkeypatch.setitem(sys.modules, "jax", double)
+    monkeypatch.setattr(devices, "is_jax_array", lambda array: isinstance(array, Tracer))
+    return double
+
+
+def test_where_products_have_few_digits_all_are_asked_for(accelerated: Accelerated) -> None:
+    """And a batch is decomposed one by one, there as on other GPUs."""
+    for backend, precision in (("gpu", "highest"), ("cpu", None)):
+        accelerated.backend = backend
+        for value in (Tracer(), [None, "", {"q": [Tracer(), B]}], (SimpleNamespace(B=Tracer()),)):
+            with arrays.beside(value) as found:
+                assert found == precision
+        assert arrays.loops_over_batches(Tracer()) == (backend == "gpu")
+        with arrays.beside([B, Tracer()]) as found:  # the first one counts
+            assert found is None
+    assert not arrays.loops_over_batches(B)
+
+
+def test_constants_and_what_is_differentiated(accelerated: Accelerated) -> None:
+    """Any tracer may be differentiated, and is by those of two names; NumPy's arrays never are."""
+    torch = pytest.importorskip("torch")
+    asked, plain = torch.ones(2, requires_grad=True), torch.ones(2)
+    for array, may, does in (
+        (B, False, False),
+        (plain, False, False),
+        (asked, True, True),
+        (Tracer(), True, False),
+        (JVPTracer(), True, True),
+        (LinearizeTracer(), True, True),
+    ):
+        assert (arrays.may_differentiate(array), arrays.differentiates(array)) == (may, does)
+        assert (type(arrays.may_differentiate(array)), type(arrays.differentiates(array))) == (bool, bool)
+    traced = Tracer()
+    assert arrays.detached(traced) == ("stopped", traced)  # type: ignore[comparison-overlap]
+    assert (arrays.detached(B) is B, arrays.detached(plain) is plain) == (True, True)
+    assert not arrays.detached(asked).requires_grad  # type: ignore[attr-defined]
+    assert (arrays.without_derivative(B, "none") is B, arrays.without_derivative(asked, "none") is asked) == (
+        True,
+        True,
+    )
+    same, rule = arrays.without_derivative(traced, "none here")  # type: ignore[misc]
+    assert same is traced
+    with pytest.raises(cm.ParameterError, match=r"^none here$"):
+        rule((traced,), (traced,))
+
+
+def test_arrays_are_looked_for_where_a_library_needs_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first array of a nest, in order; of a mapping, which may be read when asked for, no more."""
+    first = devices._first_array
+
+    class Read(dict):
+        def values(self) -> Any:
+            yield B
+            raise AssertionError("read on")
+
+    update = cm.LowRankUpdate(A.T, A)
+    for value, expected in (
+        (B, B),
+        ([None, "q", 3, B, A], B),
+        ((([], ({},)), [A]), A),
+        (Read(), B),
+        ([None, update], update.B),
+        (cm.DenseUpdate(A), A),
+        (SimpleNamespace(factors=[(None, A), (B, B)]), A),
+        (SimpleNamespace(B=None, prepared=[SimpleNamespace(left=SimpleNamespace(Q=B))]), B),
+        ("q", None),
+        ([None, [], {}], None),
+    ):
+        assert first(value) is expected
+    looked: list[Any] = []
+    monkeypatch.setattr(devices, "_first_array", looked.append)
+    for present, times in (((), 0), (("cupy",), 1), (("jax",), 1)):
+        looked.clear()
+        for name in ("cupy", "jax"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        for name in present:
+            monkeypatch.setitem(sys.modules, name, SimpleNamespace())  # type: ignore[arg-type]
+        with arrays.beside(B):
+            assert len(looked) == times
+
+
+def test_functions_run_beside_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    @contextmanager
+    def beside(value: Any) -> Iterator[None]:
+        seen.append(value)
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr(devices, "beside", beside)
+
+    @arrays.stays_beside
+    def inner(first: int, second: int = 2, third: int = 3) -> int:
+        seen.append("inside")
+        return first - second * third
+
+    assert (inner(1, 4, third=5), inner.__name__) == (-19, "inner")
+    assert seen == [[1, 4, 5], "inside", "left"]
+
+
+def test_arrays_are_beside_their_own_device() -> None:
+    """Results and temporaries stay there; what is on no such device needs no context."""
+    array = available("cupy").array(B)
+    assert arrays.beside([None, (array, B)]) == array.device
+    with arrays.beside(B) as found:
+        assert found is None
+
+
+# numbers and dtypes
+
+
+def test_ranges_of_dtypes_are_those_of_their_definition() -> None:
+    for name in EVERY:
+        info = ml_dtypes.finfo(name if name != "bfloat16" else ml_dtypes.bfloat16)
+        assert arrays.smallest_normal(name) == float(info.smallest_normal)
+        assert arrays.dtype_name(ml_dtypes.bfloat16 if name == "bfloat16" else np.dtype(name).type) == name
+
+
+class Reduced:
+    """A dtype of another library, known by one of two names."""
+
+    def __init__(self, text: str, name: str | None = None) -> None:
+        self.text = text
+        if name is not None:
+            self.__name__ = name
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("lib.float16", None, "float16"),
+        ("<class 'x'>", "bfloat16", "bfloat16"),
+        ("int64", "float32", "float32"),
+        ("lib.int64", None, "lib.int64"),
+        ("float16x", "x.y", "float16x"),
+    ],
+)
+def test_dtypes_are_called_by_the_last_word_of_either_name(text: str, name: str | None, expected: str) -> None:
+    assert arrays.dtype_name(Reduced(text, name)) == expected
+
+
+def test_dtypes_refused_are_named_with_those_there_are() -> None:
+    with pytest.raises(cm.DTypeError) as caught:
+        arrays.check_real_floating(np.ones(2, int), "the input")
+    said = "expected one of float16, bfloat16, float32, float64, got"
+    assert str(caught.value) == f"the input: {said} int64; cast it first"
+    for xp, there in ((np, "float16, float32, float64"), (SimpleNamespace(float32=1, bfloat16=2), "bfloat16, float32")):
+        for name in ("float8", "int8", ""):
+            with pytest.raises(cm.DTypeError) as caught:
+                arrays.named_dtype(xp, name)
+            assert str(caught.value) == f"expected one of {there}, got {name!r}"
+    assert arrays.named_dtype(np, "bfloat16") == ml_dtypes.bfloat16
+    assert arrays.named_dtype(np, np.float16) is np.float16
+
+
+def test_values_are_looked_at_all_at_once(backend: Backend) -> None:
+    """In the order asked, whatever others say."""
+    yes, no = backend.array(1.0) > 0, backend.array(1.0) < 0
+    assert arrays.look(yes, no, no, yes) == [True, False, False, True]
+    assert (arrays.look(no), arrays.look(yes)) == ([False], [True])
+    assert arrays.look(yes, Tracer()) == [True, True]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ranges_are_looked_at_matrix_by_matrix(backend: Backend, dtype: str) -> None:
+    """From the smallest normal number over eps on, or zero; each layer by its largest entry."""
+    least = arrays.smallest_normal(dtype) / arrays.eps(dtype)
+    for bad in (least / 2, np.inf, np.nan, -np.inf, -least / 2):
+        for good in (least, 1.0, -least, 0.0):
+            assert bool(arrays.in_range(backend.array([[[good, 0.0]], [[-good, good]]], dtype)))
+            for layers in ([bad, good], [good, bad]):
+                array = backend.array([[[layer, 0.0]] for layer in layers], dtype)
+                assert not bool(arrays.in_range(array))
+                said = f"^it: expected numbers within the range of {dtype}, got some .* digits; scale the inputs$"
+                with pytest.raises(cm.NonFiniteError, match=said):
+                    arrays.check_range(array, "it")
+    arrays.check_range(backend.array(np.zeros((2, 0, 3))), "nothing")
+
+
+def test_signs_and_clipped_values(backend: Backend) -> None:
+    values = backend.array([-2.0, -0.0, 0.0, 0.5, 3.0])
+    np.testing.assert_array_equal(backend.host(arrays.sign(values)), [-1, 0, 0, 1, 1])
+    np.testing.assert_array_equal(backend.host(arrays.clipped(values, -1.0, 1.0)), [-1, 0, 0, 0.5, 1])
+    np.testing.assert_array_equal(backend.host(arrays.clipped(values, 0.25)), [0.25, 0.25, 0.25, 0.5, 3])
+    np.testing.assert_array_equal(backend.host(arrays.positions(3, values)), [0, 1, 2])
+    assert [arrays.count(backend.array(np.ones(shape))) for shape in ((), (2, 3), (2, 0))] == [1, 6, 0]
+    eye = arrays.identity(backend.array(np.ones((2, 5, 1)), "float32"), 3)
+    assert "float32" in str(eye.dtype)
+    np.testing.assert_array_equal(backend.host(eye), [np.eye(3)] * 2)
+
+
+def test_layers_of_a_batch_are_found_taken_and_put_back(backend: Backend) -> None:
+    batch = backend.array(np.arange(8.0).reshape(4, 2))
+    flags = [backend.array(values) > 0 for values in ([1, 0, 1, 0], [1, 1, 1, 1], [0, 1, 1, 1])]
+    assert arrays.unproven(*flags) == [[1, 3], [], [0]]
+    assert arrays.unproven(backend.array([0.0]) > 0, backend.array([1.0]) > 0) == [[0], []]
+    np.testing.assert_array_equal(backend.host(arrays.some(batch, [3, 1])), [[6, 7], [2, 3]])
+    found = arrays.patched(batch, [3, 0], backend.array([[-1.0, -2.0], [-3.0, -4.0]]))
+    np.testing.assert_array_equal(backend.host(found), [[-3, -4], [2, 3], [4, 5], [-1, -2]])
+
+
+def test_what_a_library_does_in_its_own_way_is_the_same() -> None:
+    """torch: its k-th smallest, its factors and inverses, which raise nothing."""
+    torch, xp = pytest.importorskip("torch"), available("torch")
+    values = np.array([[5.0, 1.0, 4.0, 1.0], [0.0, -2.0, 7.0, 3.0]])
+    for k in range(4):
+        found = arrays.kth_smallest(xp.array(values), xp.array(float(k)))
+        np.testing.assert_array_equal(xp.host(found), np.sort(values, axis=-1)[:, k : k + 1])
+    L = np.array([[[2.0, 0.0], [1.0, 3.0]], [[1.0, 0.0], [-4.0, 2.0]]])
+    gram = L @ np.swapaxes(L, -1, -2)
+    for library in (xp, available("numpy"), available("strict")):
+        np.testing.assert_allclose(
+            library.host(arrays.cholesky(library.array(gram))), L, atol=THRESHOLD * EPS["float64"]
+        )
+        eye = library.host(arrays.inverse(library.array(L))) @ L
+        np.testing.assert_allclose(eye, [np.eye(2)] * 2, atol=THRESHOLD * EPS["float64"])
+    for bad in (np.zeros((2, 2)), -np.eye(2)):
+        assert arrays.cholesky(xp.array(bad)).shape == arrays.inverse(xp.array(0 * bad)).shape == (2, 2)
+    half = torch.ones(2, dtype=torch.bfloat16, requires_grad=True)
+    assert (arrays.to_host(half).tolist(), arrays.to_host(half).dtype) == ([1.0, 1.0], np.float32)
+
+
+def test_sizes_are_of_the_widest_dtype(backend: Backend) -> None:
+    """2^24 + 1, which float32 does not hold, beside an array of float32; scalars are of that dtype, or another."""
+    like, size = backend.array(B, "float32"), 2**24 + 1
+    for value in (size, float(size), np.float64(size), np.array(size), backend.array(size)):
+        assert arrays.dtype_name(arrays.sizes(value, like).dtype) == "float64"
+        assert int(arrays.sizes(value, like)) == size
+        assert arrays.dtype_name(arrays.scalar(value, like).dtype) == "float32"
+        assert int(arrays.scalar(value, like)) == size - 1  # half to even
+        assert int(arrays.scalar(value, like, backend.array(1.0).dtype)) == size
+    assert arrays.dtype_name(arrays.positions(2, like).dtype) == "float64"
+    np.testing.assert_array_equal(backend.host(arrays.sizes(np.array([1, size]), like)), [1, size])
+
+
+def test_single_sizes(backend: Backend) -> None:
+    """0 is one; layers that differ have none, nor what is traced."""
+    found = [arrays.one_size(backend.array(values)) for values in (0.0, [0.0, 0.0], [0.0, 1.0], [5.0])]
+    assert found == [0, 0, None, 5]
+    assert arrays.one_size(Tracer()) is None
 
 
 # masks

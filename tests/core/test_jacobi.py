@@ -155,6 +155,53 @@ def test_the_library_takes_the_others_and_those_alone(shape: tuple[int, int]) ->
     assert not ledger.loops
 
 
+def decomposed(m: int, n: int) -> list[np.ndarray]:
+    """Two layers of P (m, m), S (m,), Qh (m, n) of whole numbers: P S Qh is exact."""
+    P, Qh, S = np.eye(m)[::-1], np.eye(m, n), np.arange(m, 0.0, -1.0)
+    return [np.stack([part] * 2) for part in (P, S, Qh)]
+
+
+@pytest.mark.parametrize(("n", "dtype"), [(3, "float64"), (4, "float32"), (9, "float64")])
+@pytest.mark.parametrize(("units", "proven"), [(0.0, True), (3.9, True), (4.1, False), (np.nan, False)])
+def test_what_is_proven_is_within_four_units_of_rounding(n: int, dtype: str, units: float, proven: bool) -> None:
+    """4 eps √n of X's norm, of how orthonormal P is, and Qh where it is live: in the second layer of two."""
+    backend, off = available("numpy"), units * EPS[dtype] * np.sqrt(n)
+    parts = decomposed(3, n)
+    X, live = (parts[0] * parts[1][:, None, :]) @ parts[2], np.ones((2, 3), bool)
+    size = float(np.linalg.norm(X[1]))
+
+    def is_proven(X: Any, P: Any, S: Any, Qh: Any, live: Any = live) -> list[bool]:
+        given = (backend.array(part, dtype) for part in (X, P, S, Qh))
+        return [bool(flag) for flag in jacobi._is_proven(*given, live)]
+
+    # one entry that was zero: no rounding meets it, in whatever dtype
+    for k, size_of_one in enumerate((size, 1.0, 1.0)):
+        changed = [X.copy(), parts[0].copy(), parts[2].copy()]
+        place = {0: (1, 0, 0), 1: (1, 0, 0), 2: (1, 2, 1)}[k]
+        changed[k][place] += off * size_of_one * ((1.0, 1 / 2**0.5, 1 / 2**0.5)[k])
+        if k:  # P and Qh are judged by their Gram matrices, in which it stands twice; what they multiply to is adapted
+            changed[0] = (changed[1] * parts[1][:, None, :]) @ changed[2]
+        assert is_proven(changed[0], changed[1], parts[1], changed[2]) == [True, proven]
+    # rows that are not live are to be zero, and are no rows of an orthonormal matrix then
+    dead = live.copy()
+    dead[1, 2] = False
+    assert is_proven(X, *parts, dead) == [True, False]
+    zero = [part.copy() for part in parts]
+    zero[2][1, 2] = 0.0
+    less = (zero[0] * zero[1][:, None, :]) @ zero[2]
+    assert (is_proven(less, *zero, dead), is_proven(less, *zero)) == ([True, True], [True, False])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_is_four_units_of_the_norm_or_64_of_the_largest(dtype: str) -> None:
+    """Whichever is less, in each layer: ‖X‖ = 5 beside σ_1 = 4, or beside σ_1 = 0.25."""
+    X = np.zeros((2, 3, 4))
+    X[:, 0, :2] = 3.0, 4.0
+    S = available("numpy").array([[4.0, 3.0, 0.0], [0.25, 0.0, 9.0]], dtype)
+    found = jacobi._rounding(available("numpy").array(X, dtype), S)
+    np.testing.assert_array_equal(found / EPS[dtype], [4 * 5, 64 * 0.25])
+
+
 @pytest.mark.parametrize("shape", [(40, 40), (3, 20, 20), (1, 40, 40)])
 def test_single_and_small_matrices_are_the_librarys(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jacobi, "thin_svd", None)

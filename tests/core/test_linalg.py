@@ -195,3 +195,62 @@ def test_the_svd_of_a_product_has_no_more_triplets_than_its_rank(m: int, n: int,
     norm = float(np.linalg.norm(B @ A))
     assert ratio(((P * S) @ Qh).ravel(), (B @ A).ravel(), norm, EPS["float64"]) <= THRESHOLD
     assert ratio(S, np.linalg.svd(B @ A)[1][:size], norm, EPS["float64"]) <= THRESHOLD
+
+
+# derivatives, against finite differences: what is constant to automatic differentiation is put right by hand
+
+
+def of_rank(torch: Any, m: int, n: int, rank: int, batch: tuple[int, ...] = ()) -> list[Any]:
+    """L (…, m, rank) and R (…, rank, n) that ask for derivatives: whatever moves in them, the product keeps its rank.
+
+    Singular values 4, 2, 1, of which the first `rank` are there.
+    """
+    rng = np.random.default_rng(m + 10 * n)
+    P, Q = (np.linalg.qr(rng.standard_normal((*batch, size, rank)))[0] for size in (m, n))
+    factors = (P * np.array([4.0, 2.0, 1.0])[:rank], np.swapaxes(Q, -1, -2))
+    return [torch.tensor(np.ascontiguousarray(X), requires_grad=True) for X in factors]
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "rank", "batch"), [(4, 3, 3, (2,)), (3, 4, 3, ()), (3, 3, 3, ()), (5, 4, 2, ()), (4, 5, 2, (2,))]
+)
+def test_derivatives_of_polar_factors_are_those_of_finite_differences(
+    m: int, n: int, rank: int, batch: tuple[int, ...]
+) -> None:
+    torch = pytest.importorskip("torch")
+    cut = torch.full(batch, 1e-8, dtype=torch.float64)
+
+    def factors(L: Any, R: Any) -> Any:
+        return linalg.polar(L @ R, cut), linalg.polar_above(L @ R, cut)[0]
+
+    assert torch.autograd.gradcheck(factors, of_rank(torch, m, n, rank, batch), fast_mode=True)
+    factor, count = linalg.polar_above(torch.zeros(*batch, m, n) + torch.eye(m, n, dtype=torch.float64), cut + 0.5)
+    assert torch.equal(factor, torch.eye(m, n, dtype=torch.float64).expand(*batch, m, n))
+    assert torch.equal(count, torch.full(batch, float(min(m, n)), dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "rank", "k"),
+    [(4, 3, 3, 1), (3, 4, 3, 2), (3, 3, 3, 3), (5, 4, 2, 1), (4, 5, 2, 3), (5, 4, 3, [1, 2]), (4, 5, 3, [3, 1])],
+)
+def test_derivatives_of_leading_triplets_are_those_of_finite_differences(m: int, n: int, rank: int, k: Any) -> None:
+    """Of the spans P Pᵀ and Q Qᵀ and of the product; single vectors turn within their span."""
+    torch = pytest.importorskip("torch")
+    count = torch.tensor(k, dtype=torch.float64)
+    level = torch.full(count.shape, 1e-8, dtype=torch.float64)
+
+    def triplets(L: Any, R: Any) -> Any:
+        return linalg.leading(L @ R, linalg.svd(L @ R), count, level)
+
+    def spans(L: Any, R: Any) -> Any:
+        found = triplets(L, R)
+        return found.P @ found.P.mT, found.Q @ found.Q.mT, found.product()
+
+    factors = of_rank(torch, m, n, rank, tuple(count.shape))
+    assert torch.autograd.gradcheck(spans, factors, fast_mode=True)
+    with torch.no_grad():
+        plain = triplets(*(X.detach() for X in factors))
+    for name in ("P", "S", "Q", "error"):
+        assert torch.equal(getattr(triplets(*factors), name), getattr(plain, name))
+    assert torch.equal(triplets(*factors).core, torch.diag_embed(plain.S))
+    assert plain.core is None

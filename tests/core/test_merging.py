@@ -10,8 +10,9 @@ from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.core import arrays
-from coremerge_ref.core.merging import Prepared
+from coremerge_ref.core.merging import Options, Prepared, _finished, restored
 from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.stack import Merged
 from coremerge_ref.core.stages import STAGES
 from coremerge_ref.testing import KINDS, THRESHOLD, Recipe, dense, ratio, size
 
@@ -261,6 +262,78 @@ def test_float16_results_are_balanced() -> None:
     assert str(merged.B.dtype) == "float16"
     wide = merged.B.astype(float) @ merged.A.astype(float)
     assert ratio(wide, np.full((4, 3), 7e4), 7e4 * 12**0.5, EPS["float16"]) <= THRESHOLD
+
+
+def test_results_of_the_dtype_asked_stay_what_they_are() -> None:
+    """However small one factor is; in another dtype one power of 2 balances them, and `info` goes with them."""
+    update = cm.LowRankUpdate(np.full((2, 1), 2.0**-700), np.full((1, 3), 2.0**690), info={"k": 1})
+    for out in ("float64", np.float64, np.dtype("float64")):
+        assert _finished(update, np.dtype(out)) is update
+    narrow: Any = _finished(update, np.dtype("float32"))
+    assert (narrow.B.dtype, narrow.A.dtype, narrow.info, narrow.scale) == (np.float32, np.float32, {"k": 1}, 1.0)
+    assert (float(narrow.B[1, 0]), float(narrow.A[0, 2])) == (2.0**-5, 2.0**-5)
+    whole: Any = _finished(cm.DenseUpdate(np.array([[1.0, 1 + 2.0**-30]]), {"k": 2}), np.dtype("float32"))
+    assert (whole.matrix.dtype, whole.info, whole.matrix.tolist()) == (np.float32, {"k": 2}, [[1.0, 1.0]])
+    for bad, said in (
+        (cm.LowRankUpdate(np.array([[np.inf]]), np.ones((1, 1))), "the result in float64: expected finite numbers"),
+        (cm.DenseUpdate(np.array([[1e9]])), "the result in float16: expected finite numbers"),
+        (cm.DenseUpdate(np.array([[1e-9]])), "the result: expected numbers that float16 holds, got some that become 0"),
+    ):
+        with pytest.raises(cm.NonFiniteError, match=f"^{said}"):
+            _finished(bad, np.dtype("float16") if isinstance(bad, cm.DenseUpdate) else np.dtype("float64"))
+
+
+def test_what_was_divided_out_is_multiplied_back(backend: Backend) -> None:
+    """Row by row; rounding by the largest of them, in each layer."""
+    sizes = backend.array([1.0, 1.0])
+    item = Merged(backend.array(np.ones((2, 2, 3))), backend.array([0.5, 0.25]), sizes, sizes, {"k": 1})
+    sigma = np.array([[2.0, 3.0], [8.0, 0.0]])
+    frames = cm.Frames(None, None, sizes, sizes, sigma=backend.array(sigma))
+    found = restored(item, frames)
+    np.testing.assert_array_equal(backend.host(found.M), sigma[..., None] * np.ones((2, 2, 3)))
+    np.testing.assert_array_equal(backend.host(found.rounding_level), [1.5, 2.0])
+    assert found.info == {"k": 1}
+    assert restored(item, cm.Frames(None, None, sizes, sizes)) is item
+
+
+def test_scales_that_merge_takes(backend: Backend) -> None:
+    for scale in (
+        2,
+        2.5,
+        np.float32(2),
+        np.int64(-3),
+        np.array(0.5),
+        backend.array(0.5),
+        backend.array(0.5, "float32"),
+    ):
+        assert Options(scale).scale is scale
+    assert (Options().scale, Options().weights, Options().out_dtype) == (1.0, None, None)
+    for scale in ("2", None, True, [1.0], np.ones(1), 1j, backend.array([1.0])):
+        with pytest.raises(cm.ParameterError) as caught:
+            Options(scale)
+        assert str(caught.value) == f"scale: expected a number, got {scale!r}"
+    for value in (np.inf, -np.inf, np.nan):
+        for scale in (value, np.float32(value), np.array(value), backend.array(value)):
+            with pytest.raises(cm.ParameterError) as caught:
+                Options(scale)
+            assert str(caught.value) == f"scale: expected a finite number, got {scale!r}"
+
+
+def test_what_left_the_range_is_said_to_be_the_result_or_its_multiple() -> None:
+    """The scale makes it too large or too small, or it was before; a function is given weighted updates."""
+    said = "{}: expected numbers within the range of float64, got some beyond it or too small for their digits; "
+    for method, unit, options, what in (
+        ("tsv", 1e200, {"scale": 1e200}, "scale times the merged update"),
+        ("ties", 1.0, {"scale": 1e-300}, "scale times the merged update"),
+        ("tsv", 1e200, {"weights": (1e200, 1)}, "the merged update"),
+        (lambda M: M[0], 1e200, {"weights": (1e200, 1)}, "weights times updates"),
+        (lambda M: M[0] * 1e200, 1e200, {}, "the merged update"),
+        (lambda M: M[0] * 1e200, 1e200, {"scale": 1e-300}, "the merged update"),
+    ):
+        pairs, space = [(unit * np.ones((4, 2)), np.ones((2, 3)))] * 2, "full" if method == "ties" else "core"
+        with np.errstate(over="ignore"), pytest.raises(cm.NonFiniteError) as caught:
+            cm.merge(pairs, method, space, **options)  # type: ignore[call-overload]
+        assert str(caught.value) == said.format(what) + "scale the inputs"
 
 
 # options refused

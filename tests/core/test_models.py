@@ -9,6 +9,7 @@ from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.core import arrays, batches
+from coremerge_ref.core.models import _by_layer
 from coremerge_ref.core.stages import STAGES
 from coremerge_ref.testing import THRESHOLD, Recipe, ratio, size
 
@@ -186,3 +187,18 @@ def test_errors_name_the_layer() -> None:
     bad = (np.ones((3, 1)), np.full((1, 3), np.inf))
     with pytest.raises(cm.NonFiniteError, match="layer 'b', task 1, factor A: expected finite numbers"):
         cm.merge_adapters({"a": [pair, pair], "b": [pair, bad]}, "ta")
+
+
+def test_each_group_has_a_result_and_each_layer_its_part() -> None:
+    """No more and no fewer: a stage of somebody's own may return what it likes."""
+    three = cm.DenseUpdate(np.arange(12.0).reshape(3, 2, 2))
+    merged = _by_layer([["b", "c"], ["a"]], [three[:2], three[2:]], ["a", "b", "c"])
+    assert [(name, update.to_dense()[0, 0]) for name, update in merged.items()] == [("a", 8), ("b", 0), ("c", 4)]
+    for groups, results in (
+        ([["b", "c"]], [three]),
+        ([["b", "c", "d", "e"]], [three]),
+        ([["b", "c", "d"], ["a"]], [three]),
+        ([["b", "c", "d"]], [three, three]),
+    ):
+        with pytest.raises(ValueError, match="zip"):
+            _by_layer(groups, results, ["b"])

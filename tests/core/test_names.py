@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.core.names import called_elsewhere
+from coremerge_ref.core.arguments import explains_arguments
+from coremerge_ref.core.names import called_elsewhere, unknown_parameter, unknown_stage
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.methods import STAGES
 from coremerge_ref.methods.base import Stage, register
@@ -69,6 +70,52 @@ def test_methods_of_others_answer_with_their_own_rows() -> None:
         del STAGES["median"]
 
 
+def test_one_name_for_several_things_is_answered_with_all_of_them() -> None:
+    """Two projects mean the same by it, and a third something else; the first one's settings are offered."""
+
+    @register
+    @dataclass(frozen=True)
+    class Median(Stage):
+        name: ClassVar[str] = "median"
+        kind: ClassVar[str] = "merge"
+        called: ClassVar = {
+            "mergekit": {"middle_one": "median"},
+            "peft": {"middle_one": "median", "other": "median"},
+            "fusionbench": {"middle_one": "median+iso"},
+        }
+
+    said = (
+        "method: expected a name of this package, got {!r}, which stands for 'median' in mergekit and peft and "
+        "'median+iso' in fusionbench; write 'median', or cm.preset('median', 'mergekit') to compute as mergekit does"
+    )
+    try:
+        assert called_elsewhere(" MIDDLE-ONE ") == {"median": ["mergekit", "peft"], "median+iso": ["fusionbench"]}
+        assert called_elsewhere("middle") == called_elsewhere("median") == {}
+        for written in ("middle_one", "Middle-One"):
+            assert str(unknown_stage(written)) == said.format(written)
+    finally:
+        del STAGES["median"]
+
+
+def test_names_that_no_project_has_are_answered_with_all_there_are() -> None:
+    said = f"method: expected stages among {', '.join(sorted(STAGES))}, got "
+    assert str(unknown_stage("qqqqqq")) == said + "'qqqqqq'"
+    assert str(unknown_stage("tsw")) == said + "'tsw'; did you mean 'tsv'?"
+
+
+def test_parameters_that_a_stage_does_not_have() -> None:
+    class Spelled:
+        spelled: ClassVar = {"bulk": "size"}
+
+    known = {"size": 1, "other": 2}
+    said = "expected a parameter among size, other, got "
+    assert unknown_parameter(Spelled, "bulk", known) == said + "'bulk'; write size"
+    for stage in (Spelled, object):
+        assert unknown_parameter(stage, "sice", known) == said + "'sice'; did you mean 'size'?"
+        assert unknown_parameter(stage, "qqqqqq", known) == said + "'qqqqqq'"
+    assert unknown_parameter(object, "bulk", {}) == "expected a parameter among none, got 'bulk'"
+
+
 def test_a_spelling_that_is_near_is_asked_back() -> None:
     with pytest.raises(cm.ParameterError, match=r"got 'TSV'; did you mean 'tsv'\?"):
         cm.merge(UPDATES, "TSV")
@@ -89,3 +136,35 @@ def test_arguments_that_are_none_say_what_to_write(keyword: str, says: str) -> N
             call(UPDATES, **{keyword: 0.5})
         assert repr(keyword) in str(caught.value)
         assert says in str(caught.value)
+
+
+INSTEAD = {
+    "rank": "cut the result, with .truncate(rank)",
+    "alpha": "α of the merged update is scale; alpha / r of an input is the scale of its LowRankUpdate",
+    "lambda_": "write scale",
+    "weight": "write weights",
+    "dtype": "write out_dtype, or compute_dtype for the arithmetic",
+    "combination_type": "write method",
+    "basis": "write space=cm.Core(basis=…)",
+    "secnd": "did you mean 'second'?",
+    "coefficient": "parameters go with their method, cm.Cart(coefficient=…)",
+}
+
+
+def test_a_function_says_what_arguments_it_has() -> None:
+    """A function of ours, decorated here: those of the package were when it was imported."""
+
+    @explains_arguments
+    def blend(self: int, first: int, second: int = 2) -> tuple[int, ...]:
+        return (self, first, second)
+
+    assert (blend(1, 0), blend(1, first=3, second=4)) == ((1, 0, 2), (1, 3, 4))
+    said = "blend: expected arguments among first, second, got {!r}; {}"
+    for name, instead in INSTEAD.items():
+        with pytest.raises(cm.ParameterError) as caught:
+            blend(1, 2, **{name: 3})
+        assert str(caught.value) == said.format(name, instead)
+    with pytest.raises(cm.ParameterError, match=r"got 'qqqqqq'$"):
+        blend(1, 2, qqqqqq=3)
+    with pytest.raises(cm.ParameterError, match=r"method, cm\.\w+\(density=…\), cm\.\w+\(density=…\)"):
+        blend(1, 2, density=3)

@@ -74,6 +74,15 @@ def test_squares_that_underflow_are_no_proof(unit: float) -> None:
     assert found is None or ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], 30.0) <= THRESHOLD
 
 
+@pytest.mark.parametrize(("dtype", "lost"), [("float64", -970), ("float32", -103)])
+def test_squares_are_proof_only_above_what_keeps_its_digits(dtype: str, lost: int) -> None:
+    """The smallest normal number over eps, 2^lost: of (x, x; x, −x) what is looked at is x², whatever its shape."""
+    for k, proven in ((0, False), (1, True), (-1, False)):
+        x = 2.0 ** ((lost + k) / 2)
+        for X in (x * np.array([[1.0, 1.0], [1.0, -1.0]]), x * np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0]]).T):
+            assert (factor(available("numpy"), X, dtype=dtype) is not None) == proven
+
+
 @pytest.mark.parametrize("name", ["dependent", "NaN"])
 def test_one_such_layer_is_named_and_the_others_are_given(backend: Backend, name: str) -> None:
     good, right = with_spectrum(9, 4, [3.0, 2.0, 1.0, 0.5])
@@ -116,6 +125,37 @@ def test_singular_values_are_above_the_level_beyond_doubt(relative: bool, unit: 
         assert factor(available("numpy"), X, level * (1 if relative else unit), relative) is None
     for level in (0.0, 1e-12, 2.0**-26):
         assert factor(available("numpy"), X, level * (1 if relative else unit), relative) is not None
+
+
+LEAST = (1 - 0.75) ** 0.5 * (8 / 15) ** 10  # by its definition: ten steps multiply no σ by more than 15 / 8 each
+
+
+@pytest.mark.parametrize(("relative", "unit"), [(True, 1.0), (True, 5.0), (False, 1.0), (False, 5.0)])
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3)])
+def test_the_level_may_come_as_near_as_ten_steps_reach(relative: bool, unit: float, shape: tuple[int, int]) -> None:
+    """Orthonormal columns times a unit, which are scaled to σ = √2."""
+    most = LEAST / 2**0.5 * (1.0 if relative else unit)
+    for level, proven in ((1 - 1e-9, True), (1 + 1e-9, False)):
+        for X in (unit * np.eye(*shape), unit * np.eye(*shape).T):
+            assert (factor(available("numpy"), X, level * most, relative) is not None) == proven
+
+
+@pytest.mark.parametrize(("defect", "proven"), [(0.5, True), (0.74, True), (0.76, False), (0.95, False)])
+def test_ten_steps_are_to_lead_near(defect: float, proven: bool) -> None:
+    """diag(1, s) is scaled to (√2, √2 s), where ten steps take √2 s to a σ with 1 − σ² of this size, and 1 to 1."""
+
+    def after(s: float) -> float:
+        sigma = 2**0.5 * s
+        for _ in range(10):
+            sigma = sigma * (15 - 10 * sigma**2 + 3 * sigma**4) / 8
+        return 1 - sigma**2
+
+    low, high = 0.0, 0.1
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if after(middle) > defect else (low, middle)
+    for X in (np.diag([1.0, low]), np.diag([low, 1.0])):
+        assert (factor(available("numpy"), X) is not None) == proven
 
 
 def test_derivatives_are_left_to_the_svd() -> None:

@@ -7,6 +7,7 @@ import pytest
 from backends import EPS, Backend
 
 import coremerge_ref as cm
+from coremerge_ref.core.operators import at_layers
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
 B, A = np.array([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]]), np.array([[1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 1.0, -1.0]])
@@ -28,6 +29,16 @@ def test_an_update_prints_its_size_rank_dtype_and_place() -> None:
     assert repr(cm.LowRankUpdate(np.stack([b, b]), np.stack([a, a]))).startswith("LowRankUpdate(2 × 64 × 48, rank 12,")
     assert repr(cm.DenseUpdate(b @ a)) == "DenseUpdate(64 × 48, float32, cpu)"
     assert "float32, float64" in repr(cm.LowRankUpdate(b, a.astype(float)))
+
+
+def test_batches_print_their_sizes_and_scales() -> None:
+    b, a = np.zeros((2, 3, 6, 1)), np.zeros((2, 3, 1, 5))
+    assert repr(cm.LowRankUpdate(b, a)) == "LowRankUpdate(2 × 3 × 6 × 5, rank 1, float64, cpu)"
+    scaled = cm.LowRankUpdate(b, a, np.ones((2, 3)))
+    assert repr(scaled) == "LowRankUpdate(2 × 3 × 6 × 5, rank 1, a scale a layer, float64, cpu)"
+    assert repr(scaled[0, 1] * 3) == "LowRankUpdate(6 × 5, rank 1, scale 3, float64, cpu)"
+    assert repr(cm.LowRankUpdate(b[0, 0], a[0, 0], np.array(1.0))) == "LowRankUpdate(6 × 5, rank 1, float64, cpu)"
+    assert repr(cm.DenseUpdate(b)) == "DenseUpdate(2 × 3 × 6 × 1, float64, cpu)"
 
 
 def test_torch_says_so_when_an_update_is_printed() -> None:
@@ -62,7 +73,8 @@ def test_numpy_makes_the_matrix_of_it(backend: Backend) -> None:
 
 def test_numpy_asks_for_dtypes_and_copies() -> None:
     low, whole = cm.LowRankUpdate(B, A), cm.DenseUpdate(BA)
-    assert np.asarray(low, dtype="float32").dtype == np.float32
+    assert np.asarray(low, dtype="float32").dtype == low.__array__("float32").dtype == np.float32
+    assert (whole.__array__(copy=True) is BA, whole.__array__(copy=False) is BA) == (False, True)
     assert np.asarray(whole) is BA
     assert np.array(whole) is not BA
     assert np.array(whole, copy=False) is BA
@@ -89,6 +101,23 @@ def test_multiples(backend: Backend) -> None:
     for update, factor in ((low, 0.5), (whole, 1.0)):
         np.testing.assert_array_equal(backend.dense(-update), -factor * BA)
         np.testing.assert_array_equal(backend.dense(update / 4), factor / 4 * BA)
+
+
+def test_multiples_lose_no_digit_of_a_scale(backend: Backend) -> None:
+    """Of two numbers of which one is an array, beside factors of float32: the product is that of float64."""
+    s = 1 + 2.0**-30  # no float32
+    for shape in ((), (2,)):
+        factors = [backend.array(np.broadcast_to(X, (*shape, *X.shape)), "float32") for X in (B, A)]
+        array = backend.array(np.full(shape, s))
+        cases = [(array, 3.0), (backend.array(np.full(shape, 3.0), "float32"), s)]
+        if shape == ():
+            cases += [(3.0, array), (s, backend.array(3.0, "float32")), (array, backend.array(3.0, "float32"))]
+        for scale, c in cases:
+            found = (cm.LowRankUpdate(*factors, scale) * c).scale
+            assert "float64" in str(found.dtype)
+            np.testing.assert_array_equal(backend.host(found), np.full(shape, 3 * s))
+    plain = (cm.LowRankUpdate(B, A, s) * 3).scale
+    assert (type(plain), plain) == (float, 3 * s)
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (2.0, 2.0), (2.0, -0.5), (0.0, 4.0), (0.0, 0.0), (1.0, 0.25)])
@@ -137,8 +166,19 @@ def test_what_cannot_be_added_or_multiplied() -> None:
             update * wrong
         with pytest.raises(TypeError):
             wrong + update if wrong is not True else update + "a"
-    with pytest.raises(cm.NonFiniteError):
-        cm.DenseUpdate(BA) * 1e308
+    for wrong in ("a", True, None, np.ones(3), 1j, update):
+        with pytest.raises(TypeError):
+            update / wrong
+    for wrong in (0, 1, 1.0, BA, "a", None):  # sums alone begin with 0
+        with pytest.raises(TypeError):
+            update - wrong
+    assert (0 + update is update, update + 0 is update) == (True, True)
+    for wrong in (1, 0.0, False + 1, -1):
+        with pytest.raises(TypeError):
+            update + wrong
+    for kind in (np.float64, np.float32):
+        with pytest.raises(cm.NonFiniteError, match=f"^the update in {kind.__name__}: expected finite numbers"):
+            cm.DenseUpdate(BA.astype(kind)) * np.finfo(kind).max
     torch = pytest.importorskip("torch", exc_type=ImportError)
     with pytest.raises(cm.NamespaceError):
         update + cm.LowRankUpdate(torch.ones(3, 1), torch.ones(1, 4))
@@ -157,6 +197,31 @@ def test_layers_of_a_batch(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.dense(whole[2]), want[2])
 
 
+def test_layers_of_a_batch_of_batches() -> None:
+    """2 × 4 layers of 3 × 4; each is the number of its place times BA."""
+    places = np.arange(8.0).reshape(2, 4)
+    factors = places[..., None, None] * B, np.broadcast_to(A, (2, 4, *A.shape))
+    low = cm.LowRankUpdate(*factors, np.full((2, 4), 0.5), {"k": places, "all": 7})
+    whole = cm.DenseUpdate(low.to_dense(), {"k": places, "all": 7})
+    for update in (low, whole):
+        for index in (1, (1,), (1, 2), (-2, -4), (0, slice(1, 3)), (slice(None), 3), slice(0, 1), np.int64(1)):
+            np.testing.assert_array_equal(update[index].to_dense(), 0.5 * places[index][..., None, None] * BA)
+            np.testing.assert_array_equal(update[index].info["k"], places[index])
+            assert update[index].info["all"] == 7
+        for index in ((2,), -3, (0, 4), (0, -5), (5, slice(None))):
+            with pytest.raises(IndexError, match=r"expected one below [24], the layers of the batch \(2, 4\)$"):
+                update[index]
+        assert [layer.shape for layer in update] == [(4, 3, 4)] * 2
+        assert len(list(update[0])) == 4
+
+
+def test_what_is_said_of_layers_is_theirs_where_there_is_one_for_each() -> None:
+    info = {"each": np.array([1.0, 2.0]), "all": np.array(3.0), "number": 4, "word": "ab", "none": None, "list": [5, 6]}
+    found = at_layers(info, (1, ...))
+    assert {name: float(found[name]) for name in ("each", "all", "number")} == {"each": 2, "all": 3, "number": 4}
+    assert (found["word"], found["none"], found["list"]) == ("ab", None, [5, 6])
+
+
 def test_layers_keep_what_a_merge_says_of_them() -> None:
     merged = cm.merge([(np.stack([B, B]), np.stack([A, A]))] * 2, "tsv")
     assert float(merged[1].info["k"]) == float(np.ravel(merged.info["k"])[-1])
@@ -171,7 +236,7 @@ def test_entries_are_no_layers() -> None:
         lambda: batch[..., 0],
         lambda: batch[[0]],
     ):
-        with pytest.raises(cm.ShapeError, match="to_dense"):
+        with pytest.raises(cm.ShapeError, match=r"entries; write to_dense\(\)\[…\] for those$"):
             wrong()
     with pytest.raises(IndexError, match="below 2"):
         batch[2]
@@ -189,6 +254,19 @@ def test_to_another_dtype_and_device(backend: Backend) -> None:
         assert repr(update.to(update._parts()[0].device)) == repr(update)
     with pytest.raises(cm.NonFiniteError, match="float32"):
         cm.DenseUpdate(backend.array(1e300 * BA)).to(dtype="float32")
+
+
+def test_both_factors_move_and_change_their_dtype() -> None:
+    xp = pytest.importorskip("array_api_strict")
+    low = cm.LowRankUpdate(xp.asarray(B), xp.asarray(A), 0.5, {"k": 3})
+    for update in (low, cm.DenseUpdate(low.to_dense(), {"k": 3})):
+        for dtype in (None, "float32"):
+            moved = update.to(xp.Device("device1"), dtype)
+            assert {X.device for X in moved._parts()} == {xp.Device("device1")}
+            assert {X.dtype for X in moved._parts()} == {xp.float64 if dtype is None else xp.float32}
+            back = moved.to(device=xp.Device("CPU_DEVICE"))
+            np.testing.assert_array_equal(np.asarray(back.to_dense()), 0.5 * BA)
+            assert back.info == {"k": 3}
 
 
 def test_gradients_flow_through_multiples_and_sums() -> None:

@@ -8,6 +8,7 @@ from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.stages import Stage
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
 FACTORS = Recipe(6, 5, (2, 2), scales=(1.0, -2.0), seed=2).build()
@@ -95,6 +96,32 @@ def test_methods_refused(method: Any, message: str) -> None:
 def test_parameters_refused(text: str, parameters: dict, message: str) -> None:
     with pytest.raises(cm.ParameterError, match=message):
         cm.Pipeline.parse(text, parameters)
+
+
+def test_a_watch_sees_each_stage_with_what_it_was_given_and_made() -> None:
+    """Transforms and the merge on the way to one matrix, then the posts; each is given what the one before made."""
+
+    class Adding(Stage):
+        def __init__(self, kind: str, term: int) -> None:
+            self.kind, self.term = kind, term  # type: ignore[misc]
+
+        def apply(self, item: int) -> int:
+            return item + self.term
+
+    stages = [Adding("transform", 1), Adding("transform", 10), Adding("merge", 100), Adding("post", 1000)]
+    pipeline, seen = cm.Pipeline(stages), []
+
+    def watch(*what: Any) -> None:
+        seen.append(what)
+
+    assert pipeline.merge([0, 5], watch) == pipeline.merge([0, 5]) == [111, 116]  # type: ignore[list-item,comparison-overlap]
+    assert pipeline.finish([0], watch) == pipeline.finish([0]) == [1000]  # type: ignore[list-item,comparison-overlap]
+    assert seen == [
+        (stages[0], [0, 5], [1, 6]),
+        (stages[1], [1, 6], [11, 16]),
+        (stages[2], [11, 16], [111, 116]),
+        (stages[3], [0], [1000]),
+    ]
 
 
 # any function of the stack

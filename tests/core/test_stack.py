@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from backends import BACKENDS, EPS, Backend
 
-from coremerge_ref.core.stack import Merged, Products, Stack, chosen_weights, exact_total
+from coremerge_ref.core.stack import Merged, Products, Stack, as_array, check_weights, chosen_weights, exact_total
+from coremerge_ref.errors import DTypeError, NonFiniteError, ParameterError
 from coremerge_ref.testing import THRESHOLD, ratio
 
 NUMPY = BACKENDS["numpy"]
@@ -118,3 +119,43 @@ def test_leading_triplets_are_singular(backend: Backend, ranks: tuple[int, int],
         assert not np.any(S[t, r:])
         for X in (P, Q):
             assert ratio(X[t, :, :r].T @ X[t, :, :r], np.eye(r), 1.0, EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_weights_are_one_finite_number_a_task(backend: Backend, tasks: int) -> None:
+    """Python's numbers become floats; arrays of other libraries stay what they are."""
+    plain = [2, -0.5, Fraction(1, 4)][:tasks]
+    for given in (plain, tuple(plain), np.array(plain, float), iter(plain)):
+        found = check_weights(given, tasks)
+        assert (found, {type(w) for w in found}) == ((2.0, -0.5, 0.25)[:tasks], {float})  # type: ignore[union-attr]
+    for given, said in (
+        ([1.0] * (tasks + 1), f"weights: expected {tasks} numbers, one a task, got {tasks + 1}"),
+        ("ab", f"weights: expected a sequence of {tasks} numbers, got 'ab'"),
+        (3, f"weights: expected a sequence of {tasks} numbers, got 3"),
+        ([np.inf] * tasks, f"weights: expected finite numbers, got {(np.inf,) * tasks}"),
+    ):
+        with pytest.raises(ParameterError) as caught:
+            check_weights(given, tasks)
+        assert str(caught.value) == said
+    if isinstance(backend.array(1.0), np.ndarray):
+        return
+    array = backend.array(np.ones(tasks), "float32")
+    assert check_weights(array, tasks) is array
+    for shape in ((tasks + 1,), (tasks, 1), ()):
+        with pytest.raises(ParameterError) as caught:
+            check_weights(backend.array(np.ones(shape)), tasks)
+        assert str(caught.value) == f"weights: expected {tasks} numbers, one a task, got an array of shape {shape}"
+    with pytest.raises(NonFiniteError, match=r"^weights: expected finite numbers, got NaN or Inf; find out"):
+        check_weights(backend.array(np.append(np.ones(tasks - 1), np.nan)), tasks)
+    with pytest.raises(DTypeError, match=r"^weights: expected one of .*float64, got .*bool; cast it first$"):
+        check_weights(backend.array(np.ones(tasks)) > 0, tasks)
+
+
+def test_weights_as_arrays_have_the_dtype_of_what_they_multiply(backend: Backend) -> None:
+    like = backend.array(1.0, "float32")
+    for weights in ((2.0, -3.0), backend.array([2.0, -3.0])):
+        for ndim, shape in ((1, (2,)), (2, (2, 1)), (4, (2, 1, 1, 1))):
+            found = as_array(weights, like, ndim)
+            assert (tuple(found.shape), "float32" in str(found.dtype)) == (shape, True)
+            np.testing.assert_array_equal(backend.host(found).ravel(), [2.0, -3.0])
+        assert tuple(as_array(weights, like).shape) == (2,)

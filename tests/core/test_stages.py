@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,8 +134,85 @@ def test_classes_refused(cls: Any, message: str) -> None:
     before = dict(STAGES)
     with pytest.raises(cm.ParameterError) as error:
         register(cls)
-    assert message in str(error.value)
+    assert str(error.value).startswith("register: expected ")
+    assert str(error.value).endswith(message)
     assert before == STAGES
+
+
+def test_more_classes_refused_and_taken() -> None:
+    """What has no kind, and a name that is a word in another module; a default that is made is one."""
+    for attributes, said in (
+        ({"kind": None}, "Changed.kind to be one of transform, merge, post, got None"),
+        ({"name": ""}, "Changed.name to be a word such as 'ties', got ''"),
+        ({"commutes_with": None}, "one of orthogonal, signed-permutation, unknown, got None"),
+    ):
+        with pytest.raises(cm.ParameterError, match=re.escape(said) + "$"):
+            register(_changed(**attributes))
+
+    class Nameless(Stage):
+        kind: ClassVar[str] = MERGE
+
+    class Kindless(Stage):
+        name: ClassVar[str] = "kindless"
+
+    for lacking, said in ((Nameless, "name to be a word such as 'ties'"), (Kindless, "kind to be … merge, post")):
+        with pytest.raises(cm.ParameterError, match=parts(f"{said}, got None") + "$"):
+            register(dataclass(frozen=True)(lacking))
+
+    @dataclass(frozen=True)
+    class Listed(Stage):
+        sizes: list[int] = field(default_factory=list)
+        power: float | None = None
+        name: ClassVar[str] = "listed"
+        kind: ClassVar[str] = MERGE
+
+    assert register(Listed) is STAGES["listed"] is Listed
+    other = dataclass(frozen=True)(type("Listed", (Stage,), {"name": "listed", "kind": MERGE}))
+    for change in ({"__module__": "elsewhere"}, {"__qualname__": "Listed"}):
+        for name, value in change.items():
+            setattr(other, name, value)
+        with pytest.raises(cm.ParameterError, match="one that no other stage or space has, got 'listed'"):
+            register(other)
+
+
+class Bent(Stage):
+    """A stage of the strongest kind that says nothing of itself."""
+
+    name: ClassVar[str] = "bent"
+    kind: ClassVar[str] = MERGE
+
+
+def test_what_a_stage_is_that_says_nothing_of_itself() -> None:
+    bent = Bent()
+    assert (bent.equivariance, bent.whole_model, bent.differentiable, bent.linear) == ("orthogonal", False, True, False)
+    assert (dict(bent.expected_failures), bent.sees(3)) == ({}, ())
+    assert bent.carry(None, None, None) is NotImplemented
+    for call, said in (
+        (lambda: bent.coefficients((1.0,)), "stage Bent: is not linear"),
+        (lambda: bent([1]), "stage Bent: defines neither apply nor __call__"),
+    ):
+        with pytest.raises(cm.ParameterError) as error:
+            call()
+        assert str(error.value) == said
+    for weaker in (SIGNED_PERMUTATION, "unknown"):
+        changed = type("Weaker", (Bent,), {"commutes_with": weaker})()
+        assert (changed.equivariance, changed.sees(1)) == (weaker, ("left", "right"))
+
+
+def test_stages_act_item_by_item() -> None:
+    """Results, and errors for `explain`, one for each item."""
+
+    class Each(Bent):
+        def apply(self, item: Any) -> Any:
+            return 2 * item
+
+        def carry(self, errors: Any, before: Any, after: Any) -> Any:
+            return (errors, before, after)
+
+    assert Each()([1, 3]) == [2, 6]
+    assert Each().propagate(["e", "f"], ["b", "c"], ["a", "d"]) == [("e", "b", "a"), ("f", "c", "d")]
+    with pytest.raises(ValueError, match="zip"):
+        Each().propagate(["e", "f"], ["b", "c"], ["a"])
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,38 @@ def test_scale_shape_refused() -> None:
         cm.LowRankUpdate(B, A, np.ones(2))
 
 
+@pytest.mark.parametrize("scale", [
+    None, "2", [1.0], True, 1j, np.array(True), np.array([True, False]), np.array([1j, 1]), np.array(["1", "2"]),
+    np.array([1, 2], dtype=object),
+], ids=repr)  # fmt: skip
+def test_scales_that_are_no_real_numbers(scale: object) -> None:
+    """Single ones, and one for each of two layers."""
+    shape = getattr(scale, "shape", ())
+    with pytest.raises(cm.DTypeError) as caught:
+        cm.LowRankUpdate(*(np.broadcast_to(X, (*shape, *X.shape)) for X in (B, A)), scale)
+    assert str(caught.value) == f"scale: expected a real number or an array of them, got {scale!r}"
+
+
+@pytest.mark.parametrize("dtype", ["bool", "complex64", "int32", "float32"])
+def test_scales_in_arrays_of_any_library_are_real_numbers(dtype: str) -> None:
+    xp = pytest.importorskip("array_api_strict")
+    for shape in ((), (2,)):
+        factors = [xp.asarray(np.ones((*shape, *X.shape))) for X in (B, A)]
+        scale = xp.ones(shape, dtype=getattr(xp, dtype))
+        if dtype in ("int32", "float32"):
+            assert cm.LowRankUpdate(*factors, scale).scale is scale
+            continue
+        with pytest.raises(cm.DTypeError, match=r"^scale: expected a real number or an array of them, got "):
+            cm.LowRankUpdate(*factors, scale)
+
+
+def test_layers_of_no_size_refused() -> None:
+    for b, a in (((2, 0, 1), (2, 1, 4)), ((2, 3, 1), (2, 1, 0)), ((0, 1), (1, 4))):
+        with pytest.raises(cm.ShapeError, match=f"^{parts(f'expected … at least 1, got B {b} and A {a}')}$"):
+            cm.LowRankUpdate(np.ones(b), np.ones(a))
+    assert cm.LowRankUpdate(np.ones((0, 3, 1)), np.ones((0, 1, 4))).shape == (0, 3, 4)  # a batch of no layers
+
+
 @pytest.mark.parametrize("dtype", ["int64", "complex128", "bool"])
 @pytest.mark.parametrize("factor", ["A", "B"])
 def test_dtypes_refused(dtype: str, factor: str) -> None:
