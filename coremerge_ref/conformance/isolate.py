@@ -199,6 +199,8 @@ class Worker:
 
     def _printed(self) -> str:
         """The end of what was printed since the last answer."""
+        if self.log.closed:  # another process could not be started, and start has told what it printed
+            return ""
         log = self.log.fileno()
         size = os.fstat(log).st_size
         if size == 0:
