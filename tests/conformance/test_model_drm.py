@@ -20,30 +20,39 @@ def merged(*mistakes: str, stack: Any = STACK, weights: Any = (1.0, 1.0), levels
 
 
 @pytest.mark.parametrize(
-    ("drop", "weights", "mistakes", "expected"),
+    ("drop", "weights", "expected"),
     [
-        (0.75, (1, 1), (), [[0, 4.5], [-1, 0]]),  # 4, 0.4, 5 and −1 are kept, and 0.4 is outvoted
-        (0.5, (1, 1), (), [[3, 4.5], [-1, -0.3]]),
-        (0.0, (1, 1), (), [[3, 4.5], [-1, -0.3]]),
-        (0.75, (2, 1), (), [[0, 6.5], [-1, 0]]),
-        (0.75, (1, 3), (), [[0, 9.5], [-3, 0]]),
-        (0.0, (1, 1), ("drm-without-election",), [[3, 4.5], [-0.3, -0.3]]),
-        (0.0, (1, 1), ("drm-divided-by-all-tasks",), [[1.5, 4.5], [-0.5, -0.15]]),
-        (0.75, (1, 1), ("drm-not-renormalised",), [[3, 4.5], [0, 0]]),
-        (0.75, (1, 1), ("drm-columns-normalised",), [[0, 4.5], [-1, 0]]),
-        (0.625, (1, 1), ("drm-columns-normalised",), [[3, 4.5], [-1, 0]]),  # 3 / √9.16 comes next
-        (0.75, (1, 1), ("drm-norms-not-multiplied-back",), [[0, 0.9], [-1, 0]]),
-        (0.625, (1, 1), (), [[0, 4.5], [-1, 0]]),
-        (0.625, (1, 1), ("drm-threshold-per-task",), [[3, 4.5], [-1, -0.3]]),  # the second smallest of four
-        (0.75, (1, 1), ("drm-threshold-per-task",), [[0, 4.5], [-1, 0]]),
-        (0.0, (1, 1), ("drm-threshold-per-task",), [[3, 4.5], [-1, -0.3]]),
-        (0.75, (1, 1), ("drm-rank-cut-too-high",), [[0, 4.5], [0, 0]]),
+        (0.75, (1, 1), [[0, 4.5], [-1, 0]]),  # 4, 0.4, 5 and −1 are kept, and 0.4 is outvoted
+        (0.625, (1, 1), [[0, 4.5], [-1, 0]]),
+        (0.5, (1, 1), [[3, 4.5], [-1, -0.3]]),
+        (0.0, (1, 1), [[3, 4.5], [-1, -0.3]]),
+        (0.75, (2, 1), [[0, 6.5], [-1, 0]]),
+        (0.75, (1, 3), [[0, 9.5], [-3, 0]]),
     ],
 )
 def test_rows_of_norm_one_are_trimmed_and_their_signs_elected(
-    drop: float, weights: tuple[float, ...], mistakes: tuple[str, ...], expected: list[list[float]]
+    drop: float, weights: tuple[float, ...], expected: list[list[float]]
 ) -> None:
-    np.testing.assert_allclose(merged(*mistakes, drop=drop, weights=weights), expected, atol=1e-12)
+    np.testing.assert_allclose(merged(drop=drop, weights=weights), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("drop", "mistake", "expected"),
+    [
+        (0.0, "drm-without-election", [[3, 4.5], [-0.3, -0.3]]),
+        (0.0, "drm-divided-by-all-tasks", [[1.5, 4.5], [-0.5, -0.15]]),
+        (0.75, "drm-not-renormalised", [[3, 4.5], [0, 0]]),
+        (0.75, "drm-columns-normalised", [[0, 4.5], [-1, 0]]),
+        (0.625, "drm-columns-normalised", [[3, 4.5], [-1, 0]]),  # 3 / √9.16 comes next
+        (0.75, "drm-norms-not-multiplied-back", [[0, 0.9], [-1, 0]]),
+        (0.625, "drm-threshold-per-task", [[3, 4.5], [-1, -0.3]]),  # the second smallest of four
+        (0.75, "drm-threshold-per-task", [[0, 4.5], [-1, 0]]),
+        (0.0, "drm-threshold-per-task", [[3, 4.5], [-1, -0.3]]),
+        (0.75, "drm-rank-cut-too-high", [[0, 4.5], [0, 0]]),
+    ],
+)
+def test_each_mistake_gives_what_it_says(drop: float, mistake: str, expected: list[list[float]]) -> None:
+    np.testing.assert_allclose(merged(mistake, drop=drop), expected, atol=1e-12)
 
 
 def test_vertical_is_horizontal_of_the_transposed() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coremerge_ref.conformance import cases
 from coremerge_ref.conformance.claims import question
-from coremerge_ref.conformance.configs import TIES
+from coremerge_ref.conformance.configs import SPACES, TIES
+from coremerge_ref.conformance.mistakes import MISTAKES, applies
 from coremerge_ref.conformance.model import Model
 from coremerge_ref.conformance.model.spaces import Coordinates
 
@@ -121,6 +123,22 @@ def test_divided_singular_values_come_back_before_isotropization_and_the_level_w
     space = Coordinates(np.diag([1.0, 0.001])[None], np.array([0.01]), divided=np.array([8.0, 2.0]))
     Model().advance(space, "iso", {"support": "rank"}, None, (2, 4))
     np.testing.assert_allclose(space.stack, [np.diag([8.0, 0])], atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "config", ["ta", "mean", "ties-mergekit", "dare-l1", "trim", "tsv", "cart", "tsv+iso", "iso_cts", "drm-weights"]
+)
+def test_whatever_mistake_is_made_the_arithmetic_stays_in_its_dtype(config: str, dtype: type) -> None:
+    for space in SPACES if "dare" not in config else ["full"]:  # masks are tied to a space
+        (case,) = (c for c in cases(f"{config}/{space}/generic") if c.config == config)
+        case = replace(case, updates=[(B.astype(dtype), A.astype(dtype), s) for B, A, s in case.updates])
+        for name, mistake in MISTAKES.items():
+            if mistake.inside and (not mistake.stages or applies(case, mistake)):
+                with np.errstate(all="ignore"):
+                    found = Model(name, dtype=dtype)(case)
+                assert found.dtype == dtype, name
+                assert found.shape == case.shape or name == "left-frame-on-both-sides", name
 
 
 def test_a_stage_that_it_does_not_know_is_said() -> None:

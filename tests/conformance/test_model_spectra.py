@@ -110,32 +110,43 @@ def with_diagonal(found: Any, diagonal: list[float]) -> None:
     np.testing.assert_allclose(found, np.diag(diagonal), atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("k", "mistakes", "diagonal"),
-    [
-        (1, (), [3, 0, 5]),
-        (2, (), [3, 1.5, 5]),  # half of 1 + 2
-        (9, (), [3, 1.5, 5]),
-        (None, (), [3, 0, 5]),  # half of three directions, rounded down
-        (None, ("relative-rank-of-the-full-size",), [3, 1.5, 5]),  # half of four
-        (1, ("relative-rank-of-the-full-size",), [3, 0, 5]),
-        (None, ("relative-rank-may-be-0",), [3, 0, 5]),
-        (1, ("rank-one-too-large",), [3, 1.5, 5]),
-        (2, ("rank-one-too-small",), [3, 0, 5]),
-        (2, ("polar-left-out",), [3, 3, 5]),
-        (2, ("right-side-not-orthogonalized",), [3, 3 / 2**0.5, 5]),
-        (2, ("qr-for-polar",), [3, 1, 5]),  # the last direction is there already
-        (2, ("tsv-without-singular-values",), [1, 1, 1]),
-        (2, ("singular-values-sorted-over-tasks",), [5, 2, 2]),  # 5, 3, 2, 1 for 3, 1, 5, 2
-        (2, ("singular-values-averaged",), [1.5, 0.75, 2.5]),
-        (3, ("null-vectors-in-tsv",), [1.5, 1.5, 2.5]),  # each direction twice
-    ],
-)
-def test_tsv_puts_leading_directions_side_by_side(
-    k: int | None, mistakes: tuple[str, ...], diagonal: list[float]
-) -> None:
+RANKS = [
+    (1, (), [3, 0, 5]),
+    (2, (), [3, 1.5, 5]),  # half of 1 + 2
+    (9, (), [3, 1.5, 5]),
+    (None, (), [3, 0, 5]),  # half of three directions, rounded down
+    (None, ("relative-rank-of-the-full-size",), [3, 1.5, 5]),  # half of four
+    (1, ("relative-rank-of-the-full-size",), [3, 0, 5]),
+    (None, ("relative-rank-may-be-0",), [3, 0, 5]),
+    (1, ("rank-one-too-large",), [3, 1.5, 5]),
+    (2, ("rank-one-too-small",), [3, 0, 5]),
+]
+BESIDE = [
+    (2, ("polar-left-out",), [3, 3, 5]),
+    (2, ("right-side-not-orthogonalized",), [3, 3 / 2**0.5, 5]),
+    (2, ("qr-for-polar",), [3, 1, 5]),  # the last direction is there already
+    (2, ("tsv-without-singular-values",), [1, 1, 1]),
+    (2, ("singular-values-sorted-over-tasks",), [5, 2, 2]),  # 5, 3, 2, 1 for 3, 1, 5, 2
+    (2, ("singular-values-averaged",), [1.5, 0.75, 2.5]),
+    (3, ("null-vectors-in-tsv",), [1.5, 1.5, 2.5]),  # each direction twice
+]
+
+
+def tsv_is(k: int | None, mistakes: tuple[str, ...], diagonal: list[float]) -> None:
     stack = np.stack([np.diag(values) for values in PAIR])
     with_diagonal(tsv(Arithmetic(*mistakes), stack, np.full(2, 1e-12), {"k": k}, 4), diagonal)
+
+
+@pytest.mark.parametrize(("k", "mistakes", "diagonal"), RANKS)
+def test_tsv_keeps_so_many_directions_of_each_task(
+    k: int | None, mistakes: tuple[str, ...], diagonal: list[float]
+) -> None:
+    tsv_is(k, mistakes, diagonal)
+
+
+@pytest.mark.parametrize(("k", "mistakes", "diagonal"), BESIDE)
+def test_tsv_puts_leading_directions_side_by_side(k: int, mistakes: tuple[str, ...], diagonal: list[float]) -> None:
+    tsv_is(k, mistakes, diagonal)
 
 
 @pytest.mark.parametrize(
@@ -182,29 +193,37 @@ def test_directions_that_are_one_within_what_is_known_are_one_in_the_polar_facto
 
 # ---- isotropization ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("support", "level", "mistakes", "diagonal"),
+    ("support", "level", "diagonal"),
     [
-        ("rank", 0.0, (), [3, 3, 3]),  # of 6, 2 and 1
-        ("rank", 1.0, (), [4, 4, 0]),
-        ("size", 1.0, (), [3, 3, 3]),
-        ("rank", 6.0, (), [0, 0, 0]),
-        ("rank", 1.0, ("null-vectors-in-iso",), [3, 3, 3]),
-        ("rank", 1.0, ("iso-mean-over-wrong-count",), [8 / 3, 8 / 3, 0]),
-        ("size", 1.0, ("iso-mean-over-wrong-count",), [4.5, 4.5, 4.5]),
-        ("size", 6.0, ("iso-mean-over-wrong-count",), [9, 9, 9]),
-        ("rank", 0.0, ("iso-largest-for-mean",), [6, 6, 6]),
-        ("rank", 0.0, ("iso-median-for-mean",), [2, 2, 2]),
-        ("rank", 0.0, ("iso-root-mean-square",), [(41 / 3) ** 0.5] * 3),
-        ("rank", 0.0, ("iso-sum-for-mean",), [9, 9, 9]),
-        ("rank", 1.0, ("iso-sum-for-mean",), [8, 8, 0]),
+        ("rank", 0.0, [3, 3, 3]),  # of 6, 2 and 1
+        ("rank", 1.0, [4, 4, 0]),
+        ("size", 1.0, [3, 3, 3]),
+        ("rank", 6.0, [0, 0, 0]),
     ],
 )
-def test_isotropization_makes_all_values_their_mean(
-    support: str, level: float, mistakes: tuple[str, ...], diagonal: list[float]
+def test_isotropization_makes_all_values_their_mean(support: str, level: float, diagonal: list[float]) -> None:
+    with_diagonal(iso(Arithmetic(), np.diag([6.0, 2.0, 1.0]), level, support), diagonal)
+    assert iso(Arithmetic(), np.zeros((2, 3)), 0.0, support).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("support", "level", "mistake", "diagonal"),
+    [
+        ("rank", 1.0, "null-vectors-in-iso", [3, 3, 3]),
+        ("rank", 1.0, "iso-mean-over-wrong-count", [8 / 3, 8 / 3, 0]),
+        ("size", 1.0, "iso-mean-over-wrong-count", [4.5, 4.5, 4.5]),
+        ("size", 6.0, "iso-mean-over-wrong-count", [9, 9, 9]),
+        ("rank", 0.0, "iso-largest-for-mean", [6, 6, 6]),
+        ("rank", 0.0, "iso-median-for-mean", [2, 2, 2]),
+        ("rank", 0.0, "iso-root-mean-square", [(41 / 3) ** 0.5] * 3),
+        ("rank", 0.0, "iso-sum-for-mean", [9, 9, 9]),
+        ("rank", 1.0, "iso-sum-for-mean", [8, 8, 0]),
+    ],
+)
+def test_each_mistake_of_isotropization_makes_them_what_it_says(
+    support: str, level: float, mistake: str, diagonal: list[float]
 ) -> None:
-    X = np.diag([6.0, 2.0, 1.0])
-    with_diagonal(iso(Arithmetic(*mistakes), X, level, support), diagonal)
-    assert iso(Arithmetic(*mistakes), np.zeros((2, 3)), 0.0, "rank").shape == (2, 3)
+    with_diagonal(iso(Arithmetic(mistake), np.diag([6.0, 2.0, 1.0]), level, support), diagonal)
 
 
 # ---- Iso-CTS -----------------------------------------------------------------------------------------------------

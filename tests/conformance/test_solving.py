@@ -210,7 +210,7 @@ def test_what_rounding_leaves_open_is_shipped_as_it_is_solved(name: str) -> None
 ODD = {
     "ta": ["core/denormal", "knots/rank0", "knots-unscaled/zero_b"],
     "mean": ["knots/balanced", "full/zero_b", "core/nothing"],
-    "ties": ["core/rank0", "knots/huge", "knots-unscaled/rescaled", "full/signs"],
+    "ties": ["core/rank0", "knots/huge", "knots-unscaled/rescaled", "full/signs", "full/all_zero"],
     "dare": ["knots-unscaled/float32", "core/column"],
     "tsv": ["core/deficient", "knots-unscaled/tall", "full/row", "core/all_zero"],
     "cart": ["core/duplicated", "knots-unscaled/single", "full/wide"],

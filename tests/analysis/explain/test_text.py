@@ -220,29 +220,7 @@ WIDER = {"float16": "keep the adapters in a wider dtype than float16", "float32"
 TIE = ("two equal values", "take another rank")
 
 
-@pytest.mark.parametrize(
-    ("level", "bound", "size", "doubts", "verdict", "said", "remedy"),
-    [
-        (COMPUTE, 1e-4, 2.0, [], "well-posed", "float64 moves the result by at most 5.0e-05 of its size", ""),
-        (COMPUTE, 2e-3, 2.0, [], "well-posed", "moves the result by at most 1.0e-03", ""),
-        (COMPUTE, 2.2e-3, 2.0, [], "sensitive", "may move the result by at most 1.1e-03", ""),
-        (COMPUTE, 2.0, 2.0, [], "sensitive", "may move the result by at most 1.0e+00", ""),
-        (COMPUTE, 2.1, 2.0, [], "sensitive", "may move the result by as much as its size", ""),
-        (COMPUTE, 0.0, 0.0, [], "well-posed", "at most 0.0e+00", ""),
-        (COMPUTE, 1e-300, 0.0, [], "sensitive", "as much as its size", ""),
-        (COMPUTE, np.nan, 1.0, [], "sensitive", "as much as its size", ""),
-        (COMPUTE, 2.1e-3, 2.0, [TIE], "ill-posed", "two equal values", "take another rank"),
-        (COMPUTE, 1e-4, 2.0, [TIE], "well-posed", "5.0e-05 … hangs on rounding (two equal values)", ""),
-        (COMPUTE, 0.0, 2.0, [TIE], "well-posed", "at most 0.0e+00 of its size", ""),
-        (HALF, 1e-4, 2.0, [], "well-posed", "rounding to float16 moves", ""),
-        (HALF, 0.5, 2.0, [], "sensitive", "rounding to float16 may move", WIDER["float16"]),
-        (HALF, 0.5, 2.0, [TIE], "ill-posed", "two equal values", f"{WIDER['float16']}, or take another rank"),
-        (replace(COMPUTE, dtype="float32"), 0.5, 2.0, [], "sensitive", "float32 may move", WIDER["float32"]),
-    ],
-)
-def test_a_bound_is_judged_by_its_share_of_the_result_and_by_what_hangs_on_rounding(
-    level: Level, bound: float, size: float, doubts: Any, verdict: str, said: str, remedy: str
-) -> None:
+def judged_as(level: Level, bound: float, size: float, doubts: Any, verdict: str, said: str, remedy: str) -> None:
     found = judged(errors(level, doubts), bound, size)
     assert (found.verdict, found.remedy) == (verdict, remedy)
     assert re.search(parts(said), found.reason)
@@ -251,6 +229,45 @@ def test_a_bound_is_judged_by_its_share_of_the_result_and_by_what_hangs_on_round
     assert found.relative == pytest.approx(expected, nan_ok=True)
     assert found.condition == pytest.approx(expected / (level.eps * level.growth), nan_ok=True)
     assert found.discontinuity == ("two equal values" if doubts and bound > 0 else "")
+
+
+@pytest.mark.parametrize(
+    ("level", "bound", "size", "verdict", "said", "remedy"),
+    [
+        (COMPUTE, 1e-4, 2.0, "well-posed", "float64 moves the result by at most 5.0e-05 of its size", ""),
+        (COMPUTE, 2e-3, 2.0, "well-posed", "moves the result by at most 1.0e-03", ""),
+        (COMPUTE, 2.2e-3, 2.0, "sensitive", "may move the result by at most 1.1e-03", ""),
+        (COMPUTE, 2.0, 2.0, "sensitive", "may move the result by at most 1.0e+00", ""),
+        (COMPUTE, 2.1, 2.0, "sensitive", "may move the result by as much as its size", ""),
+        (COMPUTE, 0.0, 0.0, "well-posed", "at most 0.0e+00", ""),
+        (COMPUTE, 1e-300, 0.0, "sensitive", "as much as its size", ""),
+        (COMPUTE, np.nan, 1.0, "sensitive", "as much as its size", ""),
+        (HALF, 1e-4, 2.0, "well-posed", "rounding to float16 moves", ""),
+        (HALF, 0.5, 2.0, "sensitive", "rounding to float16 may move", WIDER["float16"]),
+        (replace(COMPUTE, dtype="float32"), 0.5, 2.0, "sensitive", "float32 may move", WIDER["float32"]),
+    ],
+)
+def test_a_bound_is_judged_by_its_share_of_the_result(
+    level: Level, bound: float, size: float, verdict: str, said: str, remedy: str
+) -> None:
+    judged_as(level, bound, size, [], verdict, said, remedy)
+
+
+@pytest.mark.parametrize(
+    ("level", "bound", "verdict", "said", "remedy"),
+    [
+        (COMPUTE, 2.2e-3, "ill-posed", "two equal values", "take another rank"),
+        (COMPUTE, 2e-3, "well-posed", "1.0e-03 … hangs on rounding (two equal values)", ""),
+        (COMPUTE, 1e-4, "well-posed", "5.0e-05 … hangs on rounding (two equal values)", ""),
+        (COMPUTE, 0.0, "well-posed", "at most 0.0e+00 of its size", ""),
+        (HALF, 0.5, "ill-posed", "two equal values", f"{WIDER['float16']}, or take another rank"),
+        (replace(HALF, dtype="float64"), 0.5, "ill-posed", "two equal values", "take another rank"),
+    ],
+)
+def test_what_hangs_on_rounding_decides_where_it_moves_the_result(
+    level: Level, bound: float, verdict: str, said: str, remedy: str
+) -> None:
+    judged_as(level, bound, 2.0, [TIE], verdict, said, remedy)
 
 
 def test_the_first_doubt_and_the_weakest_margin_are_named() -> None:
