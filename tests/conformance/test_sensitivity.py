@@ -78,6 +78,12 @@ def test_a_condition_does_not_hang_on_the_size_of_the_factors(method: str) -> No
     assert found == [pytest.approx(found[0], rel=1e-2)] * 4
 
 
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_numbers_that_overflow_or_underflow_warn_nobody(size: float) -> None:
+    updates = [(np.full((2, 2), size), np.full((2, 2), size), 1.0)]
+    assert sensitivity(question(updates, "tsv", "full", {"tsv": {"k": 1}})) >= 1
+
+
 def test_a_claim_is_as_sensitive_as_the_worse_of_its_questions() -> None:
     def near(gap: float) -> Any:
         return question([(np.diag([1 + gap, 1.0]), np.eye(2), 1.0)], "tsv", "full", {"tsv": {"k": 1}})
