@@ -102,6 +102,23 @@ def test_how_the_process_ended_is_said(worker: Worker, code: int | None, said: s
             worker._receive(1.0, CASE)
 
 
+def test_what_a_process_said_before_it_ended_is_heard(worker: Worker) -> None:
+    """It comes after the judge has seen the end: the thread that listens is slower."""
+
+    class Late(queue.Queue[bytes | None]):
+        empty_once = True
+
+        def get(self, block: bool = True, timeout: float | None = None) -> bytes | None:
+            if self.empty_once:
+                self.empty_once = False
+                raise queue.Empty
+            return super().get(block, timeout)
+
+    worker.inbox, worker.process = Late(), Ended(0)
+    worker.inbox.put(b"last words")
+    assert worker._receive(0.0, CASE) == b"last words"
+
+
 def test_no_answer_and_a_flood_of_prints_are_said(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(isolate._Died, match=parts("no answer … 0.01 s")):
         worker._receive(0.01, CASE)
