@@ -170,12 +170,16 @@ class Worker:
     def _receive(self, seconds: float, case: Case | None = None) -> bytes:
         assert self.process is not None
         end, limit = time.monotonic() + seconds, messages.HEADER if case is None else messages.room(case)
+        ended = False
         while True:
             try:
-                data = self.inbox.get(timeout=max(0.0, min(0.1, end - time.monotonic())))
+                data = self.inbox.get(timeout=0.5 if ended else max(0.0, min(0.1, end - time.monotonic())))
             except queue.Empty:
-                if self.process.poll() is not None:  # even where a child of it still holds the stream
+                if ended:  # even where a child of it still holds the stream
                     raise _Died(self._end()) from None
+                ended = self.process.poll() is not None
+                if ended:  # what it said last may still be on its way
+                    continue
                 if time.monotonic() >= end:
                     raise _Died(f"no answer within {seconds:g} s") from None
                 if os.fstat(self.log.fileno()).st_size > PRINTED:
@@ -199,6 +203,8 @@ class Worker:
 
     def _printed(self) -> str:
         """The end of what was printed since the last answer."""
+        if self.log.closed:  # another process could not be started, and start has told what it printed
+            return ""
         log = self.log.fileno()
         size = os.fstat(log).st_size
         if size == 0:

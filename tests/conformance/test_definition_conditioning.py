@@ -180,3 +180,64 @@ def test_votes_are_open_with_the_weights_that_they_are_cast_with() -> None:
     assert found["before"].options[0, 0] == [-2, 2]
     assert found["before"].options[0, 1] == pytest.approx([-3, 3])
     assert set(found["before"].options) == {(0, 0), (0, 1)}
+
+
+# ---- one-sided frames --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+@pytest.mark.parametrize(
+    ("values", "cut", "gap"),
+    [
+        ((1, 0.25), 0.0, 0.25),  # to what is nothing
+        ((1, 0.75), 0.0, 0.25),
+        ((3, 1, 0.5), 0.0, 0.5),
+        ((3, 2.5, 0.75), 0.0, 0.5),
+        ((1, 0.25), 0.5, 0.75),  # the second is cut, and the first known by the distance to it
+        ((1,), 0.0, 1),
+    ],
+)
+def test_coordinates_of_drm_are_known_as_the_vectors_of_its_frame(
+    values: tuple[float, ...], cut: float, gap: float, direction: str
+) -> None:
+    """Errors of δ = ‖B‖ ‖A‖ turn a vector by δ / gap, and so much of the matrix comes to them."""
+    given = {"drm": {"drop": 0.0, "rank_cut": cut, "direction": direction}}
+    found = conditioning(merge_exactly([(np.diag(values) * 1.0, np.eye(len(values)))], "drm", given, "full"))
+    size = np.linalg.norm(values)
+    delta = size * len(values) ** 0.5
+    assert found.reasons == []
+    assert found.bound == pytest.approx(delta + delta / gap * size)
+    assert found.scale == pytest.approx(delta)
+
+
+@pytest.mark.parametrize(
+    ("values", "freedom"),
+    [
+        ((1, 1 - 5e-14), "rotation"),
+        ((1, 5e-14), "rotation"),  # and what is nothing
+        ((3, 1, 1 - 5e-14), "rotation"),
+        ((3, 3 - 5e-14, 1, 1 - 5e-14), ""),  # two planes
+    ],
+)
+def test_a_one_sided_frame_of_near_equal_values_is_open(values: tuple[float, ...], freedom: str) -> None:
+    given = {"drm": {"drop": 0.0, "rank_cut": 0.0, "direction": "horizontal"}}
+    found = conditioning(merge_exactly([(np.diag(values) * 1.0, np.eye(len(values)))], "drm", given, "full"))
+    assert ["frame is not determined" in reason for reason in found.reasons] == [True]
+    assert found.freedom == freedom
+
+
+def test_a_value_at_the_rank_cut_and_a_row_at_rounding_are_told() -> None:
+    for second, cut, told in ((0.5, 0.5, True), (0.5 + 1e-12, 0.5, False), (0.5, 0.25, False)):
+        given = {"drm": {"drop": 0.0, "rank_cut": cut, "direction": "horizontal"}}
+        reasons = conditioning(merge_exactly([(np.diag([1.0, second]), np.eye(2))], "drm", given, "full")).reasons
+        assert any("rank cut" in reason for reason in reasons) is told
+    given = {"drm": {"drop": 0.0, "rank_cut": 0.0, "direction": "horizontal"}}
+    tasks = [(np.diag([1.0, 0.25]), np.eye(2)), (np.diag([1.0, 1e-14]), np.eye(2))]
+    found = conditioning(merge_exactly(tasks, "drm", given, "full"))
+    assert {reason.split(":")[0] for reason in found.reasons if "level of rounding" in reason} == {"task 1"}
+
+
+# ---- nothing -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("space", ["full", "knots", "core"])
+@pytest.mark.parametrize("method", ["trim+ta", "ties", "drm", "tsv", "cart", "ta+iso"])
+def test_merges_of_nothing_are_determined_and_have_no_error(method: str, space: str) -> None:
+    found = conditioning(merge_exactly([(np.zeros((3, 1)), np.zeros((1, 2)))] * 2, method, None, space))
+    assert (found.reasons, found.options, found.bound, found.scale, found.kappa) == ([], {}, 0, 0, 1)

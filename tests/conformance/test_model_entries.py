@@ -36,6 +36,10 @@ def kept(values: list[float], *mistakes: str, full_size: int = 8, density: float
         ((), 0.25, [4, -3]),
         (("density-of-the-full-size",), 0.25, [4, -3, 2]),  # 2 of 8
         (("density-of-the-full-size", "trim-strictly-above"), 0.25, [4, -3]),
+        (("density-of-the-full-size", "trim-strictly-above"), 0.5, X),  # 4 of 4: nothing lies below
+        (("trim-strictly-above",), 0.75, [4, -3, 2]),
+        (("trim-off-by-one",), 0.75, [4, -3, 2]),
+        (("trim-one-too-low",), 0.75, X),
         ((), 1.0, X),
         (("trim-strictly-above",), 1.0, X),
         ((), 0.0, [4]),  # the largest is the threshold

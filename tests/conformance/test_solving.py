@@ -149,3 +149,82 @@ def test_a_case_is_solved_in_every_precision_that_has_room_for_its_numbers(size:
             pytest.approx(18 * size, rel=1e-12, abs=0),
             pytest.approx(6 * size, rel=1e-12, abs=0),
         ), name
+
+
+# ---- what ships --------------------------------------------------------------------------------------------------
+def unlike(case: Case) -> list[str]:
+    """What a case has, in either precision, that its solution does not say: its value, and all that is known of it."""
+    solved, told = solving.solve_in_all(replace(case, expected=None, elsewhere={})), []
+    for name in ("float64", "float32"):
+        shipped = case.at(name)
+        if shipped is None:
+            told += [name] * (name in solved and solved[name][1]["asked"])
+            continue
+        expected, record = solved[name]
+        again = questions.with_answer(replace(shipped, expected=None), expected, record)
+        alike = {
+            "asked": record["asked"],
+            "expected": np.array_equal(again.expected, shipped.expected),
+            "bound": again.bound == pytest.approx(shipped.bound, rel=1e-9, abs=0),
+            "scale": again.scale == pytest.approx(shipped.scale, rel=1e-9, abs=0),
+            "undecided": np.array_equal(again.undecided, shipped.undecided),
+            "possible": [*map(len, again.possible)] == [*map(len, shipped.possible)]
+            and np.allclose(np.hstack([0, *again.possible]), np.hstack([0, *shipped.possible]), rtol=1e-12),
+            **{key: getattr(again, key) == getattr(shipped, key) for key in ("live", "reasons", "freedom")},
+        }
+        told += [f"{name}: {key}" for key, same in alike.items() if not same]
+    return told
+
+
+MERGES = ("ta", "mean", "ties", "tsv", "cart", "iso_cts", "drm")
+
+
+@pytest.mark.parametrize("merge", MERGES)
+def test_the_cases_that_ship_are_as_they_are_solved(merge: str) -> None:
+    """Every configuration, in one space after the other: other implementations are held to these files."""
+    pytest.importorskip("mpmath")
+    asked = [c for c in cases("/generic") if questions.merge_of(c.method) == merge]
+    configs = list(dict.fromkeys(c.config for c in asked))
+    assert configs
+    for place, config in enumerate(configs):
+        spaces = [c for c in asked if c.config == config]
+        case = spaces[place % len(spaces)]
+        assert unlike(case) == [], case.name
+
+
+OPEN = [
+    "ties-count/core/generic", "drm/full/opposite", "ties/knots/parallel", "drm-vertical/core/generic",
+    "iso-size/full/generic", "ties/core/tie_stack", "dare/core/near_stack", "tsv/full/near_task", "tsv/core/tie_task",
+    "ties-model/core/layers", "tsv/core/batch", "drm/core/zero_b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_rounding_leaves_open_is_shipped_as_it_is_solved(name: str) -> None:
+    """Entries, a rotation, null vectors, and more than can be judged; batches, and layers that meet."""
+    pytest.importorskip("mpmath")
+    (case,) = (c for c in cases(name) if c.name == name)
+    assert unlike(case) == []
+
+
+ODD = {
+    "ta": ["core/denormal", "knots/rank0", "knots-unscaled/zero_b"],
+    "mean": ["knots/balanced", "full/zero_b", "core/nothing"],
+    "ties": ["core/rank0", "knots/huge", "knots-unscaled/rescaled", "full/signs", "full/all_zero"],
+    "dare": ["knots-unscaled/float32", "core/column"],
+    "tsv": ["core/deficient", "knots-unscaled/tall", "full/row", "core/all_zero"],
+    "cart": ["core/duplicated", "knots-unscaled/single", "full/wide"],
+    "iso": ["knots/opposite", "core/overfull", "knots-unscaled/square", "full/mixed"],
+    "iso_cts": ["core/opposite", "full/single", "core/nothing"],
+    "drm": ["full/tall", "knots-unscaled/zero_b", "core/nothing"],
+}
+
+
+@pytest.mark.parametrize("config", ODD)
+def test_of_what_is_odd_the_shipped_is_what_is_solved(config: str) -> None:
+    """Copies, zeros, cancelling tasks, tasks without rank, one row, numbers near the end of the range."""
+    pytest.importorskip("mpmath")
+    names = [f"{config}/{name}" for name in ODD[config]]
+    asked = [case for case in cases() if case.name in names]
+    assert len(asked) >= 2
+    assert {case.name: told for case in asked if (told := unlike(case))} == {}

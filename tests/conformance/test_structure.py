@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from coremerge_ref.conformance import cases
+from coremerge_ref.conformance.model import Model
 from coremerge_ref.conformance.questions import Case
-from coremerge_ref.conformance.structure import by_structure, from_nothing
+from coremerge_ref.conformance.structure import HALF, by_structure, from_nothing, is_single
 
 E = np.eye(4)
 CASE = cases("tsv/full/generic")[0]
@@ -65,3 +66,31 @@ def test_an_answer_that_is_nearly_right_and_one_of_several_layers_are_not() -> N
 )  # fmt: skip
 def test_what_is_from_nothing_is_put_down_to_the_last_stage_that_may_make_it(method: str, expected: list[str]) -> None:
     assert by_structure(case_of(method), OUTSIDE) == expected
+
+
+# ---- rounding ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("off", "told"),
+    [
+        (0.1875, True),  # of 50 · 2⁻¹⁰ · 4, 0.195
+        (-0.1875, True),
+        (0.203125, False),
+        (0.0, True),
+        (0.1875 + 2.0**-20, False),  # no number of half precision
+    ],
+)
+def test_an_answer_of_numbers_of_half_precision_that_is_off_by_their_rounding_is_that(off: float, told: bool) -> None:
+    case = case_of("ta")
+    assert by_structure(case, case.expected + off * np.diag([1, 0, 0, 0])) == [HALF] * told
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"), [(1 / 33, False), (1 / 31, True), (1.0, True), (31.0, True), (33.0, False)]
+)
+def test_an_answer_is_of_single_precision_where_it_is_off_by_about_as_much(factor: float, told: bool) -> None:
+    case = cases("ta/core/generic")[0]
+    usual = np.linalg.norm(Model(dtype=np.float32)(case) - case.expected)
+    E = np.random.default_rng(0).standard_normal(case.shape)
+    assert is_single(case, case.expected + factor * usual * E / np.linalg.norm(E)) is told
+    assert is_single(case.at("float32"), case.expected + usual * E / np.linalg.norm(E)) is False
+    assert is_single(case, 2 * case.expected) is False

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -13,7 +14,9 @@ from safetensors.numpy import load_file, save_file
 from said import parts
 
 from coremerge_ref import conformance
-from coremerge_ref.conformance.vectors import FORMAT
+from coremerge_ref.conformance.configs import EVERY_SPACE
+from coremerge_ref.conformance.provenance import case_set_hash, version
+from coremerge_ref.conformance.vectors import FORMAT, NOTES, flags, manifest, record, tensors
 
 ONLY = ["/generic", "bfloat16"]
 
@@ -327,3 +330,118 @@ def test_nothing_is_overwritten(exported):
         conformance.export(exported)
     assert (exported / "manifest.json").read_bytes() == before
     assert json.loads(before)["format"] == FORMAT
+
+
+# ---- what an entry says ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ta/core/generic", ["exact"]),
+        ("iso-size/full/generic", ["ill-posed", "exact"]),
+        ("ta/core/denormal", ["subnormal", "exact"]),
+        ("ta/core/float32", ["low-precision", "exact"]),
+        ("ta/core/float16", ["low-precision", "exact"]),
+        ("ta/core/bfloat16", ["low-precision"]),
+        ("ta/core/batch", ["batch", "exact"]),
+        ("ta/core/rank0", ["rank-0", "exact"]),
+        ("ta/core/nothing", ["rank-0", "exact"]),
+        ("dare/core/generic", ["masks"]),
+        ("dare/core/tie_stack", ["ill-posed", "masks"]),
+    ],
+)
+def test_the_notes_that_apply_to_a_case_are_flags(name, expected):
+    (case,) = (c for c in conformance.cases(name) if c.name == name)
+    assert flags(case) == expected
+    assert set(flags(case)) <= set(NOTES)
+
+
+def test_a_float64_factor_beside_narrow_ones_is_no_low_precision():
+    case = conformance.cases("ta/core/float32")[0]
+    (B, A, s), *rest = case.updates
+    mixed = replace(case, updates=[(B.astype(np.float64), A, s), *rest])
+    assert "low-precision" not in flags(mixed)
+
+
+def test_an_entry_names_its_tensors_and_says_all_that_judging_needs():
+    for name in ("dare/full/generic", "ties-count/core/generic", "ta/core/bfloat16"):
+        (case,) = (c for c in conformance.cases(name) if c.name == name)
+        entry, arrays = record(case), tensors(case)
+        named = {
+            "expected": case.expected,
+            "masks": case.masks,
+            "undecided": case.undecided,
+        }
+        for key, array in named.items():
+            assert entry[key] == (None if array is None else f"{key}/{name}")
+            assert array is None or arrays[entry[key]] is array
+        assert entry["output"] == f"output/{name}"
+        for t, ((B, A, s), update) in enumerate(zip(case.updates, entry["updates"], strict=True)):
+            assert (update["B"], update["A"]) == (f"input/{case.family}/{t}/B", f"input/{case.family}/{t}/A")
+            assert update["scale"] == s
+            assert arrays[update["B"]] is B
+            assert arrays[update["A"]] is A
+            if case.family == "bfloat16":
+                assert update["B_float32"] == f"input/bfloat16/{t}/B.float32"
+                assert update["A_float32"] == f"input/bfloat16/{t}/A.float32"
+            assert ("A_float32" in update) is (case.family == "bfloat16")
+        facts = {key: getattr(case, key) for key in ("name", "method", "space", "params", "family", "note", "freedom")}
+        facts |= {key: getattr(case, key) for key in ("tolerance", "expected_error", "kappa", "bound", "scale")}
+        assert {key: entry[key] for key in facts} == facts
+        assert entry["shape"] == [10, 8]
+        assert entry["live"] == list(case.live)
+        assert entry["reasons"] == list(case.reasons)
+        assert entry["possible"] == [list(values) for values in case.possible]
+        assert entry["flags"] == flags(case)
+
+
+@pytest.mark.parametrize(("precision", "eps"), [("float64", "2.22045e-16"), ("float32", "1.19209e-07")])
+def test_the_manifest_says_what_it_is_of(precision, eps):
+    chosen = conformance.cases("ta/core/ge", precision=precision)
+    whole = manifest(chosen, precision)
+    assert (whole["format"], whole["precision"], whole["kit"]) == (FORMAT, precision, version())
+    assert whole["case_set"] == case_set_hash(chosen)
+    assert whole["tolerance"] == f"Frobenius norm of the error <= 50 * kappa * {eps} * scale + rounding"
+    assert "60 digits" in whole["provenance"]
+    assert "2509.17786" in whole["provenance"]
+    assert (whole["notes"], set(whole["spaces"])) == (NOTES, set(EVERY_SPACE))
+    assert [entry["name"] for entry in whole["cases"]] == [case.name for case in chosen]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "outputs.safetensors: no safetensors file: … header"),
+        ("a header of 1 GiB", "outputs.safetensors: no safetensors file: … header"),
+        ("no JSON", "outputs.safetensors: no safetensors file: … header"),
+        ("overlapping offsets", "outputs.safetensors: no safetensors file: … offset"),
+        ("offsets behind the end", "outputs.safetensors: no safetensors file: "),
+        ("a name that draws", r"outputs.safetensors: no such cases: \x1b[31m"),
+    ],
+)
+def test_what_is_wrong_with_outputs_is_named(name, said, exported, tmp_path):
+    (tmp_path / "outputs.safetensors").write_bytes(OUTPUTS[name])
+    with pytest.raises(ValueError, match="(?i)" + parts(said)) as caught:
+        conformance.check(exported, tmp_path / "outputs.safetensors", only=ONLY)
+    assert "None" not in str(caught.value)
+
+
+def test_outputs_of_no_case_are_named_three_at_most_in_their_order(exported, tmp_path):
+    given = {f"output/x{i}": np.zeros((1, 1)) for i in (5, 3, 4, 1)} | {"x1": np.zeros((1, 1))}
+    with pytest.raises(ValueError, match=r"no such cases: x1, x3, x4$"):
+        conformance.check(exported, saved(given, tmp_path), only=ONLY)
+
+
+def test_outputs_may_be_named_as_their_case_is(exported, tmp_path):
+    right_ones = right(exported)
+    short = {name.removeprefix("output/"): x for name, x in right_ones.items()}
+    assert conformance.check(exported, saved(short, tmp_path), only=ONLY).ok
+    name = "ta/core/generic"
+    both = {f"output/{name}": right_ones[f"output/{name}"], name: 2 * right_ones[f"output/{name}"]}
+    report = conformance.check(exported, saved(both, tmp_path), only=name)
+    assert report.counts == {"pass": 1}  # the longer name counts
+    report = conformance.check(exported, saved({name: short[name]}, tmp_path), only="ta/core/gen")
+    assert (report.ok, report.missing) == (True, [])
+    report = conformance.check(exported, saved({name: short[name]}, tmp_path), only="ta/full/generic")
+    assert report.missing == ["ta/full/generic"]
+    assert [r.diagnosis for r in report.results] == ["no output for this case"]
+    assert (report.ok, report.allow_partial) == (False, False)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
+from coremerge_ref.analysis.explain.entering import _off
 from coremerge_ref.analysis.explain.frame import Frame
 from coremerge_ref.analysis.explain.layers import Group, Layer, coarsest, layers_of, on_host
 from coremerge_ref.core.pipeline import as_pipeline
@@ -192,3 +193,48 @@ def test_errors_of_a_decomposition_spread_over_all_directions(of_updates: bool) 
     S = np.array([2.0, 1.0, 0.0])
     whole = 5 * COMPUTE.size + 2 * COMPUTE.decomposed * 5**0.5 if of_updates else COMPUTE.decomposed * 5**0.5
     np.testing.assert_allclose(frame_of(of_updates, S).own(at(COMPUTE)), [whole] * 3, rtol=1e-14)
+
+
+def test_an_identity_has_no_singular_vectors_that_turn_or_leave() -> None:
+    frame, errors = frame_of(False, None), at(INPUT)
+    assert frame.scaled(errors).shape == (0, 0)
+    assert frame.leaving(errors, np.ones((3, 2))) == 0
+    change, most = frame.turned(errors, np.ones((3, 2)))
+    assert (change.tolist(), most) == ([[0, 0]] * 3, 0)
+    assert frame.closest() == (1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("S", "expected"),
+    [
+        ((5.0, 4.0, 1.0), (1, 0.2)),
+        ((5.0, 2.0, 1.5), (2, 0.1)),
+        ((4.0, 4.0, 0.0), (1, 0.0)),
+        ((5.0, 1.0, 1.0), (2, 0.0)),
+    ],
+)
+def test_the_nearest_singular_values_are_found(S: tuple[float, ...], expected: tuple[int, float]) -> None:
+    found = frame_of(False, np.array(S)).closest()
+    assert found == (expected[0], pytest.approx(expected[1]))
+
+
+# ---- nearly dependent columns ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("counts", "turned"),
+    [
+        ([2, 1], 0.0),  # of the updates as many
+        ([1, 1], 1.0),
+        ([2, 0], 1.0),
+    ],
+)
+@pytest.mark.parametrize("angle", [1.0, 1e-3])
+def test_singular_vectors_turn_as_columns_of_norm_1_depend_on_each_other(
+    counts: list[int], turned: float, angle: float
+) -> None:
+    """cos and sin of half the angle are the singular values of two columns, over 1 / √2; of the other task's one, 1."""
+    columns = [np.array([[2.0, 3 * np.cos(angle)], [0, 3 * np.sin(angle)], [0, 0]]), np.array([[0.0], [0], [4]])]
+    norms, ones = [np.array([2.0, 3.0]), np.array([4.0])], [np.ones(2), np.ones(1)]
+    rows = [np.eye(2), np.array([[1.0], [0.0]])]
+    frame = Frame(columns, norms, np.zeros((2, 3, 2)), (rows, ones), np.ones(3), 3, False, True, 3, ("B", "W"), 3)
+    expected = 2.0**-52 * np.hypot(1 / np.tan(angle / 2), 1)
+    assert _off(at(COMPUTE), frame, counts) == pytest.approx(turned * expected, rel=1e-9, abs=0)

@@ -5,6 +5,7 @@ import pytest
 
 import coremerge_ref as cm
 from coremerge_ref.analysis.explain.terms import Factors, terms_of
+from coremerge_ref.perturbation.carried import Level
 from coremerge_ref.testing import Recipe
 
 
@@ -93,3 +94,39 @@ def test_what_coordinates_do_not_hold_is_what_pythagoras_leaves(share: float) ->
     """Coordinates `share` of a column of norm 2, whole ones of a row of norm 3."""
     left, right = ([np.asarray([[2.0 * share]])], [np.asarray([2.0])]), factors(np.asarray([[3.0]]))
     np.testing.assert_allclose(terms_of(left, right, False, False).beyond, [6 * (1 - share**2) ** 0.5], rtol=1e-6)
+
+
+# ---- errors of one level -----------------------------------------------------------------------------------------
+# ‖b‖ ‖a‖ is 6 of the first task, 3 and 4 of the second, none of the third
+LEFT = factors(np.array([[2.0], [0.0]]), np.diag([3.0, 4.0]), np.zeros((2, 1)))
+RIGHT = factors(np.array([[0.0], [3.0], [0.0]]), np.eye(3, 2), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("identities", [(False, False), (True, True), (True, False)])
+def test_what_underflows_is_one_smallest_number_a_term_and_entry(identities: tuple[bool, bool]) -> None:
+    """Of r terms each may lose one, and so may their sum; where there is none nothing is lost."""
+    level = Level("compute", "float64", 0.0, 1.0, tiny=2.0**-30)
+    delta, entry = terms_of(LEFT, RIGHT, *identities).errors(level, identities, ())
+    np.testing.assert_allclose(entry, 2.0**-30 * np.array([2, 3, 0])[:, None, None] * np.ones((3, 2, 3)), rtol=1e-15)
+    np.testing.assert_allclose(delta, 2.0**-30 * np.array([2, 3, 0]) * 6**0.5, rtol=1e-15)
+
+
+@pytest.mark.parametrize("g", [2.0**-10, 0.5])
+def test_rounded_inputs_are_off_entry_by_entry_where_there_is_no_frame(g: float) -> None:
+    """(L + δL) (R + δR)ᵀ − L Rᵀ ≤ (2 g + g²) |L| |R|ᵀ."""
+    level = Level("input", "float16", 2 * g, 0.5)
+    found = terms_of(LEFT, RIGHT, True, True)
+    delta, entry = found.errors(level, (True, True), ())
+    np.testing.assert_allclose(entry, np.minimum((2 * g + g * g) * found.within, delta[:, None, None]), rtol=1e-14)
+    np.testing.assert_allclose(delta, (2 * g + g * g) * np.array([6, 5, 0]), rtol=1e-8)
+
+
+def test_what_is_found_for_all_layers_is_each_ones_own_copy() -> None:
+    level = Level("input", "float16", 2.0**-10, 0.5)
+    found = terms_of(LEFT, RIGHT, False, False)
+    one, other = found.errors(level, (False, False), ()), found.errors(level, (False, False), ())
+    one[0][:] = one[1][:] = -1
+    assert (other[0] >= 0).all()
+    assert (other[1] >= 0).all()
+    assert (found.errors(level, (False, False), ())[0] >= 0).all()
+    assert found.errors(Level("input", "float16", 2.0**-9, 0.5), (False, False), ())[0][0] > other[0][0]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from first import First
 
@@ -54,3 +55,64 @@ def test_the_bounds_of_transposed_updates_in_the_transposed_space_are_the_same(
         for mine, theirs in ((one.bound, other.bound), (one.input_bound, other.input_bound)):
             assert mine.verdict == theirs.verdict
             assert mine.relative == pytest.approx(theirs.relative, rel=1e-2, abs=0)
+
+
+# ---- sizes of spaces ---------------------------------------------------------------------------------------------
+def half_precision(cols: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """A task of these singular values along columns of two fixed rotations, in float16."""
+    rng = np.random.default_rng(0)
+    Q, Z = (np.linalg.qr(rng.standard_normal((size, size)))[0] for size in (6, 5))
+    return (Q[:, cols] * values).astype(np.float16), Z[:, cols].T.astype(np.float16)
+
+
+@pytest.mark.parametrize("space", [cm.Knots(), cm.Knots(transposed=True), cm.Core(basis="tucker")], ids=str)
+@pytest.mark.parametrize(("least", "verdict"), [(0.1, "sensitive"), (1e-3, "sensitive"), (2e-4, "ill-posed")])
+def test_the_live_size_hangs_on_every_task_and_on_their_order_not(space: Any, least: float, verdict: str) -> None:
+    """A direction below the rounding of its own task is no direction for sure, whichever task comes last."""
+    tasks = [half_precision([0, 1], [1, least]), half_precision([2], [1.0])]
+    for order in (tasks, tasks[::-1]):
+        found = cm.explain(order, "tsv", space).input_bound
+        assert found.verdict == verdict
+        assert ("live size" in found.discontinuity) is (verdict == "ill-posed")
+
+
+@pytest.mark.parametrize("method", ["tsv", "ties", "ta+iso"])
+def test_copies_that_rounding_may_tell_apart_are_told_with_what_to_do(method: str) -> None:
+    B, A = half_precision([0], [1.0])
+    found = cm.explain([(B, A), (B, A)], method, cm.Knots(scaled=False)).input_bound
+    assert found.verdict == "ill-posed"
+    assert found.remedy.endswith(", or use KnOTS with its singular values, or core space")
+    other = cm.explain([(B, A), (B, A)], "tsv", "core").input_bound
+    assert other.remedy.endswith(", or give an absolute rank, or use full space, whose size is fixed")
+
+
+@pytest.mark.parametrize("method", ["ties", "trim", "dare+ties", "ta", "ta+iso"])
+def test_what_is_divided_out_and_multiplied_back_costs_little(method: str) -> None:
+    pairs = [(s * B, A) for B, A, s in Recipe(m=9, n=8, ranks=(3, 2)).build()]
+    divided, kept = cm.explain(pairs, method, cm.Knots(scaled=False)), cm.explain(pairs, method, "knots")
+    for mine, other in ((divided.bound, kept.bound), (divided.input_bound, kept.input_bound)):
+        assert 0 < mine.relative < 4 * other.relative
+        assert mine.verdict == other.verdict == "well-posed"
+
+
+@pytest.mark.parametrize("space", ["core", cm.Core(basis="tucker"), "knots", cm.Knots(scaled=False)], ids=str)
+def test_bounds_of_tied_values_along_axes_are_infinite_without_a_warning(space: Any) -> None:
+    B, A = np.eye(4, dtype=np.float16), np.eye(3, dtype=np.float16)
+    for scale in (1, 2):  # ΔW_t alone, or B_t alone, are equally long
+        pairs = [(B[:, :1], A[:1]), (B[:, 1:2], scale * A[1:2])]
+        for method in ("ties", "trim"):
+            assert cm.explain(pairs, method, space).input_bound.verdict in ("sensitive", "ill-posed")
+            assert cm.explain([(A.T, B.T) for B, A in pairs], method, space).input_bound.relative > 0
+
+
+@pytest.mark.parametrize("method", ["ties", "trim"])
+@pytest.mark.parametrize("space", [cm.Core(), cm.Core("tucker")], ids=str)
+def test_a_side_of_fewer_directions_is_bounded_as_its_mirror_is(method: str, space: Any) -> None:
+    """All tasks have one column space, of two directions: the other side has six, and each entry its own error."""
+    rng = np.random.default_rng(3)
+    B = rng.standard_normal((7, 2))
+    pairs = [(B @ rng.standard_normal((2, 2)), rng.standard_normal((2, 8))) for _ in range(3)]
+    one, other = (cm.explain(given, method, space) for given in (pairs, [(A.T, B.T) for B, A in pairs]))
+    assert (one.rows, one.cols) == (other.cols, other.rows) == (2, 6)
+    for mine, theirs in ((one.bound, other.bound), (one.input_bound, other.input_bound)):
+        assert mine.relative == pytest.approx(theirs.relative, rel=1e-2, abs=0)
