@@ -9,11 +9,13 @@ from collections import Counter
 
 from benchmarks.fuzz.certificates import certified
 from benchmarks.fuzz.judging import findings
+from benchmarks.fuzz.models import Model, modelled
 from benchmarks.fuzz.names import named
 from benchmarks.fuzz.trials import DEPENDENT, draw
 
 SHOWN, EVERY = 50, 500  # findings of each kind; trials between two lines that say how far it is
-CERTIFIED, NAMED = 4, 100  # every which trial is certified, and has an update that compare must not name
+# every which trial is certified, has a model of several layers beside it, and an update that compare must not name
+CERTIFIED, MODELLED, NAMED = 4, 4, 100
 
 
 def main() -> int:
@@ -34,6 +36,7 @@ def main() -> int:
         try:
             broken = findings(trial, options.quick)
             broken += certified(trial) if seed % CERTIFIED == 0 else []
+            broken += modelled(Model(seed)) if seed % MODELLED == 0 else []
             broken += named(trial) if seed % NAMED == 0 else []
         except Exception as error:  # a crash is a finding
             broken = [("crash", "".join(traceback.format_exception_only(error)).strip())]

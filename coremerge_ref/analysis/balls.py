@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from coremerge_ref.errors import ParameterError
+from coremerge_ref.errors import NonFiniteError, ParameterError
 
 Balls = Any  # arb_mat
 Block = tuple[Balls, Balls, Balls]  # P (p, k), L (k, k), Q (q, k): P L Qᵀ, P and Q orthonormal
@@ -54,8 +54,11 @@ def matrix(rows: list[list[Any]]) -> Balls:
 
 
 def middle(X: Balls) -> np.ndarray:
-    """Midpoints as floats (m, n), for choices that are verified afterwards."""
-    return np.asarray([float(x) for x in X.mid().entries()]).reshape(X.nrows(), X.ncols())
+    """Midpoints as floats (m, n), for choices that are verified afterwards; NonFiniteError where they are none."""
+    found = np.asarray([float(x) for x in X.mid().entries()]).reshape(X.nrows(), X.ncols())
+    if not np.isfinite(found).all():
+        raise NonFiniteError("certify: expected products within float64, got some beyond it; scale the factors down")
+    return found
 
 
 def beside(blocks: Sequence[Balls]) -> Balls:
@@ -119,8 +122,12 @@ def sign(H: Balls) -> Balls:
     return widened(*_converged(step, H / _size(H)))
 
 
-def _size(X: Balls) -> float:
-    return float(np.linalg.norm(middle(X), 2)) or 1.0
+def _size(X: Balls) -> Any:
+    """‖X‖, about, however large; 1 for a zero."""
+    from flint import arb
+
+    size = frobenius(X).mid()
+    return size if size > 0 else arb(1)
 
 
 def _converged(step: Callable[[Any], tuple[Any, Any]], state: Any) -> tuple[Any, Any]:
@@ -150,7 +157,7 @@ def inverse_root(G: Balls) -> Balls:
 
     Its iterates are functions of G, and |z − 1 / √g| ≤ |z² g − 1| / √g, where 1 / √g ≤ z / (1 − |z² g − 1|).
     """
-    scale = exactly(_size(G))
+    scale = _size(G)
     G, unit = G / scale, eye(G.nrows())
 
     def step(pair: tuple[Balls, Balls]) -> tuple[tuple[Balls, Balls], Any]:

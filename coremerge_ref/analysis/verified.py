@@ -12,6 +12,7 @@ from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods import Cart, Iso, IsoCts, Mean, Stage, Ta, Tsv
 from coremerge_ref.methods.karcher import Karcher
+from coremerge_ref.perturbation.theorems import lengths, norm
 
 Pair = tuple[Balls, Balls]  # X (m, k), Y (k, n), standing for X Y
 
@@ -148,7 +149,7 @@ def _iso_cts(stage: IsoCts, given: Weighted) -> Leveled:
     first = balls.leading(total, int(common), max(levels))
     turn = _turned([total], int(common), [max(levels)]) if first else 0.0
     residuals = [X - first[0] * (first[0].transpose() * X) if first else X for X in Xs]
-    own = [level + turn * float(np.linalg.norm(balls.middle(X))) for level, X in zip(levels, Xs, strict=True)]
+    own = [level + turn * norm(balls.middle(X)) for level, X in zip(levels, Xs, strict=True)]
     blocks = [first, *[balls.leading(X, int(each), level) for X, level in zip(residuals, own, strict=True)]]
     there = [block for block in blocks if block is not None]
     if not there:
@@ -201,4 +202,5 @@ def exact_merge(stages: Sequence[Stage], given: Weighted) -> Balls:
 
 def _rounding_level(B: np.ndarray, A: np.ndarray) -> float:
     """ν = 8 eps Σ ‖b_i‖ ‖a_i‖, up to which a singular value of B A is none (specification, section 2)."""
-    return LIVE * float(np.sum(np.linalg.norm(B, axis=0) * np.linalg.norm(A, axis=1)))
+    with np.errstate(over="ignore"):  # beyond float64 nothing is certified
+        return LIVE * float(np.sum(lengths(B) * lengths(A, axis=1)))

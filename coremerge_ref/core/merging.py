@@ -146,7 +146,7 @@ def merge_groups(groups: Sequence[Encoded], pipeline: Pipeline, options: Options
         try:
             finished = pipeline.finish(upright)
         except (ValueError, RuntimeError, ArithmeticError):  # as decompositions refuse what overflowed
-            for item in merged:
+            for item in (*merged, *upright):
                 arrays.check_range(item.M, _MERGED)
             raise
     return [

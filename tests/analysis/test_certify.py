@@ -303,6 +303,23 @@ def test_spectral_methods_are_certified_as_sixty_digits_have_them(name: str, kin
     assert off == pytest.approx(0.01 * np.linalg.norm(exact), rel=1e-6)
 
 
+@pytest.mark.parametrize("power", [664, -664])
+@pytest.mark.parametrize("name", [name for name, (_, parameters) in METHODS.items() if "karcher" not in parameters])
+def test_certificates_grow_with_the_updates(name: str, power: int) -> None:
+    """A power of two rounds nothing, and squares of what it makes are beyond float64, or nothing. tol has a scale."""
+    method, parameters = METHODS[name]
+    pipeline, rng = cm.Pipeline.parse(method, parameters), np.random.default_rng(0)
+    pairs = [(rng.standard_normal((5, 2)), rng.standard_normal((2, 4))) for _ in range(3)]
+    bases = cm.reference_bases(pairs)
+    B, A = (np.asarray(X) for X in (cm.merge(pairs, pipeline).truncate(3).B, cm.merge(pairs, pipeline).truncate(3).A))
+    found, far = (
+        cm.certify([(c * X, Y) for X, Y in pairs], bases, cm.LowRankUpdate(c * B, A), method=pipeline).merged
+        for c in (1.0, 2.0**power)
+    )
+    assert found is not None
+    assert far == pytest.approx(2.0**power * found, rel=1e-12)
+
+
 def test_a_singular_value_at_the_cut_cannot_be_certified() -> None:
     updates = [(np.eye(4)[:, :2], np.eye(5)[:2])]
     with pytest.raises(cm.ParameterError, match=r"cut|confirm"):

@@ -14,6 +14,7 @@ import coremerge_ref as cm
 from benchmarks.fuzz import certificates, names
 from benchmarks.fuzz.gradient import METHODS, inputs, largest_change
 from benchmarks.fuzz.judging import findings
+from benchmarks.fuzz.models import Model, modelled
 from benchmarks.fuzz.trials import SHAKEN, SPACES, draw
 from coremerge_ref.analysis.certify import Certificate
 from coremerge_ref.core.spaces import SPACES as TABLE
@@ -71,6 +72,35 @@ def test_a_certificate_of_what_is_not_finite_is_found_out(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(cm, "certify", blind)
     assert certified()["not finite and certified"] > 3
+
+
+MODELS = 12
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_no_layer_of_a_model_is_broken(part: int) -> None:
+    for seed in range(FIRST + part, FIRST + MODELS, 3):
+        assert modelled(Model(seed)) == []
+
+
+def test_some_layers_are_lacked_by_some_tasks() -> None:
+    drawn = [Model(seed).layers for seed in range(FIRST, FIRST + MODELS)]
+    assert any(update is None for layers in drawn for layer in layers for update in layer)
+    assert {len(layers) for layers in drawn} == {2, 3}
+
+
+def test_the_bound_of_a_layer_that_is_too_low_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As is an answer that jumps: both levels of every layer are told as if nothing moved it."""
+    true = cm.explain
+
+    def blind(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        told = true(*args, **kwargs)
+        low = {name: replace(e.bound, relative=1e-18, verdict="well-posed") for name, e in told.items()}
+        return {name: replace(e, bound=low[name], input_bound=low[name]) for name, e in told.items()}
+
+    monkeypatch.setattr(cm, "explain", blind)
+    kinds = {kind for seed in range(FIRST, FIRST + MODELS) for kind, _ in modelled(Model(seed))}
+    assert kinds >= {"bound exceeded", "input bound exceeded"}
 
 
 def test_no_name_is_given_to_what_is_no_merge() -> None:

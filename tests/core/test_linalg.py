@@ -254,3 +254,12 @@ def test_derivatives_of_leading_triplets_are_those_of_finite_differences(m: int,
         assert torch.equal(getattr(triplets(*factors), name), getattr(plain, name))
     assert torch.equal(triplets(*factors).core, torch.diag_embed(plain.S))
     assert plain.core is None
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_svd_of_what_is_not_finite_is_refused(dtype: str) -> None:
+    """From this one LAPACK does not return."""
+    X = np.asarray([[np.inf, 1, 2], [3, 4, 5], [1, 2, 3]], dtype=dtype)
+    for given in (X, X.T, X[None], np.where(np.isinf(X), np.nan, X)):
+        with pytest.raises(FloatingPointError, match="finite"):
+            linalg.svd(given)

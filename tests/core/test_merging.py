@@ -611,3 +611,21 @@ def test_singular_values_that_are_multiplied_back_may_overflow(backend: Backend)
     # their mean is one of them, and right
     found = backend.dense(cm.merge(updates, cm.Ties(density=1.0), cm.Knots(scaled=False)))
     np.testing.assert_allclose(found, B @ A, rtol=THRESHOLD * EPS["float64"])
+
+
+SPACES = ["core", "full", "knots", cm.Knots(scaled=False), cm.Core("tucker")]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("method", ["ta+iso", "tsv", "tsv+iso", "cart", "iso_cts", "ties+iso", "drm"])
+@pytest.mark.parametrize(("dtype", "big"), [("float64", 1e200), ("float32", 1e30)])
+def test_what_overflows_on_the_way_is_refused_and_no_decomposition_runs_for_ever(
+    space: Any, method: str, dtype: str, big: float
+) -> None:
+    """LAPACK's SVD does not return from some matrices with an infinity. Weights and updates are in range, not both."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        ((big * rng.standard_normal((4, 2))).astype(dtype), rng.standard_normal((2, 3)).astype(dtype)) for _ in range(2)
+    ]
+    with pytest.raises(cm.NonFiniteError, match="range of"):
+        cm.merge(pairs, method, space, weights=(big, 1.0), compute_dtype=dtype)

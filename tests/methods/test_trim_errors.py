@@ -182,3 +182,22 @@ def test_refused(parameter: str, value: Any, expected: str) -> None:
 def test_looks_at_the_whole_model_or_at_entries_only_if_it_is_said() -> None:
     assert (Trim().whole_model, Trim(scope="model").whole_model) == (False, True)
     assert (Trim(1.0).sees(2), Trim(0.99).sees(1)) == ((), ("left", "right"))
+
+
+@pytest.mark.parametrize("doubtful", [0, 1])
+def test_a_live_size_in_doubt_in_one_layer_is_one_in_all_that_are_cut_at_once(doubtful: int) -> None:
+    stacks, errors, trim = model()
+    errors[doubtful].size_doubt = "the live size is 3 or 4"
+    after = trim(stacks)
+    found = trim.propagate(errors, stacks, after)
+    for i, (e, stack) in enumerate(zip(found, stacks, strict=True)):
+        where = "" if i == doubtful else "in another layer "
+        assert f"trim: {where}the live size is 3 or 4, within the rounding of float64" in doubts_of(e)
+        assert (e.unsure == (stack.M != 0)).all()
+    stacks, errors, trim = model()
+    errors[doubtful].size_doubt = "the live size is 3 or 4"
+    apart = replace(trim, scope="tensor")
+    found = apart.propagate(errors, stacks, apart(stacks))
+    assert [any("live size" in sentence for sentence in doubts_of(e)) for e in found] == [
+        i == doubtful for i in range(2)
+    ]

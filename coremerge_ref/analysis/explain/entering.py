@@ -82,7 +82,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     own = errors.beside(error, cut)
     if frame.of_updates and errors.level.formed and not clear:
         own = np.maximum(own, min(error, _off(errors, frame, [P.shape[1] for P in blocks])))
-    found = np.zeros(0) if clear else np.flatnonzero(errors.near(possible, cut, own))
+    near = np.zeros(0, dtype=bool) if clear else errors.near(possible, cut, own)
+    if frame.of_updates and not clear:  # what SVDs of two updates leave of a direction that they share
+        near = near | ((possible > cut) & (possible <= cut + errors.level.decomposed * columns**0.5))
+    found = np.flatnonzero(near)
     if frame.of_updates and error > cut:
         # arithmetic knows copies of a column from others, rounded inputs are none
         distinct = frame.distinct if errors.level.formed else frame.columns

@@ -152,16 +152,17 @@ def wide(X: Any) -> np.ndarray:
 
 
 def on_host(updates: Updates, pipeline: Pipeline) -> tuple[list[LowRankUpdate | None], float]:
-    """The same updates, their numbers exactly, as NumPy arrays of float32 or float64, and what ΔW is multiplied by.
+    """The same updates, their numbers exactly, as NumPy arrays of float32 or float64, and what each B is multiplied by.
 
-    That is 1 but for a sum of scalars times updates, which forms no product and so has none out of range.
+    That is 1 but for a sum of scalars times updates, which multiplies B alone, forms no product and so has none out of
+    range.
     """
     made, factor = [u and _copied(u) for u in updates], 1.0
     if pipeline.linear:
         for side in ("B", "A"):
             largest = max(float(np.max(np.abs(getattr(u, side)), initial=0.0)) for u in made if u is not None)
             power = 2.0 ** -min(max(math.frexp(largest)[1], -1000), 1000)
-            factor *= power
+            factor = power if side == "B" else factor
             scaled: Any = lambda u: {side: wide(getattr(u, side)) * power}  # noqa: B023, E731
             made = [u and replace(u, **scaled(u)) for u in made]
     return made, factor
