@@ -102,17 +102,19 @@ def orthogonalized(blocks: Sequence[Block | None], cores: Sequence[Balls], cut: 
     return U * balls.diagonal(cores) * V.transpose()
 
 
+def _turn(X: Balls, k: int, level: float) -> float:
+    """How far rounding up to `level` may turn the leading k vectors: level / (last kept − first dropped), at most 1."""
+    S = np.linalg.svd(balls.middle(X), compute_uv=False)
+    kept = min(k, int(np.sum(S > level)))
+    if kept == 0:
+        return 0.0
+    gap = S[kept - 1] - (S[kept] if kept < len(S) else 0.0)
+    return min(level / gap, 1.0) if gap > 0 else 1.0
+
+
 def _turned(Xs: Sequence[Balls], k: int, levels: Sequence[float]) -> float:
-    """The cut of polar factors: how far rounding may turn what is kept, between rtol and √eps."""
-    turned = RTOL
-    for X, level in zip(Xs, levels, strict=True):
-        S = np.linalg.svd(balls.middle(X), compute_uv=False)
-        live = S[S > level]
-        if k > 0 and len(live):
-            kept = live[:k]
-            dropped = live[k] if len(live) > k else 0.0
-            turned = max(turned, level / (kept[-1] - dropped) if kept[-1] > dropped else 1.0)
-    return min(turned, EPS**0.5)
+    """The cut of polar factors: the largest turn, between rtol and √eps."""
+    return min(max([RTOL, *(_turn(X, k, level) for X, level in zip(Xs, levels, strict=True))]), EPS**0.5)
 
 
 def _total(Xs: Sequence[Balls]) -> Balls:
@@ -146,18 +148,18 @@ def _iso_cts(stage: IsoCts, given: Weighted) -> Leveled:
     Xs, levels, least, _ = given
     common, each = (int(count) for count in stage.counts(np.asarray(float(least)), len(Xs)))
     total = _total(Xs)
-    first = balls.leading(total, int(common), max(levels))
-    turn = _turned([total], int(common), [max(levels)]) if first else 0.0
+    first = balls.leading(total, common, max(levels))
+    turn = _turn(total, common, max(levels))
     residuals = [X - first[0] * (first[0].transpose() * X) if first else X for X in Xs]
     own = [level + turn * norm(balls.middle(X)) for level, X in zip(levels, Xs, strict=True)]
-    blocks = [first, *[balls.leading(X, int(each), level) for X, level in zip(residuals, own, strict=True)]]
+    blocks = [first, *[balls.leading(X, each, level) for X, level in zip(residuals, own, strict=True)]]
     there = [block for block in blocks if block is not None]
     if not there:
         return total * 0, max(levels)
     turns = [balls.rotation(L) for _, L, _ in there]
     sizes = [(R.transpose() * L).trace() for R, (_, L, _) in zip(turns, there, strict=True)]
     mean = sum(sizes, arb(0)) / sum(R.nrows() for R in turns)
-    cut = max(_turned([total], int(common), [max(levels)]), _turned(residuals, int(each), own))
+    cut = max(_turned([total], common, [max(levels)]), _turned(residuals, each, own))
     return orthogonalized(blocks, [R * mean for R in turns], cut), max(levels)
 
 
