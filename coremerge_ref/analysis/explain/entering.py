@@ -79,13 +79,14 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
     clear = most > 0 and possible[-1] > cut + error
-    own = errors.beside(error, cut)
+    own, above = errors.beside(error, cut), 0.0
     if frame.of_updates and errors.level.formed and not clear:
-        own = np.maximum(own, min(error, _off(errors, frame, [P.shape[1] for P in blocks])))
+        off, inside = _off(errors, frame, [P.shape[1] for P in blocks])
+        own = own if inside else np.maximum(own, min(error, off))
+        above = max(off, errors.level.decomposed * columns**0.5)
     near = np.zeros(0, dtype=bool) if clear else errors.near(possible, cut, own)
-    if frame.of_updates and not clear:  # what SVDs of two updates leave of a direction that they share
-        near = near | ((possible > cut) & (possible <= cut + errors.level.decomposed * columns**0.5))
-    found = np.flatnonzero(near)
+    # what SVDs of two updates leave of a direction that they share is more than what is taken for none
+    found = np.flatnonzero(near | ((possible > cut) & (possible <= cut + above)) if above else near)
     if frame.of_updates and error > cut:
         # arithmetic knows copies of a column from others, rounded inputs are none
         distinct = frame.distinct if errors.level.formed else frame.columns
@@ -101,13 +102,12 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         errors.lost += 1
 
 
-def _off(errors: Errors, frame: Frame, counts: list[int]) -> float:
+def _off(errors: Errors, frame: Frame, counts: list[int]) -> tuple[float, bool]:
     """How far arithmetic is seen to turn the last singular vectors of tasks whose own columns nearly depend on each
-    other: by an eps of what the columns of norm 1 have as the condition number of their span. Into another task's span
-    it may only where that is less than the columns span: counts (T) of singular vectors of the updates.
+    other: by an eps of what the columns of norm 1 have as the condition number of their span. And whether all that
+    stays inside the span of a task's columns: counts (T) of singular vectors of the updates.
     """
     parts = [errors.singular_values(X) if X.size else np.zeros(0) for X in frame.unit_columns()]
     ranks = [int(np.sum(s > ZERO * errors.unit * s.max(initial=0.0))) for s in parts]
-    if ranks == counts:
-        return 0.0
-    return errors.unit * norm([s[0] / s[rank - 1] for s, rank in zip(parts, ranks, strict=True) if rank])
+    off = norm([s[0] / s[rank - 1] for s, rank in zip(parts, ranks, strict=True) if rank])
+    return errors.unit * off, ranks == counts

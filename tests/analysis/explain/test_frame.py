@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.analysis.explain.entering import _off
+from coremerge_ref.analysis.explain.entering import _off, sized
 from coremerge_ref.analysis.explain.frame import Frame
 from coremerge_ref.analysis.explain.layers import Group, Layer, coarsest, layers_of, on_host
 from coremerge_ref.core.pipeline import as_pipeline
@@ -220,16 +220,16 @@ def test_the_nearest_singular_values_are_found(S: tuple[float, ...], expected: t
 
 # ---- nearly dependent columns ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("counts", "turned"),
+    ("counts", "inside"),
     [
-        ([2, 1], 0.0),  # of the updates as many
-        ([1, 1], 1.0),
-        ([2, 0], 1.0),
+        ([2, 1], True),  # of the updates as many
+        ([1, 1], False),
+        ([2, 0], False),
     ],
 )
 @pytest.mark.parametrize("angle", [1.0, 1e-3])
 def test_singular_vectors_turn_as_columns_of_norm_1_depend_on_each_other(
-    counts: list[int], turned: float, angle: float
+    counts: list[int], inside: bool, angle: float
 ) -> None:
     """cos and sin of half the angle are the singular values of two columns, over 1 / √2; of the other task's one, 1."""
     columns = [np.array([[2.0, 3 * np.cos(angle)], [0, 3 * np.sin(angle)], [0, 0]]), np.array([[0.0], [0], [4]])]
@@ -237,4 +237,26 @@ def test_singular_vectors_turn_as_columns_of_norm_1_depend_on_each_other(
     rows = [np.eye(2), np.array([[1.0], [0.0]])]
     frame = Frame(columns, norms, np.zeros((2, 3, 2)), (rows, ones), np.ones(3), 3, False, True, 3, ("B", "W"), 3)
     expected = 2.0**-52 * np.hypot(1 / np.tan(angle / 2), 1)
-    assert _off(at(COMPUTE), frame, counts) == pytest.approx(turned * expected, rel=1e-9, abs=0)
+    assert _off(at(COMPUTE), frame, counts) == (pytest.approx(expected, rel=1e-9, abs=0), inside)
+
+
+@pytest.mark.parametrize(("times", "dependence", "doubted"), [(2, 1.0, True), (3, 1.0, False), (3, 1e-3, True)])
+def test_a_direction_that_copies_may_be_given_by_rounding_is_in_doubt(
+    times: float, dependence: float, doubted: bool
+) -> None:
+    """Two tasks have the first two axes, but for a turn of the second in one of them: the third singular value of their
+    vectors side by side is sin of half the turn, times √2, so many times the cut of 64 √2 eps. Their SVDs leave 99 eps
+    of it, and columns that nearly depend on each other eps over their dependence."""
+    level, eps = Level("compute", "float64", 2.0**-52, 0.5), 2.0**-52
+    turn = times * 128 * eps
+    M = np.zeros((2, 4, 2))
+    M[:, 0, 0], M[0, 1, 1], M[1, 1:3, 1] = 2.0, 1.0, (np.cos(turn), np.sin(turn))
+    columns = np.array([[1.0, 1.0], [0, dependence], [0, 0], [0, 0]])
+    columns[:, 1] /= np.linalg.norm(columns[:, 1])
+    if dependence == 1:
+        columns = np.eye(4, 2)
+    ones, rows = [np.ones(2)] * 2, [np.eye(2)] * 2
+    frame = Frame([columns] * 2, ones, M, (rows, ones), np.ones(4), 3, False, True, 9, ("B", "W"), 4)
+    errors = Errors(level, (9, 9), np.zeros(2), np.zeros((2, 4, 2)), np.ones(2), (0, 1), True, {}, eps, np.zeros(2))
+    sized(errors, cm.Knots(), frame, M, np.zeros(2))
+    assert bool(errors.size_doubt) == doubted
