@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 import coremerge_ref as cm
-from benchmarks.fuzz.judging import EPS, ROUNDED, SENSITIVE, distance, norm
+from benchmarks.fuzz.judging import DIGITS, EPS, ROUNDED, SENSITIVE, distance, norm
 from benchmarks.fuzz.trials import SPACES, draw, settings
 from coremerge_ref.conformance.definition import merge_model_exactly
 from coremerge_ref.core.stages import MERGE, POST, STAGES, UNKNOWN
 
-NOISE = 1e-55  # of the terms, see judging.DIGITS
 Layers = list[list[Any]]  # (B, A, s) or None of each task
 SCOPED = [name for name, stage in STAGES.items() if any(f.name == "scope" for f in fields(stage))]  # type: ignore[arg-type]
 
@@ -38,8 +37,7 @@ class Model:
         self.parameters = {name: settings(STAGES[name], one) for name in names}
         self.parameters[scoped]["scope"] = "model"
         self.space = str(one([name for name, (space, _) in SPACES.items() if space.lossless]))
-        # a mean of weights that cancel is none, and some methods take none below zero
-        self.weights = [abs(w) or 1.0 for w in first.weights]
+        self.weights = first.weights
 
     @property
     def updates(self) -> dict[str, list[Any]]:
@@ -77,7 +75,7 @@ def modelled(model: Model) -> list[tuple[str, str]]:
         e, error, size = told[name], distance(X, Y), norm(X)
         terms = sum(abs(w * u[2]) * norm(u[0]) * norm(u[1]) for w, u in zip(model.weights, layer, strict=True) if u)
         allowed = e.bound.relative * (size if e.bound.relative < 1 else max(size, norm(Y)))
-        if error > allowed and error > NOISE * terms:
+        if error > allowed and error > DIGITS * terms:
             found.append(("bound exceeded", f"{name}, {error / (allowed or 1e-300):.3g} times, verdict {e.verdict}"))
         if e.verdict == "well-posed" and error > SENSITIVE * max(size, norm(Y)):
             found.append(("false well-posed", f"{name}, error {error / (size or 1):.3g}"))

@@ -311,7 +311,8 @@ def test_certificates_grow_with_the_updates(name: str, power: int) -> None:
     pipeline, rng = cm.Pipeline.parse(method, parameters), np.random.default_rng(0)
     pairs = [(rng.standard_normal((5, 2)), rng.standard_normal((2, 4))) for _ in range(3)]
     bases = cm.reference_bases(pairs)
-    B, A = (np.asarray(X) for X in (cm.merge(pairs, pipeline).truncate(3).B, cm.merge(pairs, pipeline).truncate(3).A))
+    near = cm.merge(pairs, pipeline).truncate(3)
+    B, A = np.asarray(near.B), np.asarray(near.A)
     found, far = (
         cm.certify([(c * X, Y) for X, Y in pairs], bases, cm.LowRankUpdate(c * B, A), method=pipeline).merged
         for c in (1.0, 2.0**power)

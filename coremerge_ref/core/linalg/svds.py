@@ -63,8 +63,8 @@ def _one_by_one(X: Array) -> tuple[Array, Array, Array]:
 
 def _plain_svd(X: Array) -> tuple[Array, Array, Array]:
     # LAPACK does not return from some matrices with an infinity in them; on GPUs, where a look waits, libraries do
-    if not arrays.loops_over_batches(X) and not arrays.is_finite(X):
-        raise FloatingPointError("svd: expected finite numbers, got NaN or infinity")
+    if not arrays.loops_over_batches(X):
+        arrays.check_finite(X, "svd")
     P, S, Qh = array_namespace(X).linalg.svd(X, full_matrices=False)
     return P, S, Qh
 
