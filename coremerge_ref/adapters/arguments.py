@@ -9,6 +9,7 @@ import numpy as np
 
 from coremerge_ref.adapters.forms.base import Form
 from coremerge_ref.adapters.tensors import DTYPES
+from coremerge_ref.core.arrays import as_float
 from coremerge_ref.core.merging import merge
 from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
@@ -27,7 +28,7 @@ def check_numbers(adapters: int, weights: Sequence[Any], dtype: str | None) -> N
             raise ParameterError(f"weights: expected numbers, one for each adapter, got {given!r}")
         if given is not None and len(given) != adapters:
             raise ParameterError(f"weights: expected {adapters}, one for each adapter, got {len(given)}")
-        if given is not None and not all(map(math.isfinite, given)):
+        if given is not None and not all(math.isfinite(as_float(weight)) for weight in given):
             raise ParameterError(f"weights: expected finite numbers, got {list(given)}")
 
 

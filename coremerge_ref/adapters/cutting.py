@@ -9,6 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from coremerge_ref.core import linalg
+from coremerge_ref.core.arrays import as_float
 from coremerge_ref.core.updates import LowRankUpdate, Update
 from coremerge_ref.errors import ParameterError
 
@@ -47,7 +48,7 @@ class Cut:
         for name in given:
             words, fits = _SHARES[name]
             share = getattr(self, name)
-            number = isinstance(share, int | float) and not isinstance(share, bool) and math.isfinite(share)
+            number = isinstance(share, int | float) and not isinstance(share, bool) and math.isfinite(as_float(share))
             if not (number and fits(share)):
                 raise ParameterError(f"{name}: expected {words}, got {share!r}")
 

@@ -122,7 +122,7 @@ def _checked(
         raise ParameterError(f"certify: merged: expected what merge returns, got {type(merged).__name__}")
     if not isinstance(bits, int) or isinstance(bits, bool) or not LEAST_BITS <= bits <= MOST_BITS:
         raise ParameterError(f"certify: bits: expected an integer from {LEAST_BITS} to {MOST_BITS}, got {bits!r}")
-    if not isinstance(scale, float | int | np.number) or not math.isfinite(scale):
+    if not isinstance(scale, float | int | np.number) or not math.isfinite(arrays.as_float(scale)):
         raise ParameterError(f"certify: scale: expected a finite number, got {scale!r}")
     given, pipeline = as_updates(updates), as_pipeline(method)
     present = [update for update in given if update is not None]

@@ -14,7 +14,7 @@ from coremerge_ref.compare.masks import dropped_at_random
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
 from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows, size
-from coremerge_ref.compare.target import Target
+from coremerge_ref.compare.target import Target, product_norm
 from coremerge_ref.core import arrays
 from coremerge_ref.core.projecting import reference_bases
 from coremerge_ref.core.updates import LowRankUpdate
@@ -71,7 +71,7 @@ class _Search:
         self.limit = 2 * rounding + self.slack
         self.few = self._few()
         self.tried, self.expected = 1, 1
-        self.coordinates = sum(_coordinates(layers[name], targets[name]) for name in layers)
+        self.coordinates = sum(_coordinates(layers[name], targets[name], self.limit) for name in layers)
 
     def run(self, rows: Sequence[Row]) -> Identification:
         found = self._confirmed(
@@ -185,9 +185,14 @@ class _Search:
         return ""
 
 
-def _coordinates(updates: Sequence[LowRankUpdate | None], target: Target) -> int:
-    """How many independent numbers a merge of these updates has: those of a core matrix, or of the target's rank."""
-    bases = reference_bases([u for u in updates if u is not None])
+def _coordinates(updates: Sequence[LowRankUpdate | None], target: Target, limit: float) -> int:
+    """How many independent numbers a merge of these updates has: those of a core matrix, or of the target's rank.
+
+    An update below `limit` of the largest gives none: where a method makes much of it, whatever fits does by chance.
+    """
+    sizes = [(u, product_norm(*u.folded(np.float64))) for u in updates if u is not None]
+    largest = max(size for _, size in sizes)
+    bases = reference_bases([u for u, size in sizes if size >= min(limit, 1.0) * largest])
     p, q = (int(np.asarray(size)) for size in (bases.rows, bases.cols))
     rank = min(target.rank, p, q)
     return rank * (p + q - rank)

@@ -81,17 +81,21 @@ class Encoded:
                 raise
 
     def _in_frames(self, frames: Frames) -> tuple[Frames, Stack]:
-        xp = array_namespace(self.factors[0][0])
         with arrays.overflow_checked():
             products = frames.products()
             M = _multiplied(products)
             level = arrays.detached(frames.rounding_levels())  # (T, …)
-        if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
-            arrays.check_range(M, "product B A")
-            arrays.check_finite(level, _beyond(level))
+        self.check_products(M, level)
         ones = (1.0,) * len(products)
         cache = Products(M, products, graded=frames.sigma is not None)
         return frames, Stack(M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache)
+
+    def check_products(self, M: Array, level: Array) -> None:
+        """NonFiniteError where a product in M (T, …, p, q), or its level (T, …), has left the range of its dtype."""
+        xp = array_namespace(level)
+        if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
+            arrays.check_range(M, "product B A")
+            arrays.check_finite(level, _beyond(level))
 
     def summed(self, coefficients: Any) -> Update:
         """Σ c_t ΔW_t without any frame: factors side by side, or the dense sum where that is smaller."""

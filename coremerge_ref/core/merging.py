@@ -39,7 +39,9 @@ class Options:
     def __post_init__(self) -> None:
         if not arrays.is_number(self.scale):
             raise ParameterError(f"scale: expected a number, got {self.scale!r}")
-        if not (math.isfinite(self.scale) if isinstance(self.scale, Real) else arrays.is_finite(self.scale)):
+        if not (
+            math.isfinite(arrays.as_float(self.scale)) if isinstance(self.scale, Real) else arrays.is_finite(self.scale)
+        ):
             raise ParameterError(f"scale: expected a finite number, got {self.scale!r}")
 
 

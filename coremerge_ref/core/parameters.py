@@ -6,6 +6,7 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+from coremerge_ref.core.arrays import as_float
 from coremerge_ref.errors import ParameterError
 
 
@@ -39,8 +40,8 @@ class Parameters:
         """ParameterError unless the parameter is a number of any type for which `holds`; it becomes Python's float."""
         value = getattr(self, parameter)
         number = isinstance(value, Real) and not isinstance(value, bool)
-        self.check(number and holds(float(value)), parameter, expected)
-        object.__setattr__(self, parameter, float(value))
+        self.check(number and holds(as_float(value)), parameter, expected)
+        object.__setattr__(self, parameter, as_float(value))
 
     def check_integer(self, parameter: str, least: int | None = None, expected: str = "an integer") -> None:
         """ParameterError unless the parameter is an integer of any type, at least `least`; it becomes Python's int."""

@@ -129,7 +129,7 @@ def check_weights(weights: Any, tasks: int) -> Weights:
         given: Array = weights
         return given
     try:
-        values = tuple(float(w) for w in weights)
+        values = tuple(arrays.as_float(w) for w in weights)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"weights: expected a sequence of {tasks} numbers, got {weights!r}") from error
     if len(values) != tasks:

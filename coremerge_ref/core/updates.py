@@ -1,5 +1,6 @@
 """Task updates: LoRA, VeRA and what a merge returns, as one thing with one meaning, the matrix ΔW (…, m, n)."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
@@ -54,6 +55,9 @@ class LowRankUpdate(Operators):
         if b[-2] == 0 or a[-1] == 0:
             raise ShapeError(f"expected m and n of at least 1, got B {b} and A {a}")
         if arrays.is_number(self.scale):
+            if isinstance(self.scale, Real) and math.isinf(arrays.as_float(self.scale)):
+                # an integer or a fraction beyond float64 too: Inf is refused where it is used
+                object.__setattr__(self, "scale", arrays.as_float(self.scale))
             return
         shape = getattr(self.scale, "shape", None)
         kind = "" if shape is None else arrays.dtype_name(self.scale.dtype)
@@ -122,7 +126,7 @@ class LowRankUpdate(Operators):
 
     def _times(self, c: Any) -> "LowRankUpdate":
         if isinstance(self.scale, Real) and isinstance(c, Real):
-            return replace(self, scale=self.scale * c)
+            return replace(self, scale=self.scale * arrays.as_float(c))
         wide = arrays.counting_dtype(arrays.namespace_of(self.B), self.B)
         return replace(self, scale=arrays.scalar(self.scale, self.B, wide) * arrays.scalar(c, self.B, wide))
 

@@ -13,6 +13,7 @@ from numbers import Real
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from coremerge_ref.core.arrays import as_float
 from coremerge_ref.errors import ParameterError, ScoreError, reason, shown
 
 Evaluate: TypeAlias = Callable[..., Any]  # of an adapter, and of a fraction of the data where some are asked for
@@ -135,6 +136,6 @@ def as_score(value: Any) -> float:
     """What an evaluation returned, as a number. ScoreError for anything that is no finite real number."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(as_float(value)):
         raise ScoreError(f"expected a finite number from the evaluation, got {shown(repr(value))[1:-1]}")
     return float(value) + 0.0  # no -0

@@ -36,6 +36,7 @@ def test_what_may_be_given(weights: list[Any], dtype: str | None) -> None:
         ((2, [[1]], None), ParameterError, "weights: … 2, … got 1"),
         ((2, [[1, 2, 3]], None), ParameterError, "weights: … 2, … got 3"),
         ((2, [[1, float("inf")]], None), ParameterError, "weights: … finite … [1, inf]"),
+        ((2, [[1, 10**400]], None), ParameterError, "weights: … finite … [1, 1000"),
         ((2, [(float("nan"), 1)], None), ParameterError, "weights: … finite … [nan, 1]"),
         ((2, [[1, 1], [1, float("inf")]], None), ParameterError, "weights: … finite … [1, inf]"),
     ],

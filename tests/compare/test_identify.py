@@ -217,6 +217,20 @@ def test_tasks_that_share_their_rows_have_no_more_numbers_than_their_core():
     assert found.verdict == "cannot tell"
 
 
+def test_a_task_too_small_to_be_seen_gives_no_numbers():
+    """One update twice, and a third of 1e-32 beside it: its B with rows of nobody's is no merge, whatever divides the
+    singular values out."""
+    B, A = np.array([[-1.0, -1, 2, -2, -2, 1, -1, 1, 1]]).T, np.array([[1.0, -2.0]])
+    third = np.array([[-1e-16, 0, -2, 0, -1, -2, 1e-16, 1, -1]]).T, np.array([[2.0**-52, -(2.0**-53)]])
+    inputs = {"q": [cm.LowRankUpdate(B, A, 2.0), cm.LowRankUpdate(B, A, 2.0), cm.LowRankUpdate(*third, 0.5)]}
+    target = low_rank_target(cm.LowRankUpdate(B, np.array([[0.38, -0.6]])))
+    found = identify(inputs, {"q": target}, weights=[0.5, 1.6, 0.5])
+    assert not found.reproduced, found.best.describe()
+    seen = {"q": [*inputs["q"][:2], cm.LowRankUpdate(third[0], third[1] * 2.0**52)]}
+    merged = identify(seen, targets(cm.merge_adapters(seen, "ta", weights=[0.5, 1.6, 0.5])), rows=only("ta", "tsv"))
+    assert merged.reproduced
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_targets_that_are_not_finite_are_refused(value):
     B, A = np.ones((4, 2)), np.ones((2, 5))

@@ -1,5 +1,6 @@
 """merge: what goes in, what comes out, and what it does on the way that nobody may notice."""
 
+from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
@@ -313,7 +314,8 @@ def test_scales_that_merge_takes(backend: Backend) -> None:
             Options(scale)
         assert str(caught.value) == f"scale: expected a number, got {scale!r}"
     for value in (np.inf, -np.inf, np.nan):
-        for scale in (value, np.float32(value), np.array(value), backend.array(value)):
+        beyond = [] if np.isnan(value) else [int(np.sign(value)) * 10**400, Fraction(int(np.sign(value)) * 10**400, 3)]
+        for scale in (value, np.float32(value), np.array(value), backend.array(value), *beyond):
             with pytest.raises(cm.ParameterError) as caught:
                 Options(scale)
             assert str(caught.value) == f"scale: expected a finite number, got {scale!r}"
@@ -355,6 +357,7 @@ def test_what_left_the_range_is_said_to_be_the_result_or_its_multiple() -> None:
         ({"scale": np.inf}, cm.ParameterError, "scale: expected a finite number, got inf"),
         ({"weights": [1.0]}, cm.ParameterError, "weights: expected 2 numbers, one a task, got 1"),
         ({"weights": [1.0, np.nan]}, cm.ParameterError, "weights: expected finite numbers"),
+        ({"weights": [1, 10**400]}, cm.ParameterError, "weights: expected finite numbers"),
         ({"names": ["a", "b"]}, cm.ShapeError, r"names: expected 1, one for each layer of the batch \(\)"),
         ({"names": "a"}, cm.ShapeError, "names: expected 1"),
         ({"space": "kernel"}, cm.ParameterError, "space: expected one of full, knots, core, compressed"),

@@ -27,7 +27,7 @@ NO_NUMBERS = [True, False, "1", None, 1j, [0.5], float("nan")]
 NUMBERS: dict[str, tuple[tuple[Any, ...], list[Any], list[Any], str]] = {
     "check_fraction": ((), [TINY, 0.5, 1, 1.0], [0, 0.0, -TINY, 1 + 2**-52, 2], "a number above 0 and at most 1"),
     "check_share": ((), [0, 0.0, 0.5, 1 - 2**-53], [-TINY, 1, 1.0, 2], "a number from 0 to below 1"),
-    "check_finite": ((), [0, -1e308, 1e308], [float("inf"), float("-inf")], "a finite number"),
+    "check_finite": ((), [0, -1e308, 1e308], [float("inf"), float("-inf"), 10**400, -(10**400)], "a finite number"),
     "check_number": ((lambda value: value > 1, "more than 1"), [1.5, 2], [1, 0.5], "more than 1"),
 }
 INTEGERS: dict[str, tuple[tuple[Any, ...], list[Any], list[Any], str]] = {

@@ -1,5 +1,6 @@
 """One update: its shapes, its scaling, its truncation, and what is refused."""
 
+import math
 from fractions import Fraction
 
 import ml_dtypes
@@ -176,11 +177,11 @@ def test_pairs_are_products() -> None:
 
 
 @pytest.mark.parametrize("factor", ["A", "B", "scale"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 10**400, Fraction(-(10**400), 3)])
 def test_not_finite_names_layer_task_and_factor(backend: Backend, factor: str, value: float) -> None:
     bad = {"A": A.copy(), "B": B.copy()}
     if factor != "scale":
-        bad[factor][1, 0] = value
+        bad[factor][1, 0] = value if isinstance(value, float) else np.inf
     scale = value if factor == "scale" else 1.0
     good = cm.LowRankUpdate(backend.array(B), backend.array(A))
     update = cm.LowRankUpdate(backend.array(bad["B"]), backend.array(bad["A"]), scale)
@@ -189,6 +190,19 @@ def test_not_finite_names_layer_task_and_factor(backend: Backend, factor: str, v
         cm.merge([good, update])
     with pytest.raises(cm.NonFiniteError, match=f"layer 'q_proj', task 1, {what}: "):
         cm.merge_adapters({"q_proj": [good, update]})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scales_beyond_float64_are_infinite(sign: int) -> None:
+    for update in (cm.LowRankUpdate(B, A, sign * 10**400), cm.LowRankUpdate(B, A) * (sign * 10**400)):
+        assert update.scale == sign * math.inf
+        assert f"scale {sign * math.inf:g}" in repr(update)
+        for use in (cm.LowRankUpdate.to_dense, lambda u: u.truncate(1), lambda u: u + u):
+            with pytest.raises(cm.NonFiniteError):
+                use(update)
+    with pytest.raises(cm.NonFiniteError):
+        (cm.DenseUpdate(B) * (sign * 10**400)).to_dense()
+    assert (cm.LowRankUpdate(B, A, 10**400 // 10**399)).scale == 10
 
 
 def test_not_finite_in_narrow_dtypes(backend: Backend) -> None:

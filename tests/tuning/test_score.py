@@ -117,7 +117,7 @@ def test_of_much_output_the_end_is_read(tmp_path: Path) -> None:
     assert Command(f"test -e {{adapter}} && {loud}")(tmp_path) == 7.0
 
 
-@pytest.mark.parametrize("value", [None, "0.5", float("nan"), np.inf, True, [1.0], np.ones(2), 1j])
+@pytest.mark.parametrize("value", [None, "0.5", float("nan"), np.inf, 10**400, True, [1.0], np.ones(2), 1j])
 def test_what_is_no_score(value: Any) -> None:
     with pytest.raises(ScoreError, match="finite number"):
         as_score(value)

@@ -49,9 +49,8 @@ def explain(
     'well-posed'
     """
     pipeline, named = as_pipeline(method), as_space(space)
-    chosen = named
-    if pipeline.linear and chosen.lossless:  # one ΔW in all of them, and merged without any
-        chosen = Core()
+    is_sum = pipeline.linear and named.lossless  # one ΔW in all spaces, and merged without any
+    chosen = Core() if is_sum else named
     groups: list[Group] = []
     if isinstance(updates, Mapping):
         checked = {name: as_updates(given, name, look=False) for name, given in updates.items()}
@@ -61,11 +60,13 @@ def explain(
             if not are_finite(batch):
                 for name in group:
                     as_updates(checked[name], name)  # says where
-            groups.append(Group(batch, chosen, compute_dtype, group, weights, coarsest(checked[group[0]]), factors))
+            groups.append(
+                Group(batch, chosen, compute_dtype, group, weights, coarsest(checked[group[0]]), factors, is_sum)
+            )
     else:
         alone = as_updates(updates)
         host, factor = on_host(alone, pipeline)
-        groups = [Group(host, chosen, compute_dtype, names, weights, coarsest(alone), [factor])]
+        groups = [Group(host, chosen, compute_dtype, names, weights, coarsest(alone), [factor], is_sum)]
     if pipeline.whole_model:
         made = _explained(groups, pipeline, named)
     else:

@@ -30,13 +30,26 @@ class Group(Prepared):
     """Layers of equal shape, on the host, and the dtype that their factors were stored in."""
 
     def __init__(
-        self, updates: Updates, space: Space, compute: Any, names: Any, given: Any, dtype: str, factors: list[float]
+        self,
+        updates: Updates,
+        space: Space,
+        compute: Any,
+        names: Any,
+        given: Any,
+        dtype: str,
+        factors: list[float],
+        summed: bool = False,
     ) -> None:
         super().__init__(updates, space, compute, names)
         self.updates = updates
-        self.factor = max(factors)
+        self.factor, self.is_sum = max(factors), summed
         self.given, self.dtype, self.compute = given, dtype, arrays.dtype_name(compute)
         self.shape, self.unit = self.present[0].shape[-2:], arrays.eps(self.compute)
+
+    def check_products(self, M: Any, level: Any) -> None:
+        """As merge, which forms no product of what it sums: a task too small for its digits is lost beside others."""
+        if not self.is_sum:
+            super().check_products(M, level)
 
 
 @dataclass(frozen=True, eq=False)

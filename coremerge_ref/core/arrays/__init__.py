@@ -38,6 +38,7 @@ from coremerge_ref.core.arrays.namespaces import from_host as from_host
 from coremerge_ref.core.arrays.namespaces import is_concrete as is_concrete
 from coremerge_ref.core.arrays.namespaces import is_tracer as is_tracer
 from coremerge_ref.core.arrays.namespaces import namespace_of as namespace_of
+from coremerge_ref.core.arrays.sizes import as_float as as_float
 from coremerge_ref.core.arrays.sizes import clipped as clipped
 from coremerge_ref.core.arrays.sizes import count as count
 from coremerge_ref.core.arrays.sizes import identity as identity

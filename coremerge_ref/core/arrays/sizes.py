@@ -2,6 +2,7 @@
 
 import math
 import sys
+from numbers import Real
 from typing import Any
 
 import array_api_extra
@@ -15,12 +16,21 @@ from coremerge_ref.core.arrays.types import AnyArray, Array, DType
 xpx: Any = array_api_extra  # whose own Array is another
 
 
+def as_float(number: Any) -> float:
+    """Python's float; Inf or -Inf of a number beyond float64, which `float` refuses as an integer or a fraction."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def scalar(value: Any, like: AnyArray, dtype: DType | None = None) -> Array:
     """A Python number or an array of numbers as an array beside `like`, of its dtype or of `dtype`."""
     dtype = like.dtype if dtype is None else dtype
     if hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray):
         return cast(value, dtype)
-    return from_host(np.asarray(value, dtype=np.float64), like, dtype=dtype)
+    number = as_float(value) if isinstance(value, Real) else value
+    return from_host(np.asarray(number, dtype=np.float64), like, dtype=dtype)
 
 
 def sizes(value: Any, like: AnyArray) -> Array:

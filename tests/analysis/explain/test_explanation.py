@@ -248,3 +248,19 @@ def test_what_no_merge_can_hold_is_not_explained(space: cm.Core | cm.Knots) -> N
     B[0, 0], A[0, 0] = 1e154, 1.2e154
     with pytest.raises(cm.NonFiniteError, match="the merged update: expected numbers within the range of float64"):
         cm.explain([(B, A)] * 2, [cm.Ties(aggregate="sum", density=1.0), cm.Iso()], space)
+
+
+@pytest.mark.parametrize(("tiny", "dtype"), [(1e-150, "float64"), (1e-17, "float32")])
+@pytest.mark.parametrize("method", ["ta", "mean"])
+def test_a_sum_is_explained_beside_a_task_too_small_for_its_digits(tiny: float, dtype: str, method: str) -> None:
+    large = np.array([[1.0], [2.0]]), np.array([[1.0, 3.0]])
+    updates = [large, (np.full((2, 1), tiny), np.full((1, 2), tiny))]
+    merged = cm.merge(updates, method, compute_dtype=dtype).to_dense()
+    np.testing.assert_allclose(merged, large[0] @ large[1] / (2 if method == "mean" else 1), rtol=1e-15)
+    e = cm.explain(updates, method, compute_dtype=dtype)
+    assert e.verdict == "well-posed"
+    assert 0 < e.bound.relative < 100 * np.finfo(dtype).eps
+    with pytest.raises(cm.NonFiniteError, match="product B A: expected numbers within the range"):
+        cm.explain(updates, "tsv", compute_dtype=dtype)  # as merge does
+    with pytest.raises(cm.NonFiniteError, match="product B A: expected numbers within the range"):
+        cm.explain(updates, method, cm.Compressed(1), compute_dtype=dtype)
