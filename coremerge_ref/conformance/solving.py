@@ -48,11 +48,12 @@ def solve(
     """Expected (…, m, n) and what is known of its conditioning. ``exact_entries``: whether entries in the full space
     are free of rounding; found out where None. The record's ``asked`` is False where an answer cannot be judged: more
     is open than can be checked, or rounding leaves less than two digits."""
-    from .definition import conditioning, merge_model_exactly
+    from .definition import conditioning, merge_model_exactly, stages
+    from .definition.table import TABLE
 
     precision = as_precision(precision)
     if exact_entries is None:
-        exact_entries = "dare" not in case.method and exact_products(case, precision)
+        exact_entries = not any(TABLE[stage].draws for stage in stages(case.method)) and exact_products(case, precision)
     space, scaled = ("knots", False) if case.space == UNSCALED else (case.space, True)
     model = merge_model_exactly(
         layers(case), case.method, case.params, space, masks=case.masks, scaled=scaled, eps=precision.eps
@@ -81,20 +82,21 @@ def entries(options: dict[tuple[int, int], list[float]], exact: Any) -> dict[str
     """The undecided entries by flat index, with their possible values, in frames whose signs are fixed."""
     from mpmath import mp
 
-    from .definition import DIGITS, svd
-    from .definition.linalg import columns, hcat, product, to_float64
+    from .definition import DIGITS
+    from .definition.linalg import product, to_float64
+    from .definition.table import TABLE
 
     u, v = exact.frames.u, exact.frames.v
-    last = next(state for state in reversed(exact.states) if state.stage != "iso")
-    if last.stage == "drm":  # in the frame of [M_1 … M_T], on one side
-        upright = last.params["direction"] == "horizontal"
+    for state in exact.states:
+        if (frame_of := TABLE[state.stage].frame) is None:
+            continue
         with mp.workdps(DIGITS):  # as the walk does: the signs are arbitrary, but the same
-            inner, values, _ = svd(hcat(last.stack if upright else [m.T for m in last.stack]))
-            inner = columns(inner, sum(s > last.params["rank_cut"] * values[0] for s in values))
-            side = u if upright else v
-            side = inner if side is None else product(side, inner)
-        u, v = (side, v) if upright else (u, side)
-        options = options if upright else {(j, i): xs for (i, j), xs in options.items()}
+            inner, where = frame_of(state)
+            outer = u if where == "left" else v
+            outer = inner if outer is None else product(outer, inner)
+        # a method that decomposes the columns is the mirror image: so are the places of its options
+        u, v = (outer, v) if where == "left" else (u, outer)
+        options = options if where == "left" else {(j, i): xs for (i, j), xs in options.items()}
     signs = [np.ones(size) for size in (exact.frames.m, exact.frames.n)]
     shape = [exact.frames.m, exact.frames.n]
     for side, frame in enumerate((u, v)):

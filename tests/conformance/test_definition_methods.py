@@ -7,7 +7,6 @@ import pytest
 
 import coremerge_ref as cm
 from coremerge_ref.conformance.definition import conditioning, merge_exactly, merged
-from coremerge_ref.conformance.definition.conditioning import WALKED
 from coremerge_ref.conformance.definition.table import TABLE
 from coremerge_ref.core.stages import STAGES, Stage
 from coremerge_ref.testing import THRESHOLD, Recipe, ratio, sensitivity, size
@@ -35,7 +34,7 @@ def test_the_library_computes_what_is_defined(stage: Stage, space: str, kind: st
         return merged(given, stage.name, {stage.name: parameters}, space, weights=WEIGHTS)
 
     exact = merge_exactly(factors, stage.name, {stage.name: parameters}, space, weights=WEIGHTS)
-    if stage.name in WALKED and (reasons := conditioning(exact).reasons):
+    if TABLE[stage.name].walk and (reasons := conditioning(exact).reasons):
         pytest.skip(f"not determined: {reasons[0]}")
     found = cm.merge([cm.LowRankUpdate(*f) for f in factors], stage, space, weights=WEIGHTS).to_dense()
     kappa = sensitivity(define, factors, trials=2)

@@ -21,13 +21,11 @@ from dataclasses import dataclass, field
 from mpmath import mp
 
 from .linalg import DIGITS
-from .methods.cart import cart_rank
 from .pipeline import Exact
+from .table import TABLE
 from .walk import ENTRIES, as_float, size
 from .walk_entries import EntryWalk
 from .walk_spectra import SpectrumWalk
-
-WALKED = ("trim", "dare", "ta", "mean", "ties", "drm", "tsv", "cart", "iso_cts", "iso")
 
 
 @dataclass
@@ -55,75 +53,37 @@ class _WholeWalk(EntryWalk, SpectrumWalk):
 
 def conditioning(exact: Exact, eps: float = 2.0**-52, exact_entries: bool = False) -> Condition:
     """Walk the stages of an exact merge. ``exact_entries``: every product ΔW_t is exact in the arithmetic judged."""
-    if unknown := [state.stage for state in exact.states if state.stage not in WALKED]:
+    if unknown := [state.stage for state in exact.states if TABLE[state.stage].walk is None]:
         raise NotImplementedError(f"no condition is known of {', '.join(unknown)}")
     with mp.workdps(DIGITS):
         walk = _WholeWalk(exact, eps, exact_entries)
-        scale, bound, elementwise_seen = math.fsum(walk.sizes), 0.0, False
-        divided, merged_by = exact.frames.factors != [mp.one], ""
+        sees_entries, divided, framed = False, exact.frames.factors != [mp.one], False
         for state in exact.states:
-            weights = [as_float(w) for w in state.weights]
-            name, p, noise = state.stage, state.params, [as_float(x) for x in state.noise]
-            stack = state.stack
-            if name in ("trim", "dare", "ties", "drm") and not elementwise_seen:
-                elementwise_seen = True
-                sides = {"horizontal": ("right",), "vertical": ("left",)}.get(p.get("direction", ""), ("left", "right"))
-                walk.turned(stack, sides)
-            if name == "trim":
-                near = walk.trim(state, p["density"], p["keep"])
-                if any(near):
-                    walk.ill(f"{sum(map(len, near))} entries at the trim threshold within rounding")
-                walk.cleared(state.result, stack)
-            elif name == "dare":
-                walk.cleared(state.result, stack)
-                factors = [size(a) / size(b) if size(b) else 1.0 for a, b in zip(state.result, stack, strict=True)]
-                inverse = 1 / (1 - p["drop"]) if p["rescale"] == "inverse" else 1.0
-                growth = [max(inverse, 3 * f if p["rescale"] == "l1" else 1.0) for f in factors]
-                walk.delta = [g * d for g, d in zip(growth, walk.delta, strict=True)]
-                scale *= max(growth)
-            elif name in ("ta", "mean", "ties", "drm"):
-                if name == "ties":
-                    walk.vote_in_ties(state)
-                elif name == "drm":
-                    walk.drm(state)
-                share = 1 / abs(math.fsum(weights)) if name == "mean" else 1.0
-                if name == "ties" and p["divisor"] == "weight" and any(weights):
-                    share = max(1.0, 1 / min(abs(w) for w in weights if w))
-                bound = share * math.fsum(abs(w) * d for w, d in zip(weights, walk.delta, strict=True))
-                scale *= share * max(abs(w) for w in weights)
-            elif name in ("tsv", "cart", "iso_cts"):
-                walk.delta = [abs(w) * d for w, d in zip(weights, walk.delta, strict=True)]
-                scale *= max(abs(w) for w in weights)
-                walk.check_live_size()
-                if name == "tsv":
-                    bound = walk.tsv(stack, noise, p["k"])
-                elif name == "cart":
-                    rank = cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
-                    bound = walk.cart(stack, noise, rank, float(p["coefficient"]))
-                    scale *= max(1.0, abs(float(p["coefficient"])))
-                else:
-                    bound = walk.iso_cts(state)
-            else:
+            rule = TABLE[state.stage]
+            if rule.sides is not None and not sees_entries:
+                sees_entries = True
+                walk.turned(state.stack, rule.sides(state.params))
+            if rule.kind == "post":
                 if divided:
-                    bound, divided = bound * walk.restoring, False
+                    walk.bound, divided = walk.bound * walk.restoring, False
                 if walk.options:
                     walk.freedoms.add("")  # a post mixes the entries
                 walk.check_live_size()
-                bound = walk.iso(stack[0], noise[0], p["support"], bound)
-            merged_by = merged_by if name == "iso" else name
-        if elementwise_seen:
-            bound += walk.turn * size(exact.states[-1].result)
+            assert rule.walk is not None
+            rule.walk(walk, state)
+            framed = framed or rule.frame is not None
+        if sees_entries:
+            walk.bound += walk.turn * size(exact.states[-1].result)
         if divided:
-            bound *= walk.restoring
+            walk.bound *= walk.restoring
             walk.options = _restored(walk.options, exact)
-            if merged_by == "drm" and walk.options:
+            if framed and walk.options:
                 walk.freedoms.add("")
         alpha = abs(as_float(exact.scale))
-        if not math.isfinite(bound):
-            bound = scale
+        bound = walk.bound if math.isfinite(walk.bound) else walk.scale
         freedom = walk.freedoms.pop() if len(walk.freedoms) == 1 else ""
         options = {ij: [alpha * x for x in xs] for ij, xs in walk.options.items()} if freedom == ENTRIES else {}
-        return Condition(max(bound, scale) * alpha, scale * alpha, walk.reasons, freedom, options)
+        return Condition(max(bound, walk.scale) * alpha, walk.scale * alpha, walk.reasons, freedom, options)
 
 
 def _restored(options: dict[tuple[int, int], list[float]], exact: Exact) -> dict[tuple[int, int], list[float]]:

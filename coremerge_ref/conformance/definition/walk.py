@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .linalg import Matrix, hcat, norm, rounded, svd
-from .pipeline import Exact
+
+if TYPE_CHECKING:
+    from .pipeline import Exact
 
 SAFETY = 50.0
 
@@ -29,7 +31,8 @@ FLAT = "flat"  # directions without a singular value, made as long as the others
 
 
 class Walk:
-    """Error state while walking through the stages of one exact merge."""
+    """Error state while walking through the stages of one exact merge: ``delta`` of each task, then ``bound`` of the
+    merged matrix; ``scale``, the size of what it came from."""
 
     def __init__(self, exact: Exact, eps: float, exact_entries: bool) -> None:
         where = exact.frames
@@ -65,6 +68,7 @@ class Walk:
         self.delta = [d / smallest for d in self.delta]
         self.turns = {side: turn * largest / smallest for side, turn in self.turns.items()}
         self.zeros: list[set[tuple[int, int]]] = [set() for _ in factors]
+        self.scale, self.bound = math.fsum(self.sizes), 0.0
 
     @staticmethod
     def _underflow(b: Matrix, a: Matrix) -> float:

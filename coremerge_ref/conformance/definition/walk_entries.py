@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from itertools import pairwise, product
-from typing import Any
-
-from mpmath import mp
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from . import elementwise
-from .linalg import Matrix, columns, hcat, svd
-from .linalg import product as times
-from .methods.ties import ties_signs
-from .methods.trim import trimmed
-from .pipeline import State
+from .linalg import Matrix
 from .walk import ENTRIES, ROTATION, SAFETY, Walk, as_float, size
+
+if TYPE_CHECKING:
+    from .pipeline import State
 
 Entry = tuple[int, int]
 Vote = tuple[float, int]  # value of a task's entry, and the sign that it votes for
@@ -38,45 +34,12 @@ class EntryWalk(Walk):
         """Error of one entry of task t; zero where entries are computed exactly; few eps where no frame is computed."""
         return 0.0 if self.sure else (SAFETY if self.gauge_free else 4.0) * self.eps * self.delta[t]
 
-    def trim(self, state: State, density: float, keep: str) -> list[set[Entry]]:
-        """Per task the entries at the threshold within rounding: kept by some, not by others."""
-        near: list[set[Entry]] = [set() for _ in state.stack]
-        for t, m in enumerate(state.stack):
-            all_entries = list(m) if state.joint is None else state.everywhere(t)
-            order = sorted((as_float(abs(x)) for x in all_entries), reverse=True)
-            count, d = int(len(order) * float(density)), len(order)
-            if density >= 1 or self.sure or (keep == "threshold" and d - count < 2) or (keep == "exact" and count == 0):
-                continue
-            edge = order[count - 1] if keep == "exact" else order[count]
-            reach = 2 * self.tol(t)
-            if edge <= self.tol(t) or sum(abs(x - edge) <= reach for x in order) < 2:
-                continue
-            near[t] = {ij for ij in elementwise.entries(m) if abs(as_float(abs(m[ij])) - edge) <= reach}
-        return near
-
     def cleared(self, after: list[Matrix], before: list[Matrix]) -> None:
         """Remember the entries that a stage set to zero: every implementation holds an exact zero there."""
         for t, (new, old) in enumerate(zip(after, before, strict=True)):
             self.zeros[t] |= {
                 ij for ij in elementwise.entries(new) if new[ij] == 0 and (old[ij] != 0 or not self.sizes[t])
             }
-
-    def vote_in_ties(self, state: State) -> None:
-        """Trim, then the votes."""
-        p = state.params
-        near = self.trim(state, p["density"], p["keep"])
-        seen = state.joint or state
-        kept = trimmed(seen.stack, seen.noise, p["density"], p["keep"])
-        signs = ties_signs(seen.stack, seen.noise, seen.weights, p)
-        if state.joint is not None:
-            shape = (1, seen.stack[0].cols)
-            row = elementwise.unflattened(mp.matrix([[signs[0, j] for j in range(shape[1])]]), state.shapes)[
-                state.layer
-            ]
-            kept = [state.own(kept[seen.tasks.index(t)]) for t in state.tasks]
-            signs = {ij: int(row[ij]) for ij in elementwise.entries(row)}
-        self.cleared(kept, state.stack)
-        self.votes(state, kept, near, signs, p)
 
     def votes(
         self, state: State, kept: list[Matrix], near: list[set[Entry]], signs: dict[Entry, int], p: dict[str, Any]
@@ -157,62 +120,3 @@ class EntryWalk(Walk):
     def power(self) -> list[float]:
         """The weights of the merge."""
         return [as_float(w) for w in self.exact.states[-1].weights]
-
-    def drm(self, state: State) -> None:
-        """As TIES, on coordinates in the frame of [M_1 … M_T], in which ``options`` then are."""
-        stack = state.stack if state.params["direction"] == "horizontal" else [m.T for m in state.stack]
-        u, values, _ = svd(hcat(stack))
-        s = [as_float(x) for x in values]
-        if not s or s[0] == 0:
-            return
-        cut = max(state.params["rank_cut"] * s[0], as_float(max(state.noise)))
-        rank = sum(x > cut for x in s)
-        error = math.hypot(*self.delta)
-        if any(abs(x - cut) <= SAFETY * self.eps * error for x in s):
-            self.ill("a singular value at the rank cut")
-        gaps = [a - b for a, b in pairwise(s[: rank + 1])] + ([s[rank - 1]] if rank == len(s) else [])
-        gap = min(gaps)
-        own = error / gap if gap > 0 else math.inf
-        if own * self.eps * SAFETY > 0.1:
-            tied = sum(SAFETY * self.eps * error > 0.1 * g for g in gaps)
-            self.ill("the one-sided frame is not determined", ROTATION if tied == 1 else "")
-            return
-        self.delta = [d + own * size(m) for d, m in zip(self.delta, stack, strict=True)]
-        self.gauge_free, self.sure = True, False
-        rows = [times(columns(u, rank).T, m) for m in stack]
-        noise = [as_float(x) for x in state.noise]
-        unit, spread = [], []
-        for t, r in enumerate(rows):
-            for i, j in elementwise.entries(r):
-                length = math.hypot(*(as_float(r[i, k]) for k in range(r.cols)))
-                unit.append(abs(as_float(r[i, j])) / length if length > noise[t] else 0.0)
-                spread.append(2 * self.tol(t) / length if length > noise[t] else 0.0)
-                if noise[t] < length <= noise[t] + self.tol(t) or (
-                    length <= noise[t] and self.tol(t) > noise[t] and self.sizes[t]
-                ):
-                    self.ill(f"task {t}: a row at the level of rounding")
-        cut_at = len(unit) - round(len(unit) * (1 - state.params["drop"]))
-        edge = sorted(unit)[cut_at - 1] if cut_at >= 1 else 0.0
-        at_edge = [abs(x - edge) <= e for x, e in zip(unit, spread, strict=True)]
-        several = cut_at >= 1 and edge > 0 and sum(at_edge) > 1
-        self.zeros = [set() for _ in rows]
-        near: list[set[Entry]] = [set() for _ in rows]
-        kept = [r.copy() for r in rows]
-        at = 0
-        for t, r in enumerate(rows):
-            for ij in elementwise.entries(r):
-                if several and at_edge[at]:
-                    near[t].add(ij)
-                elif unit[at] < edge:
-                    kept[t][ij] = mp.zero
-                    self.zeros[t].add(ij)
-                at += 1
-        signs = elementwise.elected(elementwise.flush(kept, state.noise), state.noise, "mass", "majority")
-        p = {
-            "elect": "mass",
-            "aggregate": "mean",
-            "divisor": "count",
-            "weight_order": "after",
-            "zero_signs": (1, -1, 0),
-        }
-        self.votes(replace(state, stack=rows), kept, near, signs, p)

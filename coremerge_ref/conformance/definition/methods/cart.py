@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from mpmath import mpf
 
-from ..linalg import Matrix, number, product, scale_columns, total
+from ..linalg import Matrix, number, product, scale_columns, svd, total
 from ..spectral import leading
-from ..table import defines
+from ..table import defines, walks
+from ..walk import as_float
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_spectra import SpectrumWalk
 
 
 def cart_rank(size: tuple[int, int], k: int | None, fraction: float, rounding: str) -> int:
@@ -31,3 +37,20 @@ def cart(
         p, s, q = leading(matrix - mean, rank, max(noise))
         out = out + factor * product(scale_columns(p, s), q.T)
     return out, max(noise) * max(1, abs(factor))
+
+
+@walks("cart")
+def walk_cart(walk: SpectrumWalk, state: State) -> None:
+    """Truncation after singular value k amplifies by 1 + 2 σ_k / gap."""
+    walk.weigh(state)
+    stack, p = state.stack, state.params
+    rank = cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
+    coefficient, mean = abs(float(p["coefficient"])), total(stack) / len(stack)
+    shared = math.fsum(walk.delta) / len(stack)
+    walk.bound = shared
+    for t, m in enumerate(stack):
+        d = walk.delta[t] + shared
+        _, gap, _, k = walk.subspace(m - mean, rank, as_float(max(state.noise)), d, f"task {t} minus the mean")
+        s = [as_float(x) for x in svd(m - mean)[1]]
+        walk.bound += coefficient * d * (1 + (2 * s[k - 1] / gap if k and gap > 0 else 0.0))
+    walk.scale *= max(1.0, coefficient)

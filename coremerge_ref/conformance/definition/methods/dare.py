@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from mpmath import mp, mpf
 
 from ..elementwise import entries, flush
 from ..linalg import Matrix, number
-from ..table import defines
+from ..table import both_sides, defines, walks
+from ..walk import size
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_entries import EntryWalk
 
 
 @defines("dare", "transform", draws=True, drop=0.1, seed=0, rescale="inverse")
@@ -30,3 +37,14 @@ def dare(
         out.append(factor * new)
         levels.append(factor * level)
     return out, levels
+
+
+@walks("dare", sides=both_sides)
+def walk_dare(walk: EntryWalk, state: State) -> None:
+    """The rescaling multiplies errors too; that of "l1" has its own."""
+    walk.cleared(state.result, state.stack)
+    factors = [size(a) / size(b) if size(b) else 1.0 for a, b in zip(state.result, state.stack, strict=True)]
+    inverse = 1 / (1 - state.params["drop"]) if state.params["rescale"] == "inverse" else 1.0
+    growth = [max(inverse, 3 * f if state.params["rescale"] == "l1" else 1.0) for f in factors]
+    walk.delta = [g * d for g, d in zip(growth, walk.delta, strict=True)]
+    walk.scale *= max(growth)

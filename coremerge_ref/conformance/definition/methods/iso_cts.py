@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 from mpmath import mp, mpf
 
-from ..linalg import Matrix, hcat, norm, polar, product, total
+from ..linalg import Matrix, hcat, norm, number, polar, product, svd, total
 from ..spectral import leading, polar_cut, turn
-from ..table import defines
+from ..table import defines, walks
+from ..walk import SAFETY, as_float, size
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_spectra import SpectrumWalk
 
 
 def cts_counts(size: tuple[int, int], tasks: int, common_fraction: float, rounding: str) -> tuple[int, int]:
@@ -40,3 +48,37 @@ def iso_cts(
     left = polar(hcat([p for p, _, _ in triplets]), cut)
     right = polar(hcat([q for _, _, q in triplets]), cut)
     return (mp.fsum(values) / len(values)) * product(left, right.T), max(noise)
+
+
+@walks("iso_cts")
+def walk_iso_cts(walk: SpectrumWalk, state: State) -> None:
+    """The common subspace turns, so do the residuals, then as TSV."""
+    walk.weigh(state)
+    p, stack, noise = state.params, state.stack, [as_float(x) for x in state.noise]
+    shape = (stack[0].rows, stack[0].cols)
+    common, each = cts_counts(shape, len(stack), p["common_fraction"], p["rounding"])
+    shared = leading(total(stack), common, number(max(noise)))
+    every = math.fsum(walk.delta)
+    turned, *_ = walk.subspace(total(stack), common, max(noise), every, "the sum")
+    u, triplets, turns, errors = shared[0], [shared], [turned], [every]
+    for t, m in enumerate(stack):
+        rest = m - product(u, product(u.T, m))
+        d = walk.delta[t] + turned * size(m)
+        if walk.sizes[t] and each:
+            live = sum(as_float(x) > noise[t] for x in svd(rest)[1])
+            if live < min(each, *shape) and d * walk.eps > SAFETY * noise[t]:
+                walk.ill(f"task {t}: the residual has rank {live} < {each}, within rounding")
+            turns.append(walk.subspace(rest, each, noise[t], d, f"residual of task {t}")[0])
+        triplets.append(leading(rest, each, number(noise[t])))
+        errors.append(d)
+    values = [as_float(x) for t in triplets for x in t[1]]
+    if not values:
+        walk.bound = every
+        return
+    small = [t for t, (_, s, _) in enumerate(triplets) if s and as_float(s[-1]) < SAFETY * walk.eps * errors[t]]
+    if small:
+        walk.ill("a kept singular value is within rounding")
+    own = math.fsum(e / as_float(s[-1]) for e, (_, s, _) in zip(errors, triplets, strict=True) if s)
+    mean, turned = math.fsum(values) / len(values), math.fsum(turns) + own
+    inverse = walk.polar([t[0] for t in triplets], turned) + walk.polar([t[2] for t in triplets], turned)
+    walk.bound = mean * turned * (1 + inverse) + math.fsum(errors)

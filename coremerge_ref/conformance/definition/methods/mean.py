@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 from mpmath import mp, mpf
 
 from ..linalg import Matrix
-from ..table import defines
-from .ta import ta
+from ..table import defines, walks
+from ..walk import as_float
+from .ta import ta, walk_sum
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk import Walk
 
 
 @defines("mean", "merge", weighs=True)
@@ -15,3 +23,9 @@ def mean(stack: list[Matrix], noise: list[mpf], *, weights: list[mpf]) -> tuple[
     out, level = ta(stack, noise, weights=weights)
     by = mp.fsum(weights)
     return out / by, level / abs(by)
+
+
+@walks("mean")
+def walk_mean(walk: Walk, state: State) -> None:
+    """The sum's, divided as the sum is."""
+    walk_sum(walk, state, 1 / abs(math.fsum(as_float(w) for w in state.weights)))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpmath import mp, mpf
 
-from ..elementwise import Level, elected, entries, largest_level, sign
+from ..elementwise import Level, elected, entries, largest_level, sign, unflattened
 from ..linalg import Matrix
-from ..table import defines
-from .trim import trimmed
+from ..table import both_sides, defines, walks
+from ..walk import as_float
+from .ta import walk_sum
+from .trim import at_threshold, trimmed
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_entries import EntryWalk
 
 
 def ties_signs(
@@ -45,3 +51,23 @@ def ties(
             value /= max(len(chosen), 1) if divisor == "count" else (mp.fsum(weights[t] for t in chosen) or 1)
         out[ij] = value
     return out, level
+
+
+@walks("ties", sides=both_sides)
+def walk_ties(walk: EntryWalk, state: State) -> None:
+    """Trim, then the votes, then the sum of those who agree, over the least weight where it is divided by weights."""
+    p = state.params
+    near = at_threshold(walk, state, p["density"], p["keep"])
+    seen = state.joint or state
+    kept = trimmed(seen.stack, seen.noise, p["density"], p["keep"])
+    signs = ties_signs(seen.stack, seen.noise, seen.weights, p)
+    if state.joint is not None:
+        shape = (1, seen.stack[0].cols)
+        row = unflattened(mp.matrix([[signs[0, j] for j in range(shape[1])]]), state.shapes)[state.layer]
+        kept = [state.own(kept[seen.tasks.index(t)]) for t in state.tasks]
+        signs = {ij: int(row[ij]) for ij in entries(row)}
+    walk.cleared(kept, state.stack)
+    walk.votes(state, kept, near, signs, p)
+    weights = [abs(as_float(w)) for w in state.weights]
+    divided = p["divisor"] == "weight" and any(weights)
+    walk_sum(walk, state, max(1.0, 1 / min(w for w in weights if w)) if divided else 1.0)

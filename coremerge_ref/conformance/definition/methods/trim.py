@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mpmath import mp
 
 from ..elementwise import Level, entries, flush, level_at
 from ..linalg import Matrix
-from ..table import defines
+from ..table import both_sides, defines, walks
+from ..walk import as_float
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_entries import EntryWalk
 
 
 def kept(matrix: Matrix, density: float, keep: str, level: Level) -> set[tuple[int, int]]:
@@ -43,3 +50,29 @@ def trimmed(stack: list[Matrix], noise: list[Level], density: float, keep: str) 
 def trim(stack: list[Matrix], noise: list[Level], *, density: float, keep: str) -> tuple[list[Matrix], list[Level]]:
     """What is kept of each M_t, rounding being none of it."""
     return trimmed(stack, noise, density, keep), noise
+
+
+def at_threshold(walk: EntryWalk, state: State, density: float, keep: str) -> list[set[tuple[int, int]]]:
+    """Per task the entries at the threshold within rounding: kept by some, not by others."""
+    near: list[set[tuple[int, int]]] = [set() for _ in state.stack]
+    for t, m in enumerate(state.stack):
+        all_entries = list(m) if state.joint is None else state.everywhere(t)
+        order = sorted((as_float(abs(x)) for x in all_entries), reverse=True)
+        count, d = int(len(order) * float(density)), len(order)
+        if density >= 1 or walk.sure or (keep == "threshold" and d - count < 2) or (keep == "exact" and count == 0):
+            continue
+        edge = order[count - 1] if keep == "exact" else order[count]
+        reach = 2 * walk.tol(t)
+        if edge <= walk.tol(t) or sum(abs(x - edge) <= reach for x in order) < 2:
+            continue
+        near[t] = {ij for ij in entries(m) if abs(as_float(abs(m[ij])) - edge) <= reach}
+    return near
+
+
+@walks("trim", sides=both_sides)
+def walk_trim(walk: EntryWalk, state: State) -> None:
+    """Errors stay what they are, but for entries at the threshold."""
+    near = at_threshold(walk, state, state.params["density"], state.params["keep"])
+    if any(near):
+        walk.ill(f"{sum(map(len, near))} entries at the trim threshold within rounding")
+    walk.cleared(state.result, state.stack)

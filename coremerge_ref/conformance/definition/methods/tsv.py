@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 from mpmath import mpf
 
 from ..linalg import Matrix, hcat, polar, product, scale_columns
 from ..spectral import leading, polar_cut, turn
-from ..table import defines
+from ..table import defines, walks
+from ..walk import as_float
+
+if TYPE_CHECKING:
+    from ..pipeline import State
+    from ..walk_spectra import SpectrumWalk
 
 
 def tsv_rank(size: tuple[int, int], tasks: int, k: int | None) -> int:
@@ -24,3 +32,17 @@ def tsv(stack: list[Matrix], noise: list[mpf], *, eps: mpf, k: int | None) -> tu
     right = polar(hcat([q for _, _, q in triplets]), cut)
     out = product(scale_columns(left, [x for _, s, _ in triplets for x in s]), right.T)
     return out, max(noise)
+
+
+@walks("tsv")
+def walk_tsv(walk: SpectrumWalk, state: State) -> None:
+    """Turns of the leading subspaces, amplified by the polar factors."""
+    walk.weigh(state)
+    stack, noise = state.stack, state.noise
+    k = tsv_rank((stack[0].rows, stack[0].cols), len(stack), state.params["k"])
+    parts = [walk.subspace(m, k, as_float(noise[t]), walk.delta[t], f"task {t}") for t, m in enumerate(stack)]
+    triplets = [leading(m, k, level) for m, level in zip(stack, noise, strict=True)]
+    turned = math.fsum(p[0] for p in parts)
+    walk.spanned = min(walk.rank([t[0] for t in triplets]), walk.rank([t[2] for t in triplets]))
+    inverse = walk.polar([t[0] for t in triplets], turned) + walk.polar([t[2] for t in triplets], turned)
+    walk.bound = math.fsum(walk.delta) + max(p[2] for p in parts) * turned * inverse
