@@ -66,6 +66,23 @@ class Frames:
             norms = [(xp.ones_like(b), xp.ones_like(a)) for b, a in norms]
         return xp.stack([linalg.rounding_level(b, a, dtype) for b, a in norms])
 
+    def entry_shares(self) -> tuple[Array | None, Array | None]:
+        """√ρ (T, …, p) of rows and √γ (T, …, q) of columns: rounding in an entry of M_t is up to ν_t √(ρ_i γ_j).
+
+        None, which is 1, on the side of a computed frame, whose errors mix its rows, and where the singular values are
+        divided out.
+        """
+        if self.sigma is not None:
+            return None, None
+        xp = array_namespace(self.left.coordinates[0])
+        found = [
+            None
+            if side.Q is not None
+            else xp.stack([linalg.shares(*one) for one in zip(side.coordinates, side.norms, facing.norms, strict=True)])
+            for side, facing in ((self.left, self.right), (self.right, self.left))
+        ]
+        return found[0], found[1]
+
     def encode(self, B: Array, A: Array) -> Array:
         """M = Uᵀ (B A) V (…, p, q) of B (…, m, r), A (…, r, n)."""
         xp = array_namespace(B)

@@ -30,7 +30,8 @@ class Products:
 class Stack:
     """T matrices M (T, …, p, q), one a task, of one layer or of a batch of layers.
 
-    rounding_level ν (T, …): up to this size a singular value or entry of M_t is rounding of what it was computed from.
+    rounding_level ν (T, …): up to this size a singular value of M_t is rounding of what it was computed from.
+    entry_shares: √ρ (T, …, p) and √γ (T, …, q), None being 1: for an entry that size is ν_t √(ρ_i γ_j), `entry_level`.
     rows, cols (…): live sizes, floating numbers. weights (T): one finite number a task. tasks (T): each task's place
     among all tasks of the call, some of which may lack this layer. names: the layer names of the batch in row-major
     order. products: the factors of M, where it has some.
@@ -44,6 +45,14 @@ class Stack:
     tasks: tuple[int, ...]
     names: tuple[str, ...]
     products: Products | None = None
+    entry_shares: tuple[Array | None, Array | None] = (None, None)
+
+    @property
+    def entry_level(self) -> Array:
+        """Up to this size an entry of M_t is rounding of what it was computed from (T, …, p or 1, q or 1)."""
+        level, (rows, cols) = self.rounding_level[..., None, None], self.entry_shares
+        level = level if rows is None else level * rows[..., :, None]
+        return level if cols is None else level * cols[..., None, :]
 
     @property
     def T(self) -> int:

@@ -15,13 +15,13 @@ KEEPS, SCOPES = ("threshold", "exact"), ("tensor", "model")
 def denoised(stack: Stack) -> Stack:
     """The stack with entries that are rounding of what they were computed from set to exactly zero."""
     xp = array_namespace(stack.M)
-    return stack.with_entries(xp.where(xp.abs(stack.M) > stack.rounding_level[..., None, None], stack.M, 0.0))
+    return stack.with_entries(xp.where(xp.abs(stack.M) > stack.entry_level, stack.M, 0.0))
 
 
 def signs(total: Array, level: Array) -> Array:
-    """Sign of each entry of `total` (…, p, q), 0 where it is within `level` (…)."""
+    """Sign of each entry of `total` (…, p, q), 0 where it is within `level`, broadcast against that."""
     xp = array_namespace(total)
-    return xp.where(xp.abs(total) > level[..., None, None], arrays.sign(total), 0.0)
+    return xp.where(xp.abs(total) > level, arrays.sign(total), 0.0)
 
 
 def largest(magnitude: Array, d: Array, fraction: float, keep: str, slack: Array, rounding: str = "floor") -> Array:

@@ -16,7 +16,7 @@ def zeroed(errors: Errors, stack: Any) -> None:
     What is surely within it is zero in exact arithmetic too, and has no error left. Either way the matrix has the rank
     and the factors of its update no more, and their errors neither.
     """
-    level, size = stack.rounding_level[:, None, None], np.abs(stack.M)
+    level, size = stack.entry_level, np.abs(stack.M)
     error = errors.entry if errors.gauge_free else errors.beside(errors.entry, level)
     clear = bool((size > level + error).all())
     unsure = (
@@ -124,8 +124,8 @@ def cut_at(x: np.ndarray, error: np.ndarray, kept: np.ndarray, K: int, keep: str
 @dataclass(frozen=True, eq=False)
 class Votes:
     """Values X (T, p, q) that vote with weights W (T, 1, 1), errors E; `sure` are there beyond doubt, `possible` may
-    be. zero: up to this size a sum of values counts as zero. count: signs vote, not values. at_zero: the sign that sums
-    of zero take (0: none is decided).
+    be. zero: up to this size, a number or one an entry, a sum of values counts as zero. count: signs vote, not values.
+    at_zero: the sign that sums of zero take (0: none is decided).
     """
 
     X: np.ndarray
@@ -133,7 +133,7 @@ class Votes:
     W: np.ndarray
     sure: np.ndarray
     possible: np.ndarray
-    zero: float
+    zero: Any
     count: bool = False
     at_zero: int = 0
 

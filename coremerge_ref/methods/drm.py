@@ -88,7 +88,7 @@ class Drm(Stage):
         cut = (rank * stack.cols * stack.T, 1 - self.drop, "threshold")
         kept = apart(largest(together(xp.abs(V)), *cut, together(slack), "round"), V.shape)
         values = xp.where(kept & (xp.abs(Y) > known[..., None]), Y, 0.0)
-        sign = signs(xp.sum(values, axis=0), level)
+        sign = signs(xp.sum(values, axis=0), level[..., None, None])
         majority = arrays.sign(xp.sum(sign, axis=(-2, -1), keepdims=True))
         sign = xp.where(sign == 0, majority, sign)
         agrees = arrays.sign(values) == sign

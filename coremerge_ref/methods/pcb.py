@@ -63,7 +63,7 @@ class Pcb(Stage):
         lowest, highest = (_at(size, live, d, place) for place in (d * EXTREMES, d * (1 - EXTREMES) - 1))
         size = xp.where(live, xp.minimum(xp.maximum(size, lowest), highest), 0.0)
         together = xp.sum(M, axis=0)
-        level = xp.max(stack.rounding_level, axis=0)[..., None]
+        level = xp.max(xp.reshape(xp.broadcast_to(stack.entry_level, stack.M.shape), M.shape), axis=0)  # (…, N)
         cross = xp.tanh(M * xp.where(xp.abs(together) > level, together, 0.0))
         score = xp.exp(stack.T * (_scaled(size, live, 0.0) ** 2 - 1)) * cross  # e^-T drops out, and no T is too large
         score = xp.maximum(score, _at(score, live, d, d * (1 - self.ratio)))
@@ -130,7 +130,8 @@ class Pcb(Stage):
         flat: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
-        level, rounding = float(np.max(stack.rounding_level)), max(errors.level.formed, EPS)
+        levels = np.broadcast_to(np.max(stack.entry_level, axis=0), stack.M.shape[1:])
+        level, rounding = levels[: int(stack.rows), : int(stack.cols)].ravel(), max(errors.level.formed, EPS)
         S, R = M.sum(axis=0), E.sum(axis=0)
         zero = errors.near(np.abs(S), level, errors.beside(R, level))
         nothing = ~zero & (np.abs(S) <= level)

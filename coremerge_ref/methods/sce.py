@@ -54,7 +54,7 @@ class Sce(Stage):
     def apply(self, item: Stack) -> Merged:
         """The merged matrix."""
         stack, xp = denoised(item.weighted()), array_namespace(item.M)
-        level = xp.max(stack.rounding_level, axis=0)  # (…)
+        level = xp.max(stack.entry_level, axis=0)  # (…, p or 1, q or 1)
         largest_entry = xp.max(xp.abs(stack.M), axis=(0, -2, -1))  # (…): squares of small numbers underflow
         unit = xp.where(largest_entry > 0, largest_entry, 1.0)
         M = stack.M if self.density == 1 else xp.where(self._selected(stack, level, unit), stack.M, 0.0)
@@ -71,7 +71,7 @@ class Sce(Stage):
         """Boolean (…, p, q): which entries vary most."""
         xp = array_namespace(stack.M)
         deviation = stack.M - xp.sum(stack.M, axis=0) / stack.T
-        deviation = xp.where(xp.abs(deviation) > level[..., None, None], deviation / unit[..., None, None], 0.0)
+        deviation = xp.where(xp.abs(deviation) > level, deviation / unit[..., None, None], 0.0)
         variance = xp.reshape(xp.sum(deviation**2, axis=0), (*deviation.shape[1:-2], -1))  # (…, N), times T
         varying = xp.sum(xp.astype(variance > 0, stack.rows.dtype), axis=-1)
         kept = largest(variance, varying, self.density, "exact", xp.zeros_like(variance))
@@ -83,11 +83,11 @@ class Sce(Stage):
         errors.delta, errors.entry = w * errors.delta, w[:, None, None] * errors.entry
         zeroed(errors, stack)
         clean: Any = denoised(stack)
-        level = float(np.max(stack.rounding_level))
+        level = np.max(stack.entry_level, axis=0)  # (p or 1, q or 1)
         unit = float(np.max(np.abs(clean.M), initial=0.0)) or 1.0
         chosen, open_ = np.ones(clean.M.shape[1:], dtype=bool), np.zeros(clean.M.shape[1:], dtype=bool)
         if self.density < 1:
-            chosen = np.asarray(self._selected(clean, np.asarray(level), np.asarray(unit)))
+            chosen = np.asarray(self._selected(clean, level, np.asarray(unit)))
             open_ = self._open(errors, clean.M / unit, level / unit, chosen, unit)
         here = chosen | open_
         X, E = np.where(here, clean.M, 0.0), np.where(here, errors.entry, 0.0)
@@ -113,7 +113,7 @@ class Sce(Stage):
             jump = np.minimum(jump, np.sum(np.where(possible, parts, 0.0), axis=0))
         return elected(self, errors, votes, after.M, smooth, norm(smooth), jump)
 
-    def _open(self, errors: Errors, M: np.ndarray, level: float, chosen: np.ndarray, unit: float) -> np.ndarray:
+    def _open(self, errors: Errors, M: np.ndarray, level: np.ndarray, chosen: np.ndarray, unit: float) -> np.ndarray:
         """Which entries (p, q) may be selected or not, as errors move variances; M (T, p, q) and level in units."""
         T, E = len(M), errors.entry / unit
         if T == 1:

@@ -105,7 +105,7 @@ class Ties(Stage):
         xp = array_namespace(stack.M)
         if self.elect == "count":
             return arrays.sign(xp.sum(arrays.sign(stack.M), axis=0))
-        return signs(xp.sum(stack.M, axis=0), xp.max(stack.rounding_level, axis=0))
+        return signs(xp.sum(stack.M, axis=0), xp.max(stack.entry_level, axis=0))
 
     def _fill_zeros(self, elected: list[Array]) -> list[Array]:
         """The elected signs with every 0 replaced as zero_sign says."""
@@ -176,7 +176,7 @@ class Ties(Stage):
         possible = (X != 0) | (errors.unsure & (errors.entry > 0))
         # signs are counted, so of a weight only its sign has a say in them
         votes = np.ones_like(W) if self.weight_order == "after" else np.sign(W) if count else W
-        zero = float(np.max(np.abs(votes[:, 0, 0]) * stack.rounding_level))
+        zero = np.max(np.abs(votes) * stack.entry_level, axis=0)
         return Votes(X, errors.entry, votes, sure, possible & (votes != 0), zero, count, at_zero=1)
 
     def _counted(self, errors: Errors, stack: Any, after: Any, votes: Votes, tally: np.ndarray) -> Errors:

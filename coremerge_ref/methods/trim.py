@@ -67,7 +67,8 @@ class Trim(Stage):
     def _each_tensor(self, stack: Stack) -> Stack:
         xp = array_namespace(stack.M)
         flat = xp.reshape(stack.M, (*stack.M.shape[:-2], -1))  # (T, …, p·q)
-        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, stack.rounding_level[..., None])
+        slack = xp.reshape(xp.broadcast_to(stack.entry_level, stack.M.shape), flat.shape)
+        kept = largest(xp.abs(flat), stack.rows * stack.cols, self.density, self.keep, slack)
         return stack.with_entries(xp.reshape(xp.where(kept, flat, 0.0), stack.M.shape))
 
     def _over_model(self, stacks: list[Stack]) -> list[Stack]:
@@ -79,10 +80,7 @@ class Trim(Stage):
             flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
             first, *rest = [live_entries(stacks[i]) for i, _ in holders]
             d = sum(rest, first)
-            noise = [
-                xp.broadcast_to(stacks[i].rounding_level[t, ...][..., None, None], stacks[i].M.shape[1:])
-                for i, t in holders
-            ]
+            noise = [xp.broadcast_to(stacks[i].entry_level[t, ...], stacks[i].M.shape[1:]) for i, t in holders]
             slack = xp.concat([xp.reshape(part, (-1,)) for part in noise])
             flat = xp.where(largest(xp.abs(flat), d, self.density, self.keep, slack), flat, 0.0)
             start = 0
@@ -115,7 +113,8 @@ class Trim(Stage):
             x = np.abs(np.concatenate([clean[i].M[t].ravel() for i, t in group]))
             out = np.concatenate([after[i].M[t].ravel() for i, t in group])
             error = np.concatenate([errors[i].entry[t].ravel() for i, t in group])
-            slack = np.concatenate([np.full(before[i].M[t].size, before[i].rounding_level[t]) for i, t in group])
+            levels = [np.broadcast_to(before[i].entry_level[t], before[i].M[t].shape) for i, t in group]
+            slack = np.concatenate([level.ravel() for level in levels])
             cut, start = cut_at(x, error, (out != 0) & (x > 0), K, self.keep, slack), 0
             for i, t in group if d > K else []:
                 errors[i].margin(self, "relative gap between the last entry kept and the first one cut", cut.gap, t)

@@ -16,5 +16,6 @@ def test_null_singular_values_stay_below_the_threshold(size: int, R: int, dtype:
 
 
 @pytest.mark.parametrize(("size", "r"), [(64, 4), (512, 16), (2048, 16)])
-def test_errors_of_entries_stay_below_the_rounding_level(size: int, r: int) -> None:
-    assert 0 < margins.entry_margin(size, r) < 8 / 4
+@pytest.mark.parametrize(("space", "room"), [("core", 4), ("knots", 4), ("full", 3)])
+def test_errors_of_entries_stay_below_their_level(size: int, r: int, space: str, room: float) -> None:
+    assert 0 < margins.entry_margin(size, r, space) < 8 / room

@@ -163,6 +163,30 @@ def test_rounding_level_is_that_of_the_rank_one_terms(backend: Backend) -> None:
         assert ratio(backend.host(level), 64 * EPS["float64"], 64 * EPS["float64"], EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize("grow", [1.0, 1e200])
+def test_shares_of_rows_are_those_of_the_rank_one_terms(backend: Backend, grow: float) -> None:
+    """Columns (3, 4, 0) of norm 5 beside 2, and (0, 0, 1) beside 6: the terms are 10 and 6, the rows' parts of them
+    9/25 and 16/25 of 10, and 6. A column times 1e200 and its row over that change nothing."""
+    X = backend.array([[3.0 * grow, 0.0], [4.0 * grow, 0.0], [0.0, 1.0]])
+    own, other = backend.array([5.0 * grow, 1.0]), backend.array([2.0 / grow, 6.0])
+    found = backend.host(linalg.shares(X, own, other))
+    expected = np.sqrt([0.36 * 10 / 16, 0.64 * 10 / 16, 6 / 16])
+    assert ratio(found, expected, 1.0, EPS["float64"]) <= THRESHOLD
+    nothing = linalg.shares(0 * X, 0 * own, other)
+    assert backend.host(nothing).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_bound_what_rounding_may_be_in_an_entry(seed: int) -> None:
+    """Σ_k |b_ik| |a_kj| is at most √(ρ_i γ_j) Σ_k ‖b_k‖ ‖a_k‖, and the shares sum to 1."""
+    rng = np.random.default_rng(seed)
+    B, A = rng.standard_normal((7, 4)) * 10.0 ** rng.uniform(-3, 3, (7, 1)), rng.standard_normal((4, 9))
+    b, a = np.linalg.norm(B, axis=0), np.linalg.norm(A, axis=1)
+    rows, cols = linalg.shares(B, b, a), linalg.shares(A.T, a, b)
+    assert (np.abs(B) @ np.abs(A) <= (b @ a) * np.outer(rows, cols) * (1 + 1e-12)).all()
+    assert (rows @ rows, cols @ cols) == pytest.approx((1.0, 1.0), rel=1e-12)
+
+
 def test_masked_columns_are_zero_and_stay(backend: Backend) -> None:
     X = backend.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     live = backend.array([1.0, 0.0, 1.0]) > 0

@@ -20,8 +20,25 @@ def test_up_to_its_level_an_entry_is_zero(backend: Backend) -> None:
     assert backend.host(denoised(stack).M).tolist() == expected
 
 
+def test_rows_and_columns_of_an_update_have_levels_as_small_as_they_are(backend: Backend) -> None:
+    """ν √(ρ_i γ_j) is 0.5 times 1, 1/2 and 1/4 in the columns, and half of that in the second row."""
+    M = np.array([[[0.5, 0.25, 0.125], [0.26, 0.126, 0.06]]])
+    rows, cols = backend.array([[1.0, 0.5]]), backend.array([[1.0, 0.5, 0.25]])
+    for shares, expected in (
+        ((None, None), [[0, 0, 0], [0, 0, 0]]),
+        ((None, cols), [[0, 0, 0], [0, 0, 0]]),
+        ((rows, None), [[0, 0, 0], [0.26, 0, 0]]),
+        ((rows, cols), [[0, 0, 0], [0.26, 0.126, 0]]),
+    ):
+        stack = replace(
+            stack_of(M, [0.5]), M=backend.array(M), rounding_level=backend.array([0.5]), entry_shares=shares
+        )
+        assert backend.host(denoised(stack).M).tolist() == [expected]
+
+
 def test_up_to_its_level_a_sum_has_no_sign(backend: Backend) -> None:
-    total, level = backend.array([[[0.5, -0.5, 0.75, -0.75]], [[0.5, -0.5, 0.0, 0.25]]]), backend.array([0.5, 0.25])
+    total = backend.array([[[0.5, -0.5, 0.75, -0.75]], [[0.5, -0.5, 0.0, 0.25]]])
+    level = backend.array([[[0.5]], [[0.25]]])
     assert backend.host(signs(total, level)).tolist() == [[[0, 0, 1, -1]], [[1, -1, 0, 0]]]
 
 

@@ -1,7 +1,7 @@
 """What the stages share that look at single entries. They are equivariant under signed permutations only.
 
-A stack is a list of T matrices (p, q); ``noise`` holds per task the magnitude that still counts as zero: a number, or a
-matrix of them where entries of several layers stand in a row, below zero where the task lacks the layer.
+A stack is a list of T matrices (p, q); ``levels`` holds per task the magnitude that still counts as zero in an entry: a
+number, or a matrix of them, below zero where entries of several layers stand in a row and the task lacks the layer.
 """
 
 from __future__ import annotations
@@ -32,16 +32,20 @@ def level_at(level: Level, ij: tuple[int, int]) -> mpf:
     return level[ij] if isinstance(level, mp.matrix) else level
 
 
-def largest_level(noise: list[Level], weights: list[mpf]) -> mpf:
+def largest_level(noise: list[mpf], weights: list[mpf]) -> mpf:
     """max_t |w_t| ν_t, what counts as zero in a merged matrix."""
-    most = [max(level, default=mpf(0)) if isinstance(level, mp.matrix) else level for level in noise]
-    return max(abs(w) * level for w, level in zip(weights, most, strict=True))
+    return max(abs(w) * level for w, level in zip(weights, noise, strict=True))
 
 
-def flush(stack: list[Matrix], noise: list[Level]) -> list[Matrix]:
-    """Entries within the noise of their task become exactly zero."""
+def most_at(levels: list[Level], ij: tuple[int, int]) -> mpf:
+    """What counts as zero in an entry of a sum."""
+    return max(level_at(level, ij) for level in levels)
+
+
+def flush(stack: list[Matrix], levels: list[Level]) -> list[Matrix]:
+    """Entries within the level of their task become exactly zero."""
     out = []
-    for m, level in zip(stack, noise, strict=True):
+    for m, level in zip(stack, levels, strict=True):
         new = mp.matrix(m.rows, m.cols)
         for ij in entries(m):
             new[ij] = m[ij] if abs(m[ij]) > level_at(level, ij) else mpf(0)
@@ -66,7 +70,7 @@ def unflattened(row: Matrix, shapes: list[tuple[int, int]]) -> list[Matrix]:
     return out
 
 
-def elected(stack: list[Matrix], noise: list[Level], elect: str, zero_sign: str) -> dict[tuple[int, int], int]:
+def elected(stack: list[Matrix], levels: list[Level], elect: str, zero_sign: str) -> dict[tuple[int, int], int]:
     """A sign per entry: of Σ_t τ_t ("mass") or of Σ_t sign τ_t ("count"); then what to do with zero sums."""
     signs = {}
     for ij in entries(stack[0]):
@@ -74,7 +78,7 @@ def elected(stack: list[Matrix], noise: list[Level], elect: str, zero_sign: str)
             signs[ij] = sign(sum(sign(m[ij]) for m in stack))
         else:
             mass = mp.fsum(m[ij] for m in stack)
-            signs[ij] = sign(mass) if abs(mass) > max(level_at(level, ij) for level in noise) else 0
+            signs[ij] = sign(mass) if abs(mass) > most_at(levels, ij) else 0
     majority = 1 if zero_sign == "positive" or sum(signs.values()) > 0 else -1
     return {ij: s or majority for ij, s in signs.items()}
 

@@ -12,7 +12,7 @@ from mpmath import mp, mpf
 from . import elementwise, methods  # noqa: F401  # methods fills TABLE
 from .compressed import Compressed
 from .linalg import DIGITS, Matrix, exact, number, to_float64
-from .spaces import Frames, frames, rounding_levels
+from .spaces import Frames, Shares, entry_shares, frames, rounding_levels
 from .table import TABLE
 
 KINDS = ("transform", "merge", "post")
@@ -36,13 +36,15 @@ def stages(method: str) -> list[str]:
 
 @dataclass
 class State:
-    """A stage, the stack and noise it received, its parameters, and what it returned. ``tasks``: which it has of all.
+    """A stage, the stack and noise it received, its parameters, and what it returned. ``levels``: what counts as zero
+    in entries, per task a number or one an entry. ``tasks``: which it has of all.
     ``joint``: for scope="model", the same stage on all layers, each of all tasks one row of their entries; ``layer``:
     which of the ``shapes`` is this one's."""
 
     stage: str
     stack: list[Matrix]
     noise: list[mpf]
+    levels: list[elementwise.Level]
     weights: list[mpf]
     params: dict[str, Any]
     tasks: list[int]
@@ -59,7 +61,7 @@ class State:
         """The entries that task number t of this layer has in all layers."""
         assert self.joint is not None
         at = self.joint.tasks.index(self.tasks[t])
-        pairs = zip(self.joint.stack[at], self.joint.noise[at], strict=True)
+        pairs = zip(self.joint.stack[at], self.joint.levels[at], strict=True)
         return [x for x, level in pairs if level >= 0]
 
 
@@ -98,12 +100,16 @@ def _draws(params: dict[str, Any], masks: Any, present: list[int], where: Frames
 def apply(state: State, eps: mpf, draws: list[np.ndarray] | None) -> Any:
     """Run one stage: a transform returns (stack, noise), a merge or post (matrix, noise)."""
     one, stack, noise, weights = TABLE[state.stage], state.stack, state.noise, state.weights
+    levels = state.levels
     p = {k: v for k, v in state.params.items() if k not in ("weights", "scope", "seed", "layer", "masks")}
     if one.weighs:
         p["weights"] = weights
     elif one.kind == "merge":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
         noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
+        levels = [abs(w) * level for w, level in zip(weights, levels, strict=True)]
+    if one.entries:
+        p["levels"] = levels
     if one.draws:
         p["draws"] = draws
     if one.unit:
@@ -121,6 +127,7 @@ class _Layer:
     where: Frames
     stack: list[Matrix]
     noise: list[mpf]
+    shares: list[Shares]
     states: list[State] = field(default_factory=list)
     inside: bool = True  # in the coordinates of the space; posts see the matrix with its singular values back
 
@@ -163,7 +170,8 @@ def _begin(
     else:
         where = frames(factors, space, basis, transposed, scaled, eps)
     stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
-    return _Layer(present, factors, where, stack, rounding_levels(factors, where, eps))
+    shares = [entry_shares(b, a, where) for b, a in factors]
+    return _Layer(present, factors, where, stack, rounding_levels(factors, where, eps), shares)
 
 
 def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[float] | None) -> State:
@@ -174,28 +182,43 @@ def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[f
     given = weights if weights is not None else chosen.get("weights")
     own = [number(given[t]) if given is not None else mp.one for t in layer.present]
     own = own[: len(layer.stack)] if TABLE[name].kind != "post" else [mp.one]
-    return State(name, layer.stack, layer.noise, own, chosen, layer.present)
+    of_tasks = TABLE[name].kind != "post"
+    levels = [_level(*one) for one in zip(layer.stack, layer.noise, layer.shares, strict=True)] if of_tasks else []
+    return State(name, layer.stack, layer.noise, levels, own, chosen, layer.present)
+
+
+def _level(matrix: Matrix, noise: mpf, shares: Shares) -> elementwise.Level:
+    """What counts as zero in the entries of M_t."""
+    rows, cols = shares
+    if rows is None and cols is None:
+        return noise
+    level = mp.matrix(matrix.rows, matrix.cols)
+    for i, j in elementwise.entries(matrix):
+        level[i, j] = noise * (1 if rows is None else rows[i]) * (1 if cols is None else cols[j])
+    return level
 
 
 def _join(states: list[State], weights: Sequence[float] | None) -> None:
     """Let a stage of scope "model" see the entries of all layers at once; what is rounding is each layer's own, and a
     task has no entries in a layer that it lacks."""
     shapes = [(s.stack[0].rows, s.stack[0].cols) for s in states]
-    rows, noise, tasks = [], [], sorted({t for s in states for t in s.tasks})
+    rows, row_levels, tasks = [], [], sorted({t for s in states for t in s.tasks})
     for t in tasks:
         own = [s.tasks.index(t) if t in s.tasks else None for s in states]
         none = [mp.matrix(*shape) for shape in shapes]
         rows.append(
             elementwise.flattened([x if i is None else s.stack[i] for s, i, x in zip(states, own, none, strict=True)])
         )
-        levels = [mpf(-1) if i is None else s.noise[i] for s, i in zip(states, own, strict=True)]
-        noise.append(
-            elementwise.flattened(
-                [x.apply(lambda _, level=level: level) for x, level in zip(none, levels, strict=True)]
-            )
-        )
+        levels = []
+        for s, i, matrix in zip(states, own, none, strict=True):
+            level = mp.matrix(matrix.rows, matrix.cols)
+            for ij in elementwise.entries(matrix):
+                level[ij] = mpf(-1) if i is None else elementwise.level_at(s.levels[i], ij)
+            levels.append(level)
+        row_levels.append(elementwise.flattened(levels))
     given = [mp.one if weights is None else number(weights[t]) for t in tasks]
-    joint = State(states[0].stage, rows, noise, given, states[0].params, tasks)
+    nothing = [mpf(0)] * len(tasks)  # the layers have their own
+    joint = State(states[0].stage, rows, nothing, row_levels, given, states[0].params, tasks)
     for i, state in enumerate(states):
         state.joint, state.layer, state.shapes = joint, i, shapes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mpmath import mp, mpf
 
@@ -128,6 +129,27 @@ def _side(blocks: list[Matrix], eps: mpf, levels: list[mpf] | None = None) -> tu
     live, of_columns = live_range(hcat(spanning), eps)
     u, values = frame(hcat(blocks), live)
     return u, values, of_columns
+
+
+Shares: TypeAlias = tuple[list[mpf] | None, list[mpf] | None]  # √ρ of the rows, √γ of the columns; None: all are 1
+
+
+def entry_shares(b: Matrix, a: Matrix, where: Frames) -> Shares:
+    """Rounding in an entry of M_t is up to ν_t √(ρ_i γ_j). ρ_i = Σ_k b_ik² ‖a_k‖ / ‖b_k‖ over Σ_k ‖b_k‖ ‖a_k‖ where the
+    rows of M_t are those of ΔW_t, and γ_j the like; 1 in a computed frame, whose errors mix the rows, and where the
+    singular values are divided out."""
+    if where.left_factor is not None or where.right_factor is not None:
+        return None, None
+    return None if where.u is not None else _shares(b, a.T), None if where.v is not None else _shares(a.T, b)
+
+
+def _shares(x: Matrix, y: Matrix) -> list[mpf]:
+    sizes = [(norm(x[:, k]), norm(y[:, k])) for k in range(x.cols)]
+    whole = mp.fsum(one * other for one, other in sizes)
+    if whole == 0:
+        return [mpf(0)] * x.rows
+    own = [[x[i, k] ** 2 * other / one for k, (one, other) in enumerate(sizes) if one] for i in range(x.rows)]
+    return [mp.sqrt(mp.fsum(terms) / whole) for terms in own]
 
 
 def rounding_levels(factors: list[tuple[Matrix, Matrix]], where: Frames, eps: mpf) -> list[mpf]:

@@ -46,20 +46,21 @@ class EntryWalk(Walk):
     ) -> None:
         """Which entries hang on rounding or, in a basis defined up to signs, on the sign given to a zero sum; and all
         values that each of them can then have."""
-        noise, weights = [as_float(x) for x in state.noise], [as_float(w) for w in state.weights]
+        weights = [as_float(w) for w in state.weights]
         either = {}
         for ij in elementwise.entries(kept[0]):
+            noise = [as_float(elementwise.level_at(level, ij)) for level in state.levels]
             tasks = [self._open(t, ij, m, kept[t], near[t], noise[t]) for t, m in enumerate(state.stack)]
             if math.prod(map(len, tasks)) > MOST:
                 self.ill("too many votes at once within rounding")
                 return
-            either[ij] = tasks
+            either[ij] = tasks, noise
         any_sign = p.get("zero_signs", (1, -1))
 
         def loose_entries(free: bool) -> dict[Entry, list[float]]:
             found = {
                 ij: self._values(tasks, noise, weights, any_sign if free else (signs[ij],), p)
-                for ij, tasks in either.items()
+                for ij, (tasks, noise) in either.items()
             }
             return self._distinct(found)
 

@@ -21,4 +21,5 @@ from coremerge_ref.core.linalg.zero import at_most_half_precision as at_most_hal
 from coremerge_ref.core.linalg.zero import first as first
 from coremerge_ref.core.linalg.zero import masked as masked
 from coremerge_ref.core.linalg.zero import rounding_level as rounding_level
+from coremerge_ref.core.linalg.zero import shares as shares
 from coremerge_ref.core.linalg.zero import thresholds as thresholds

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mpmath import mp, mpf
 
-from ..elementwise import entries, flush
+from ..elementwise import Level, entries, flush
 from ..linalg import Matrix, number
 from ..table import both_sides, defines, walks
 from ..walk import size
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ..walk_entries import EntryWalk
 
 
-@defines("dare", "transform", draws=True, drop=0.1, seed=0, rescale="inverse")
+@defines("dare", "transform", draws=True, entries=True, drop=0.1, seed=0, rescale="inverse")
 def dare(
-    stack: list[Matrix], noise: list[mpf], *, drop: float, rescale: str, draws: list[np.ndarray]
+    stack: list[Matrix], noise: list[mpf], *, levels: list[Level], drop: float, rescale: str, draws: list[np.ndarray]
 ) -> tuple[list[Matrix], list[mpf]]:
     """M_t ∘ Z_t times a rescaling; Z_t is given, or 1 where a random number is at or above ``drop``."""
-    out, levels = [], []
-    for matrix, level, draw in zip(flush(stack, noise), noise, draws, strict=True):
+    out, factors = [], []
+    for matrix, draw in zip(flush(stack, levels), draws, strict=True):
         mask = draw if draw.dtype == bool else draw >= drop
         new = mp.matrix(matrix.rows, matrix.cols)
         for ij in entries(matrix):
@@ -35,8 +35,8 @@ def dare(
             left = mp.fsum(abs(x) for x in new)
             factor = mp.fsum(abs(x) for x in matrix) / left if left else mp.one
         out.append(factor * new)
-        levels.append(factor * level)
-    return out, levels
+        factors.append(factor)
+    return out, [factor * level for factor, level in zip(factors, noise, strict=True)]
 
 
 @walks("dare", sides=both_sides)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import numpy as np
 from mpmath import mp, mpf
 
-from ..elementwise import flush
+from ..elementwise import Level, flush
 from ..linalg import Matrix, number
 from ..table import defines
 
 
-@defines("della", "transform", draws=True, density=0.7, epsilon=0.15, seed=0, rescale="l1")
+@defines("della", "transform", draws=True, entries=True, density=0.7, epsilon=0.15, seed=0, rescale="l1")
 def della(
-    stack: list[Matrix], noise: list[mpf], *, density: float, epsilon: float, rescale: str, draws: list[np.ndarray]
+    stack: list[Matrix],
+    noise: list[mpf],
+    *,
+    levels: list[Level],
+    density: float,
+    epsilon: float,
+    rescale: str,
+    draws: list[np.ndarray],
 ) -> tuple[list[Matrix], list[mpf]]:
     """An entry of rank k = 1 … n in magnitude in its row is kept with probability density − ε + 2ε (k − 1) / (n − 1),
     ``density`` where n = 1: where a random number is at or above the probability of dropping it."""
     if density == 1:
         return stack, noise
-    out, levels = [], []
+    out, factors = [], []
     least = number(density) - number(epsilon)
-    for matrix, level, draw in zip(flush(stack, noise), noise, draws, strict=True):
+    for matrix, draw in zip(flush(stack, levels), draws, strict=True):
         new, n = mp.matrix(matrix.rows, matrix.cols), matrix.cols
         for i in range(matrix.rows):
             size = [abs(x) for x in matrix[i, :]]
@@ -32,5 +39,5 @@ def della(
         left = mp.fsum(abs(x) for x in new)
         factor = mp.fsum(abs(x) for x in matrix) / left if rescale == "l1" and left else mp.one
         out.append(factor * new)
-        levels.append(level / least if rescale == "inverse" else factor * level)
-    return out, levels
+        factors.append(1 / least if rescale == "inverse" else factor)
+    return out, [factor * level for factor, level in zip(factors, noise, strict=True)]

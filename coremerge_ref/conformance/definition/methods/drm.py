@@ -149,7 +149,7 @@ def _vote(walk: EntryWalk, state: State) -> None:
                 kept[t][ij] = mp.zero
                 walk.zeros[t].add(ij)
             at += 1
-    signs = elected(flush(kept, state.noise), state.noise, "mass", "majority")
+    signs = elected(flush(kept, list(state.noise)), list(state.noise), "mass", "majority")
     p = {
         "elect": "mass",
         "aggregate": "mean",
@@ -157,4 +157,4 @@ def _vote(walk: EntryWalk, state: State) -> None:
         "weight_order": "after",
         "zero_signs": (1, -1, 0),
     }
-    walk.votes(replace(state, stack=rows), kept, near, signs, p)
+    walk.votes(replace(state, stack=rows, levels=list(state.noise)), kept, near, signs, p)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mpmath import mp, mpf
 
-from ..elementwise import entries, flush, sign
+from ..elementwise import Level, entries, flush, most_at, sign
 from ..linalg import Matrix
 from ..table import defines
 
@@ -15,16 +15,16 @@ def scaled(values: list[mpf]) -> list[mpf] | None:
     return [(x - least) / (most - least) for x in values] if most > least else None
 
 
-@defines("pcb", "merge", ratio=0.1)
-def pcb(stack: list[Matrix], noise: list[mpf], *, ratio: float) -> tuple[Matrix, mpf]:
+@defines("pcb", "merge", entries=True, ratio=0.1)
+def pcb(stack: list[Matrix], noise: list[mpf], *, levels: list[Level], ratio: float) -> tuple[Matrix, mpf]:
     """score_t = exp(T · scaled(|τ_t|)²) · tanh(M_t Σ M), raised to its int(d (1 − ratio))-th smallest, scaled."""
-    stack, level = flush(stack, noise), max(noise)
+    stack = flush(stack, levels)
     at, T = entries(stack[0]), len(stack)
     out, d = mp.matrix(stack[0].rows, stack[0].cols), len(at)
     if not d:
-        return out, level
+        return out, max(noise)
     mass = [mp.fsum(m[ij] for m in stack) for ij in at]
-    mass = [x if abs(x) > level else mpf(0) for x in mass]
+    mass = [x if abs(x) > most_at(levels, ij) else mpf(0) for ij, x in zip(at, mass, strict=True)]
     clamped, scores = [], []
     for matrix in stack:
         ascending = sorted(abs(x) for x in matrix)
@@ -39,4 +39,4 @@ def pcb(stack: list[Matrix], noise: list[mpf], *, ratio: float) -> tuple[Matrix,
     for k, ij in enumerate(at):
         total = mp.fsum(s[k] for s in scores)
         out[ij] = mp.fsum(s[k] * x[k] for s, x in zip(scores, clamped, strict=True)) / (total or 1)
-    return out, level
+    return out, max(noise)

@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 def ties_signs(
-    stack: list[Matrix], noise: list[Level], weights: list[mpf], params: dict[str, Any]
+    stack: list[Matrix], levels: list[Level], weights: list[mpf], params: dict[str, Any]
 ) -> dict[tuple[int, int], int]:
     """The signs that TIES elects."""
-    stack = trimmed(stack, noise, params["density"], params["keep"])
+    stack = trimmed(stack, levels, params["density"], params["keep"])
     if params["weight_order"] == "before":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
-        noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
-    return elected(stack, noise, params["elect"], params["zero_sign"])
+        levels = [abs(w) * level for w, level in zip(weights, levels, strict=True)]
+    return elected(stack, levels, params["elect"], params["zero_sign"])
 
 
 @defines(
-    "ties", "merge", weighs=True, density=0.2, keep="threshold", scope="tensor", elect="mass", zero_sign="majority",
-    aggregate="mean", weight_order="after", divisor="count",
+    "ties", "merge", weighs=True, entries=True, density=0.2, keep="threshold", scope="tensor", elect="mass",
+    zero_sign="majority", aggregate="mean", weight_order="after", divisor="count",
 )  # fmt: skip
 def ties(
-    stack: list[Matrix], noise: list[Level], *, weights: list[mpf], density: float, keep: str, elect: str,
-    zero_sign: str, aggregate: str, weight_order: str, divisor: str,
+    stack: list[Matrix], noise: list[mpf], *, weights: list[mpf], levels: list[Level], density: float, keep: str,
+    elect: str, zero_sign: str, aggregate: str, weight_order: str, divisor: str,
 ) -> tuple[Matrix, mpf]:  # fmt: skip
     """TIES (arXiv 2306.01708): trim, elect a sign per entry, aggregate the entries that have it."""
-    stack, level = trimmed(stack, noise, density, keep), largest_level(noise, weights)
+    stack, level = trimmed(stack, levels, density, keep), largest_level(noise, weights)
     if weight_order == "before":
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
-        noise = [abs(w) * level for w, level in zip(weights, noise, strict=True)]
-    signs = elected(stack, noise, elect, zero_sign)
+        levels = [abs(w) * level for w, level in zip(weights, levels, strict=True)]
+    signs = elected(stack, levels, elect, zero_sign)
     out = mp.matrix(stack[0].rows, stack[0].cols)
     for ij in entries(out):
         chosen = [t for t, m in enumerate(stack) if m[ij] != 0 and sign(m[ij]) == signs[ij]]
@@ -59,8 +59,8 @@ def walk_ties(walk: EntryWalk, state: State) -> None:
     p = state.params
     near = at_threshold(walk, state, p["density"], p["keep"])
     seen = state.joint or state
-    kept = trimmed(seen.stack, seen.noise, p["density"], p["keep"])
-    signs = ties_signs(seen.stack, seen.noise, seen.weights, p)
+    kept = trimmed(seen.stack, seen.levels, p["density"], p["keep"])
+    signs = ties_signs(seen.stack, seen.levels, seen.weights, p)
     if state.joint is not None:
         shape = (1, seen.stack[0].cols)
         row = unflattened(mp.matrix([[signs[0, j] for j in range(shape[1])]]), state.shapes)[state.layer]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mpmath import mp
+from mpmath import mp, mpf
 
 from ..elementwise import Level, entries, flush, level_at
 from ..linalg import Matrix
@@ -35,10 +35,10 @@ def kept(matrix: Matrix, density: float, keep: str, level: Level) -> set[tuple[i
     return {ij for ij in at if abs(matrix[ij]) + half[ij] >= threshold}
 
 
-def trimmed(stack: list[Matrix], noise: list[Level], density: float, keep: str) -> list[Matrix]:
+def trimmed(stack: list[Matrix], levels: list[Level], density: float, keep: str) -> list[Matrix]:
     """Each M_t with the entries that are rounding, or not kept, set to zero."""
     out = []
-    for matrix, level in zip(flush(stack, noise), noise, strict=True):
+    for matrix, level in zip(flush(stack, levels), levels, strict=True):
         new = mp.matrix(matrix.rows, matrix.cols)
         for ij in kept(matrix, density, keep, level):
             new[ij] = matrix[ij]
@@ -46,10 +46,12 @@ def trimmed(stack: list[Matrix], noise: list[Level], density: float, keep: str) 
     return out
 
 
-@defines("trim", "transform", density=0.2, keep="threshold", scope="tensor")
-def trim(stack: list[Matrix], noise: list[Level], *, density: float, keep: str) -> tuple[list[Matrix], list[Level]]:
+@defines("trim", "transform", entries=True, density=0.2, keep="threshold", scope="tensor")
+def trim(
+    stack: list[Matrix], noise: list[mpf], *, levels: list[Level], density: float, keep: str
+) -> tuple[list[Matrix], list[mpf]]:
     """What is kept of each M_t, rounding being none of it."""
-    return trimmed(stack, noise, density, keep), noise
+    return trimmed(stack, levels, density, keep), noise
 
 
 def at_threshold(walk: EntryWalk, state: State, density: float, keep: str) -> list[set[tuple[int, int]]]:
