@@ -107,14 +107,14 @@ class Trim(Stage):
         clean: list[Any] = [denoised(s) for s in before]
         empty: list[tuple[int, int]] = []
         unsure, faint = ([np.zeros(s.M.shape, dtype=bool) for s in before] for _ in range(2))
+        levels = [s.entry_level + np.zeros(s.M.shape) for s in before]  # (T, p, q), all written out
         for group in groups if self.density < 1 else []:
             d = sum(int(before[i].rows * before[i].cols) for i, _ in group)
             K = int(arrays.rounded(np.asarray(float(d)) * self.density, "floor"))
             x = np.abs(np.concatenate([clean[i].M[t].ravel() for i, t in group]))
             out = np.concatenate([after[i].M[t].ravel() for i, t in group])
             error = np.concatenate([errors[i].entry[t].ravel() for i, t in group])
-            levels = [np.broadcast_to(before[i].entry_level[t], before[i].M[t].shape) for i, t in group]
-            slack = np.concatenate([level.ravel() for level in levels])
+            slack = np.concatenate([levels[i][t].ravel() for i, t in group])
             cut, start = cut_at(x, error, (out != 0) & (x > 0), K, self.keep, slack), 0
             for i, t in group if d > K else []:
                 errors[i].margin(self, "relative gap between the last entry kept and the first one cut", cut.gap, t)

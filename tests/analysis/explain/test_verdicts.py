@@ -114,7 +114,7 @@ def entries(*matrices: list[list[float]]) -> list[tuple[np.ndarray, np.ndarray]]
 
 def test_elections_on_an_edge_are_masked() -> None:
     first = [[3.0, 1.0, 0.7], [-1.0, 2.0, 1.1], [0.4, 1.0, -1.0]]
-    second = [[2.0, -1.0 + 1e-14, 0.3], [-2.0, 1.0, 1.2], [0.5, 3.0, 0.2]]
+    second = [[2.0, -1.0 + 3e-15, 0.3], [-2.0, 1.0, 1.2], [0.5, 3.0, 0.2]]
     e = cm.explain(entries(first, second), cm.Ties(density=1.0), "full")
     assert e.verdict == "ill-posed"
     assert np.argwhere(e.undecided).tolist() == [[0, 1]]
