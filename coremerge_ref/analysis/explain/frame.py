@@ -147,7 +147,8 @@ class Frame:
             second = np.where(far > LIMIT, np.inf, 1 / (1 - 2 * np.minimum(far, LIMIT)))  # see theorems.beyond
             own = (own / gaps + np.diag(beta / s)) * second[:, None]
         K[:n, :n] = np.where(np.isnan(own), np.inf, own)
-        if n == self.columns:
+        # a stack of factors has columns too that are zero in ΔW_t
+        if n == (self.columns if self.of_updates else np.count_nonzero(np.concatenate(self.norms))):
             return K, [np.zeros((1, x.size)) for x in self.norms]
         rests, inner = [], self.inner
         for t, X in enumerate(self.coordinates):

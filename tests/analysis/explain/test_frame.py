@@ -71,6 +71,20 @@ def bounds_of(frame: Frame, errors: Errors) -> list[np.ndarray]:
         ]
 
 
+def test_a_task_that_is_zero_gives_the_stack_columns_all_the_same() -> None:
+    """Copies of b, and a small c beside them whose A is zero: the second direction is that of c, until copies that are
+    moved apart take it, and with it a coordinate of theirs that was nearly nothing."""
+    rng = np.random.default_rng(4)
+    b, c, a = rng.standard_normal((2, 1)), 1e-6 * rng.standard_normal((2, 1)), rng.standard_normal((1, 4))
+    pairs = [(b, a), (b.copy(), 2 * a), (c, 0 * a)]
+    layer = layer_of(pairs, SPACES["paper"])
+    bounds = bounds_of(layer.left, errors_of(layer, 1e-5))
+    other = layer_of([(b, a), (b * (1 + 1e-5 * np.array([[1], [-1]])), 2 * a), pairs[2]], SPACES["paper"])
+    for change, bound in zip(changes(layer.left, other.left), bounds, strict=True):
+        assert (change <= bound).all()
+    assert max(change.max() for change in changes(layer.left, other.left)) > 1e-6
+
+
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("scales", [(1.0, 0.5), (1.0, 1e-3), (1e-4, 1.0, 30.0)], ids=str)
 def test_coordinates_move_no_more_than_the_bounds_say(space: str, scales: tuple[float, ...]) -> None:
