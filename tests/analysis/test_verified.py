@@ -10,6 +10,7 @@ from said import parts
 import coremerge_ref as cm
 from coremerge_ref.analysis import balls
 from coremerge_ref.analysis.verified import Weighted, exact_merge
+from coremerge_ref.analysis.verified_karcher import _cos_and_sinc
 from coremerge_ref.core.pipeline import Pipeline
 
 flint = pytest.importorskip("flint")
@@ -83,6 +84,30 @@ def test_what_lies_within_the_level_or_tol_is_no_point_of_a_karcher_mean() -> No
     found = merged("karcher", (4.0, 0.0), (0.0, 1.0), tol=0.5, weights=(1.0, 2.0))  # 1/2 long, twice
     assert [float(x) for x in found] == pytest.approx([5 / 3, 0], rel=1e-15, abs=0)
     assert holds(merged("karcher", (LEVEL / 2, 0.0), (0.0, 0.0)), [0, 0])
+
+
+@pytest.mark.parametrize("thirds", [0, 1, 2, 3])
+def test_the_cosine_of_a_step_and_its_sine_over_the_step_are_known_nearly_as_well_as_its_square(thirds: int) -> None:
+    """Of 0, 60°, 120° and 180°: cosines 1, 1/2, −1/2 and −1, sines 0, √3/2, √3/2 and 0."""
+    step, root = flint.arb.pi() * thirds / 3, flint.arb(3).sqrt() / 2
+    cos, sinc = _cos_and_sinc(step**2)
+    expected = flint.arb([2, 1, -1, -2][thirds]) / 2, [1, root, root, 0][thirds] / (step if thirds else 1)
+    for found, exact in zip((cos, sinc), expected, strict=True):
+        assert found.overlaps(flint.arb(exact))
+        assert float(found.rad()) < 2.0**-312  # of 320 bits
+
+
+def test_a_small_step_is_not_known_worse_than_its_square() -> None:
+    """Whose root is anywhere up to 2⁻⁵⁰: the series is 1 − s / 2 and 1 − s / 6."""
+    for found, share in zip(_cos_and_sinc(flint.arb(0, 2.0**-100)), (2, 6), strict=True):
+        assert found.contains(1)
+        assert float(found.rad()) < 1.01 * 2.0**-100 / share
+
+
+@pytest.mark.parametrize("square", ["16", "nan", "15.9 +/- 0.2"])
+def test_steps_that_are_hardly_enclosed_are_not_taken(square: str) -> None:
+    with pytest.raises(balls.Uncertain, match="steps of the Karcher mean are not enclosed"):
+        _cos_and_sinc(flint.arb(square))
 
 
 @pytest.mark.parametrize(("epsilon", "expected"), [(0.75, [3.0, 0.0]), (1.5, [1.5, 1.5])])

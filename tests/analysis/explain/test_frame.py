@@ -1,9 +1,11 @@
 """What errors make of a frame and of the coordinates in it, beside errors that are made."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.analysis.explain.entering import _off, sized
@@ -260,3 +262,143 @@ def test_a_direction_that_copies_may_be_given_by_rounding_is_in_doubt(
     errors = Errors(level, (9, 9), np.zeros(2), np.zeros((2, 4, 2)), np.ones(2), (0, 1), True, {}, eps, np.zeros(2))
     sized(errors, cm.Knots(), frame, M, np.zeros(2))
     assert bool(errors.size_doubt) == doubted
+
+
+# ---- live sizes by hand: zero is 64 eps of the largest, and 8 eps of norms -----------------------------------------
+EPS = 2.0**-52
+FINE = Level("compute", "float64", EPS, 0.5)
+
+
+def judged_by(
+    values: list[float], live: int, level: Level, columns: int = 0, size: int = 9, distinct: int = 0
+) -> Errors:
+    """What is noted of a stack of factors that has nine columns of norm 1, of two tasks at the levels 1 and 2."""
+    units = np.zeros((4, 9)), np.array(values), columns or len(values)
+    none, ones = [np.zeros((4, 1))] * 2, [np.ones(1)] * 2
+    M = np.zeros((2, 4, 3))
+    frame = Frame(none, ones, M, (none, ones), np.ones(4), live, False, False, size, ("B", "W"), distinct, units)
+    errors = Errors(level, (9, 9), np.zeros(2), np.zeros((2, 4, 3)), np.ones(2), (0, 1), True, {}, EPS, np.zeros(2))
+    sized(errors, cm.Core(), frame, M, np.array([1.0, 2.0]))
+    return errors
+
+
+def test_the_spectrum_of_columns_of_norm_1_and_its_gap_are_noted() -> None:
+    errors = judged_by([4.0, 2.0, 1.0], 2, FINE)
+    ((spectrum,), (margin,)) = errors.spectra, errors.margins
+    assert (spectrum.title, spectrum.values.tolist()) == ("core: B, columns of norm 1", [4.0, 2.0, 1.0])
+    assert (spectrum.kept, spectrum.cut) == (2, 256 * EPS)
+    assert (margin.stage, margin.what) == ("core", "gap between kept and dropped singular values of B")
+    assert margin.value == 0.25  # 2 − 1 of 4
+    assert judged_by([4.0, 2.0], 2, FINE).margins[0].value == 0.5  # nothing is dropped
+    assert not judged_by([0.0], 0, FINE).margins
+
+
+@pytest.mark.parametrize(
+    ("level", "value", "doubted"),
+    [
+        # nine columns are off by three times the level
+        (INPUT, 2.9 * INPUT.size, True),
+        (INPUT, 3.1 * INPUT.size, False),
+        # arithmetic by 1.5 eps, so that 64 eps and 1.5 beside it are not told from zero, nor what is more than it makes
+        (FINE, 65.4 * EPS, True),
+        (FINE, 65.6 * EPS, False),
+        (FINE, 1.6 * EPS, True),
+        (FINE, 1.4 * EPS, False),
+    ],
+)
+def test_a_live_size_is_in_doubt_where_errors_reach_the_cut(level: Level, value: float, doubted: bool) -> None:
+    errors = judged_by([1.0, 0.5, value], 3, level)
+    assert bool(errors.size_doubt) == doubted
+    if doubted:
+        assert re.search(parts(f"singular value 3 of B is {value:.1e} of the largest, … live size"), errors.size_doubt)
+
+
+@pytest.mark.parametrize(("columns", "size", "doubted"), [(2, 9, False), (3, 9, True), (3, 2, False)])
+def test_errors_raise_a_rank_to_the_number_of_columns_or_of_rows(columns: int, size: int, doubted: bool) -> None:
+    found = judged_by([2.0, 0.5], 2, INPUT, columns, size).size_doubt
+    assert ("singular value 3 of B is 0.0e+00" in found) == doubted == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("level", "dropped", "lost"),
+    [
+        (FINE, 31 * EPS, 0),  # half the cut, which is what arithmetic may make of zero
+        (FINE, 33 * EPS, 1),
+        (INPUT, 2.9 * INPUT.size, 0),  # nine columns off by so much
+        (INPUT, 3.1 * INPUT.size, 1),
+    ],
+)
+def test_what_is_dropped_without_being_rounding_leaves_no_bound(level: Level, dropped: float, lost: int) -> None:
+    assert judged_by([1.0, 0.5, dropped], 2, level).lost == lost
+    assert judged_by([1.0, 0.5, dropped], 3, level).lost == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "size", "distinct", "held"),
+    [(FINE, 9, 3, True), (FINE, 3, 9, True), (FINE, 9, 2, False), (FINE, 2, 9, False), (INPUT, 9, 3, False)],
+)
+def test_what_columns_that_differ_hold_beyond_the_live_directions_is_an_error_of_arithmetic(
+    level: Level, size: int, distinct: int, held: bool
+) -> None:
+    """Up to the cut, 64 eps of 4, of norms whose levels are 8 eps of them: 32 levels."""
+    errors = judged_by([4.0, 2.0, 0.0], 2, level, size=size, distinct=distinct)
+    expected = np.array([32.0, 64.0]) * held
+    assert errors.delta.tolist() == pytest.approx(expected.tolist(), rel=1e-14)
+    np.testing.assert_allclose(errors.entry, expected[:, None, None] * np.ones((2, 4, 3)), rtol=1e-14)
+
+
+def stack_of(values: list[list[float]], axes: list[list[int]], q: int = 3) -> np.ndarray:
+    """Tasks of these singular values whose left vectors are these axes of four."""
+    M = np.zeros((len(values), 4, q))
+    for X, S, places in zip(M, values, axes, strict=True):
+        for i, (value, place) in enumerate(zip(S, places, strict=True)):
+            X[place, i] = value
+    return M
+
+
+def judged_of_updates(
+    M: np.ndarray, live: int, delta: list[float], levels: list[float], level: Level, size: int = 4
+) -> Errors:
+    """What is noted of a stack of updates M of `size` rows, known up to `delta`, whose columns are those of identities."""
+    T = len(M)
+    columns, ones, rows = [np.eye(4)] * T, [np.ones(4)] * T, [X.T for X in M]
+    frame = Frame(columns, ones, M, (rows, ones), np.ones(4), live, False, True, size, ("B", "W"), 4)
+    errors = Errors(
+        level, (4, 4), np.array(delta), np.zeros(M.shape), np.ones(T), tuple(range(T)), True, {}, EPS, np.zeros(T)
+    )
+    sized(errors, cm.Knots(), frame, M, np.array(levels))
+    return errors
+
+
+def test_a_stack_of_updates_has_the_spectrum_of_their_singular_vectors() -> None:
+    """Of e_1, e_2 and e_2, e_3: squares 1, 2 and 1. What is no more than the level of its task has none."""
+    M = stack_of([[8.0, 2.0, 0.25], [4.0, 1.0, 1e-310]], [[0, 1, 3], [1, 2, 0]])
+    errors = judged_of_updates(M, 3, [0.0, 0.0], [0.25, 0.5], FINE)
+    (spectrum,) = errors.spectra
+    assert spectrum.title == "knots: W, columns of norm 1"
+    assert spectrum.values.tolist() == pytest.approx([2**0.5, 1, 1, 0], abs=1e-15)
+    assert (spectrum.kept, spectrum.cut) == (3, pytest.approx(64 * 2**0.5 * EPS))
+    assert (errors.size_doubt, errors.lost) == ("", 0)
+    with_all = judged_of_updates(M, 4, [0.0, 0.0], [0.2, 0.0], FINE)  # 1 / 1e-310 overflows, and no error is none
+    assert with_all.spectra[0].values.tolist() == pytest.approx([2**0.5] * 2 + [1, 1], abs=1e-15)
+
+
+@pytest.mark.parametrize(("second", "doubted"), [(0.4, False), (0.5, True)])
+def test_singular_vectors_of_all_tasks_turn_by_their_errors_over_their_values(second: float, doubted: bool) -> None:
+    """0.8 / 2, 0.8 / 1 and x / 4, x / 1 have squares that sum to 0.8 and 17 x² / 16; the last of the values is 1."""
+    M = stack_of([[2.0, 1.0], [4.0, 1.0]], [[0, 1], [1, 2]])
+    for X, delta in ((M, [0.8, second]), (M[::-1], [second, 0.8])):
+        assert bool(judged_of_updates(X, 3, delta, [0.0, 0.0], INPUT, 3).size_doubt) == doubted
+
+
+def test_no_singular_vector_turns_by_more_than_all_of_it() -> None:
+    """Two of one direction have the value √2, which errors of 1 and 0.9 leave, and errors of 1 and 1 may not."""
+    M = stack_of([[1.0], [1.0]], [[0], [0]])
+    assert not judged_of_updates(M, 1, [100.0, 0.9], [0.0, 0.0], INPUT, 1).size_doubt
+    assert judged_of_updates(M, 1, [100.0, 100.0], [0.0, 0.0], INPUT, 1).size_doubt
+
+
+def test_updates_that_are_all_zero_have_one_singular_value_of_zero() -> None:
+    errors = judged_of_updates(np.zeros((2, 4, 3)), 0, [0.0, 0.0], [0.0, 0.0], FINE)
+    assert errors.spectra[0].values.tolist() == [0.0]
+    assert (errors.spectra[0].cut, errors.margins, errors.size_doubt) == (0.0, [], "")
