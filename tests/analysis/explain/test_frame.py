@@ -1,6 +1,7 @@
 """What errors make of a frame and of the coordinates in it, beside errors that are made."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,40 @@ def test_columns_that_are_zero_are_no_columns() -> None:
     np.testing.assert_allclose(bounds[1], bounds[0], rtol=1e-6)
 
 
+# ---- the span of all columns by hand -----------------------------------------------------------------------------
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize(
+    ("angles", "bound"),
+    [
+        ([0.0], 1.0),
+        ([0.0, np.pi / 2], 2**0.5),
+        ([0.0, np.pi / 3], 2.0),  # the singular values of two columns are √2 times cos and sin of half their angle
+        ([0.0, 1e-6], 2e6),
+        ([0.0, 0.0], np.inf),
+        ([0.0, np.pi / 3, 1.0], np.inf),  # three columns of a plane depend on each other, whatever they are
+        ([], np.inf),
+    ],
+)
+def test_the_span_of_all_columns_turns_by_errors_over_the_least_singular_value_of_columns_of_norm_1(
+    angles: list[float], bound: float, counted: bool
+) -> None:
+    """Those of the frame, or those that it was given: the columns, twice as long, and one that stands beside zeros."""
+    units = np.array([np.cos(angles), np.sin(angles)])
+    there = np.array([1.0] * len(angles) + [0.0])
+    columns, norms = np.concatenate([2 * units, np.ones((2, 1))], axis=1), np.full(len(there), 2.0)
+    values = np.linalg.svd(units, compute_uv=False) if len(angles) else np.zeros(1)
+    frame = Frame(
+        [columns], [norms], np.zeros((1, 2, 2)), ([np.ones((2, len(there)))], [there]), np.ones(2), 2, False, False, 2,
+        ("B", "W"), 2, (units, values, len(angles)) if counted else None,
+    )  # fmt: skip
+    count, found = frame.spread(at(INPUT))
+    assert count == len(angles)
+    if np.isfinite(bound):
+        assert found == pytest.approx(bound * INPUT.size, rel=1e-9, abs=0)
+    else:
+        assert found > 1e14 * INPUT.size  # rounding may leave a little of what is zero
+
+
 # ---- bounds on ‖E v_i‖ by hand -----------------------------------------------------------------------------------
 def frame_of(of_updates: bool, S: np.ndarray | None) -> Frame:
     """Of the columns 2 e_1 and e_2, of one task each, and a direction whose singular value is lost to underflow."""
@@ -213,10 +248,12 @@ def test_an_identity_has_no_singular_vectors_that_turn_or_leave() -> None:
         ((5.0, 2.0, 1.5), (2, 0.1)),
         ((4.0, 4.0, 0.0), (1, 0.0)),
         ((5.0, 1.0, 1.0), (2, 0.0)),
+        ((4.0, 3.0), (1, 0.25)),
+        ((4.0,), (1, 1.0)),
     ],
 )
 def test_the_nearest_singular_values_are_found(S: tuple[float, ...], expected: tuple[int, float]) -> None:
-    found = frame_of(False, np.array(S)).closest()
+    found = replace(frame_of(False, np.array(S)), live=len(S)).closest()
     assert found == (expected[0], pytest.approx(expected[1]))
 
 
@@ -359,7 +396,7 @@ def stack_of(values: list[list[float]], axes: list[list[int]], q: int = 3) -> np
 def judged_of_updates(
     M: np.ndarray, live: int, delta: list[float], levels: list[float], level: Level, size: int = 4
 ) -> Errors:
-    """What is noted of a stack of updates M of `size` rows, known up to `delta`, whose columns are those of identities."""
+    """What is noted of a stack of updates M of `size` rows, known up to `delta`, whose columns are identities."""
     T = len(M)
     columns, ones, rows = [np.eye(4)] * T, [np.ones(4)] * T, [X.T for X in M]
     frame = Frame(columns, ones, M, (rows, ones), np.ones(4), live, False, True, size, ("B", "W"), 4)
@@ -402,3 +439,46 @@ def test_updates_that_are_all_zero_have_one_singular_value_of_zero() -> None:
     errors = judged_of_updates(np.zeros((2, 4, 3)), 0, [0.0, 0.0], [0.0, 0.0], FINE)
     assert errors.spectra[0].values.tolist() == [0.0]
     assert (errors.spectra[0].cut, errors.margins, errors.size_doubt) == (0.0, [], "")
+
+
+@pytest.mark.parametrize(
+    ("counts", "angle", "error", "distinct", "doubted"),
+    [
+        ([2, 1], 1e-2, 300, 2, True),
+        ([2, 2], 1e-2, 300, 2, False),  # as many as the columns of each: they stay within the span
+        ([2, 1], 1.0, 300, 2, False),  # columns far from depending on each other
+        ([2, 1], 1e-2, 10, 2, False),  # updates known to less than the cut
+        ([2, 2], 1.0, 300, 3, True),  # a column more than there are directions, beside an error of more than the cut
+        ([2, 2], 1.0, 10, 3, False),
+    ],
+)
+def test_what_is_zero_is_in_doubt_where_nearly_dependent_columns_or_others_may_give_it(
+    counts: list[int], angle: float, error: float, distinct: int, doubted: bool
+) -> None:
+    """In eps: the cut is 64 √2; errors as given; columns at an angle of 0.01 turn what they span by 200 √2."""
+    values = [[1.0] * count for count in counts]
+    M = stack_of(values, [list(range(count)) for count in counts])
+    columns = np.zeros((4, 2))
+    columns[:2] = [[1.0, np.cos(angle)], [0.0, np.sin(angle)]]
+    frame = Frame(
+        [columns] * 2, [np.ones(2)] * 2, M, ([np.eye(3, 2)] * 2, [np.ones(2)] * 2), np.ones(4), 2, False, True, 4,
+        ("B", "W"), distinct,
+    )  # fmt: skip
+    delta = error * EPS / sum(counts) ** 0.5 * np.ones(2)
+    errors = Errors(FINE, (4, 3), delta, np.zeros(M.shape), np.ones(2), (0, 1), True, {}, EPS, np.zeros(2))
+    sized(errors, cm.Knots(), frame, M, np.zeros(2))
+    assert ("singular value 3 of W is" in errors.size_doubt) == doubted == bool(errors.size_doubt)
+
+
+def test_rounded_inputs_may_give_a_direction_to_each_column_that_is_not_zero() -> None:
+    """Copies too, which arithmetic knows: four columns of two directions, in four rows."""
+    M = stack_of([[1.0, 1.0]] * 2, [[0, 1]] * 2)
+    for level, doubted in ((INPUT, True), (FINE, False)):
+        frame = Frame(
+            [np.eye(4, 2)] * 2, [np.ones(2)] * 2, M, ([np.eye(3, 2)] * 2, [np.ones(2)] * 2), np.ones(4), 2, False, True,
+            4, ("B", "W"), 2,
+        )  # fmt: skip
+        delta = 100 * EPS * np.ones(2)
+        errors = Errors(level, (4, 3), delta, np.zeros(M.shape), np.ones(2), (0, 1), True, {}, EPS, np.zeros(2))
+        sized(errors, cm.Knots(), frame, M, np.zeros(2))
+        assert ("singular value 3 of W is 0.0e+00" in errors.size_doubt) == doubted == bool(errors.size_doubt)
