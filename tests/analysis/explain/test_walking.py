@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from first import First
+from sensitivity import merged, worst
 
 import coremerge_ref as cm
 from coremerge_ref.core.stack import Merged, Stack
@@ -116,3 +117,27 @@ def test_a_side_of_fewer_directions_is_bounded_as_its_mirror_is(method: str, spa
     assert (one.rows, one.cols) == (other.cols, other.rows) == (2, 6)
     for mine, theirs in ((one.bound, other.bound), (one.input_bound, other.input_bound)):
         assert mine.relative == pytest.approx(theirs.relative, rel=1e-2, abs=0)
+
+
+@pytest.mark.parametrize("method", ["ties+iso", "dare+ta+iso"])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_are_multiplied_back_are_known_to_their_own_size(method: str, seed: int) -> None:
+    """Iso divides by what is least: rows of singular values of two decades, which errors of others do not reach."""
+    recipe = Recipe(m=8, n=7, ranks=(2, 2, 1), decades=2.0, seed=seed, scales=(1.0, 1e-2, 1.0))
+    pairs, space = [(s * B, A) for B, A, s in recipe.build()], cm.Knots(scaled=False)
+    condition = cm.explain(pairs, method, space).input_bound.condition
+    measured = worst(merged(method, space), pairs, step=1e-8)
+    assert measured <= 1.001 * condition
+    assert condition <= 60 * measured
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_where_no_basis_is_determined_what_to_do_is_to_look_at_none(side: int) -> None:
+    """Columns e_1 and e_2 of one length: any two of their plane are singular vectors of [B_1 B_2]."""
+    long, short = np.eye(4), np.eye(4) * [3.0, 1.0, 1.0, 1.0]
+    pairs = [(long[:, [i]], short[[i]]) for i in (0, 1)]
+    e = cm.explain([(A.T, B.T) for B, A in pairs] if side else pairs, "ties", "core")
+    assert e.verdict == "ill-posed"
+    stack = ("[B_1 … B_T]", "[A_1; …; A_T]")[side]
+    assert f"core: singular values 1 and 2 of {stack} differ by 0.0e+00 of the largest, so the basis" in e.reason
+    assert e.bound.remedy == ("use a method that no basis decides, such as tsv or iso, or full space, or another basis")
