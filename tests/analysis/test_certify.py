@@ -115,6 +115,14 @@ def test_scales_and_live_sizes_may_be_arrays_of_any_library(library: str) -> Non
     assert found.merged == pytest.approx(9.25**0.5, rel=1e-15)
 
 
+def test_what_is_being_differentiated_is_certified_as_the_numbers_it_has() -> None:
+    """A learned scale, of which torch would warn that it loses its gradient."""
+    torch = pytest.importorskip("torch")
+    one, scale = torch.ones(1, 1, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    found = cm.certify([cm.LowRankUpdate(one, one, scale)], Frames(None, None, 1, 1), cm.LowRankUpdate(one, one, scale))
+    assert (found.sizes, found.merged) == ((3.0,), 0.0)
+
+
 def test_what_cannot_be_certified_is_refused() -> None:
     updates = updates_of()
     bases = cm.reference_bases(updates)

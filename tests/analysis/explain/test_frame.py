@@ -15,7 +15,7 @@ from coremerge_ref.analysis.explain.layers import Group, Layer, coarsest, layers
 from coremerge_ref.core.pipeline import as_pipeline
 from coremerge_ref.perturbation.carried import Errors, Level
 
-STEP = 1e-9
+STEP, EPS = 1e-9, 2.0**-52
 SPACES = {
     "paper": cm.Core(), "tucker": cm.Core(basis="tucker"), "knots": cm.Knots(), "transposed": cm.Knots(transposed=True),
 }  # fmt: skip
@@ -156,7 +156,6 @@ def test_columns_that_are_zero_are_no_columns() -> None:
 
 
 # ---- the span of all columns by hand -----------------------------------------------------------------------------
-@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize(
     ("angles", "bound"),
     [
@@ -170,7 +169,7 @@ def test_columns_that_are_zero_are_no_columns() -> None:
     ],
 )
 def test_the_span_of_all_columns_turns_by_errors_over_the_least_singular_value_of_columns_of_norm_1(
-    angles: list[float], bound: float, counted: bool
+    angles: list[float], bound: float
 ) -> None:
     """Those of the frame, or those that it was given: the columns, twice as long, and one that stands beside zeros."""
     units = np.array([np.cos(angles), np.sin(angles)])
@@ -179,14 +178,15 @@ def test_the_span_of_all_columns_turns_by_errors_over_the_least_singular_value_o
     values = np.linalg.svd(units, compute_uv=False) if len(angles) else np.zeros(1)
     frame = Frame(
         [columns], [norms], np.zeros((1, 2, 2)), ([np.ones((2, len(there)))], [there]), np.ones(2), 2, False, False, 2,
-        ("B", "W"), 2, (units, values, len(angles)) if counted else None,
+        ("B", "W"), 2,
     )  # fmt: skip
-    count, found = frame.spread(at(INPUT))
-    assert count == len(angles)
-    if np.isfinite(bound):
-        assert found == pytest.approx(bound * INPUT.size, rel=1e-9, abs=0)
-    else:
-        assert found > 1e14 * INPUT.size  # rounding may leave a little of what is zero
+    for given in (frame, replace(frame, units=(units, values, len(angles)))):
+        count, found = given.spread(at(INPUT))
+        assert count == len(angles)
+        if np.isfinite(bound):
+            assert found == pytest.approx(bound * INPUT.size, rel=1e-9, abs=0)
+        else:
+            assert found > 1e14 * INPUT.size  # rounding may leave a little of what is zero
 
 
 # ---- bounds on ‖E v_i‖ by hand -----------------------------------------------------------------------------------
@@ -257,6 +257,83 @@ def test_the_nearest_singular_values_are_found(S: tuple[float, ...], expected: t
     assert found == (expected[0], pytest.approx(expected[1]))
 
 
+# ---- both factors' errors by hand --------------------------------------------------------------------------------
+TENTH = Level("input", "float16", 0.2, 0.5)
+
+
+def crossed(of_updates: bool = True) -> Frame:
+    """Of 2 e_1 · 3 e_1ᵀ and e_2 · 5 e_2ᵀ, whose stack has the singular values 6 and 5 along the axes."""
+    columns, norms = [np.array([[2.0], [0.0]]), np.array([[0.0], [1.0]])], [np.array([2.0]), np.array([1.0])]
+    rows, lengths = [np.array([[3.0], [0.0]]), np.array([[0.0], [5.0]])], [np.array([3.0]), np.array([5.0])]
+    M = np.stack([np.diag([6.0, 0.0]), np.diag([0.0, 5.0])])
+    S = np.array([6.0, 5.0]) if of_updates else np.array([2.0, 1.0])
+    return Frame(columns, norms, M, (rows, lengths), S, 2, False, of_updates, 2, ("B", "W"), 2)
+
+
+def crossing(level: Level, first: float = 10.0) -> Errors:
+    """Of updates known up to `first` and 10."""
+    entering = np.array([first, 10.0])
+    return Errors(level, (2, 2), entering, np.zeros((2, 2, 2)), np.ones(2), (0, 1), True, {}, EPS, entering)
+
+
+def test_errors_of_either_factor_meet_the_directions_that_it_has() -> None:
+    """A tenth of ‖b‖ ‖a‖ is 0.6 and 0.5, and both errors together a hundredth of 6 + 5."""
+    frame = crossed()
+    beta, alpha = frame.met(crossing(TENTH))
+    np.testing.assert_allclose(beta, [0.6 + 0.11, 0.5 + 0.11], rtol=1e-14)
+    np.testing.assert_allclose(alpha, [0.6, 0.5], rtol=1e-14)
+    np.testing.assert_allclose(frame.met(crossing(TENTH, 0.65))[0], [0.65, 0.5 + 0.11], rtol=1e-14)
+    np.testing.assert_allclose(frame.between(crossing(TENTH)), [[1.31, 1.21], [1.21, 1.11]], rtol=1e-14)
+    np.testing.assert_allclose(frame.between(crossing(TENTH, 0.65)), [[0.65, 1.21], [0.65, 1.11]], rtol=1e-14)
+
+
+def test_of_a_stack_of_factors_and_of_arithmetic_one_error_is_known() -> None:
+    for frame, level in ((crossed(), Level("compute", "float16", 0.2, 0.5)), (crossed(of_updates=False), TENTH)):
+        errors = crossing(level)
+        beta, alpha = frame.met(errors)
+        np.testing.assert_array_equal(beta, frame.own(errors))
+        assert alpha.tolist() == [0, 0]
+        np.testing.assert_array_equal(frame.between(errors), [frame.own(errors)] * 2)
+
+
+def test_rows_of_coordinates_move_by_each_others_errors_over_the_difference_of_squares() -> None:
+    """Columns 2 and 1 long known to one part in 2³⁰: (2 (2 · 1 / 1 + 2) and 1 (1 · 2 / 2 + 1)) / (4 − 1), and 2 / 2
+    and 1 / 1 of their own length. Of updates also both errors over 36 − 25, with 6 and 5 for either."""
+    level = Level("input", "float32", 2.0**-29, 0.5)
+    K, rests = crossed(of_updates=False).graded(crossing(level))
+    np.testing.assert_allclose(K, level.size * np.array([[1, 8 / 3], [2 / 3, 1]]), rtol=1e-7)
+    assert [x.tolist() for x in rests] == [[[0.0]], [[0.0]]]
+    K, rests = crossed().graded(crossing(level))
+    first, second = 6 * (6 * 5 / 5 + 6) + 5 * 6 + 6 * 5, 5 * (5 * 6 / 6 + 5) + 6 * 5 + 5 * 6
+    np.testing.assert_allclose(K, level.size * np.array([[1, first / 11], [second / 11, 1]]), rtol=1e-7)
+    assert [x.tolist() for x in rests] == [[[0.0]], [[0.0]]]
+
+
+@pytest.mark.parametrize(("size", "farther"), [(0.03, 1 / 0.9), (0.06, 1.25), (0.149, 1 / (1 - 0.149 * 10 / 3))])
+def test_rows_of_coordinates_move_farther_the_farther_first_order_turns_them(size: float, farther: float) -> None:
+    """By x = (2 · 2 + 1 · 1) / (4 − 1) of the level, and so 1 / (1 − 2 x) times as far."""
+    K = crossed(of_updates=False).graded(crossing(Level("input", "float16", 2 * size, 0.5)))[0]
+    np.testing.assert_allclose(K, farther * size * np.array([[1, 8 / 3], [2 / 3, 1]]), rtol=1e-12)
+
+
+def test_rows_that_first_order_turns_by_more_than_a_quarter_are_not_known() -> None:
+    K = crossed(of_updates=False).graded(crossing(Level("input", "float16", 0.302, 0.5)))[0]
+    assert np.isinf(K).all()
+
+
+def test_what_columns_hold_beside_the_span_moves_rows_whatever_their_size() -> None:
+    """Two columns of length 3 and 4 along one axis: W⁺ has (3, 4) / 25 of them, of which I − (3, 4)ᵀ (3, 4) / 25 is
+    left, 16 and 12 over 25 beside 12 and 9; times the columns' own errors, 3 and 4 levels."""
+    columns, norms = [np.array([[3.0, 4.0]])], [np.array([3.0, 4.0])]
+    frame = Frame(
+        columns, norms, np.full((1, 1, 1), 7.0), ([np.ones((1, 2))], [np.ones(2)]), np.array([5.0]), 1, False, False, 2,
+        ("B", "W"), 2,
+    )  # fmt: skip
+    errors = Errors(TENTH, (2, 1), np.ones(1), np.zeros((1, 1, 1)), np.ones(1), (0,), True, {}, EPS, np.ones(1))
+    (rest,) = frame.graded(errors)[1]
+    np.testing.assert_allclose(rest, 0.1 * np.array([[(3 * 16 + 4 * 12) / 25, (3 * 12 + 4 * 9) / 25]]), rtol=1e-12)
+
+
 # ---- nearly dependent columns ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("counts", "inside"),
@@ -302,7 +379,6 @@ def test_a_direction_that_copies_may_be_given_by_rounding_is_in_doubt(
 
 
 # ---- live sizes by hand: zero is 64 eps of the largest, and 8 eps of norms -----------------------------------------
-EPS = 2.0**-52
 FINE = Level("compute", "float64", EPS, 0.5)
 
 
