@@ -334,6 +334,87 @@ def test_what_columns_hold_beside_the_span_moves_rows_whatever_their_size() -> N
     np.testing.assert_allclose(rest, 0.1 * np.array([[(3 * 16 + 4 * 12) / 25, (3 * 12 + 4 * 9) / 25]]), rtol=1e-12)
 
 
+# ---- frames whose singular values are divided out, by hand -----------------------------------------------------------
+def identity_beside(frame: Frame) -> Frame:
+    """The other side, whose coordinates are the rows themselves."""
+    rows, norms = frame.facing
+    return Frame(rows, norms, frame.M.mT, (frame.coordinates, frame.norms), None, 2, True, True, 2, ("B", "W"), 2)
+
+
+def known_to(size: float, entering: tuple[float, float]) -> Errors:
+    errors = crossing(Level("input", "float16", 2 * size, 0.5))
+    errors.entering = np.array(entering)
+    return errors
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_right_singular_vectors_move_out_of_their_rows_and_into_each_other_where_that_is_seen(seen: bool) -> None:
+    """e_1 and e_2 of the first and the second task: each goes the other way in its own block by as much as its row,
+    one part in 2³⁰, and into the other by (6 · 11 + 5 · 11) / (36 − 25) of that, 11 being both factors' errors."""
+    frame, N, g = crossed(), np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]]), 2.0**-30
+    found = frame.divided(known_to(g, (100 * g, 100 * g)), N, identity_beside(frame), seen)
+    into = 11.0 * seen
+    np.testing.assert_allclose(found / g, [[[0, 1], [into, 0]], [[0, into], [1, 0]]], rtol=1e-6, atol=1e-6)
+
+
+def test_right_singular_vectors_move_by_products_of_errors_as_well() -> None:
+    """Updates known to a fifth of their values: half of 1/25 each way, and a fifth of what leaves the rows, a tenth."""
+    frame, N = crossed(), np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]])
+    found = frame.divided(known_to(0.1, (1.2, 1.0)), N, identity_beside(frame), False)
+    np.testing.assert_allclose(found, [[[0.02, 0.12], [0.02, 0.02]], [[0.02, 0.02], [0.12, 0.02]]], atol=1e-7)
+
+
+def shared(live: int = 1) -> Frame:
+    """Of e_1 · 3 e_1ᵀ and e_1 · 4 e_1ᵀ, whose stack has one singular value, 5."""
+    columns, norms = [np.array([[1.0]])] * 2, [np.array([1.0])] * 2
+    rows, lengths = [np.array([[3.0], [0.0]]), np.array([[4.0], [0.0]])], [np.array([3.0]), np.array([4.0])]
+    M = np.array([[[3.0, 0.0]], [[4.0, 0.0]]])
+    return Frame(columns, norms, M, (rows, lengths), np.array([5.0]), live, False, True, 3, ("B", "W"), 1)
+
+
+def test_a_direction_that_tasks_share_moves_by_the_rows_and_by_the_columns_of_both() -> None:
+    """The vector is (3/5, 0 | 4/5, 0). Of rows the projector beside it leaves 3 · (4/5, 1) and 4 · 4/5 · 3/5 in the
+    first block, of columns 3 · 16/25 and 4 · 4/5 · 3/5; all over 5."""
+    frame, N, g = shared(), np.array([[[0.6, 0.0]], [[0.8, 0.0]]]), 2.0**-30
+    found = frame.divided(known_to(g, (100 * g, 100 * g)), N, identity_beside(frame), False)
+    first, second = 3 * 0.8 + 1.92 + 1.92 + 1.92, 4 * 0.6 + 1.44 + 1.44 + 1.44
+    np.testing.assert_allclose(found / g, [[[first / 5, 3 / 5]], [[second / 5, 4 / 5]]], rtol=1e-6)
+
+
+def test_where_nothing_is_live_nothing_that_was_divided_moves() -> None:
+    frame = shared(live=0)
+    found = frame.divided(known_to(0.1, (1.0, 1.0)), np.zeros((2, 1, 2)), identity_beside(frame), True)
+    assert found.tolist() == [[[0, 0]], [[0, 0]]]
+    assert frame.scaled(known_to(0.1, (1.0, 1.0))).tolist() == [[0]]
+
+
+def test_a_stack_in_its_own_frames_is_off_by_its_error_and_by_what_leaves_the_span() -> None:
+    """Updates known to 1.2 and 1, a fifth of 6 and 5: F and three halves of one times the other."""
+    found = crossed().scaled(known_to(0.1, (1.2, 1.0)))
+    np.testing.assert_allclose(found, [[1.2 + 0.36, 1.0 + 0.36], [1.2 + 0.3, 1.0 + 0.3]], rtol=1e-12)
+    np.testing.assert_allclose(crossed().out(known_to(0.1, (1.2, 1.0))), [0.2, 0.2], rtol=1e-12)
+    np.testing.assert_allclose(crossed().out(known_to(0.1, (60.0, 60.0))), [2, 2], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "leaving"), [(2, 0.0), (3, float(np.hypot(3 * 0.71 / 6, 4 * 0.61 / 5)))])
+def test_a_frame_leaves_its_span_where_that_is_not_all(size: int, leaving: float) -> None:
+    """Errors of columns, 0.71 and 0.61 over 6 and 5, see above, times rows 3 and 4 long."""
+    frame, M = replace(crossed(), size=size), np.array([[3.0, 0.0], [0.0, 4.0]])
+    assert frame.leaving(known_to(0.1, (1.2, 1.0)), M) == pytest.approx(leaving, rel=1e-12)
+
+
+def test_rows_turn_into_each_other_within_the_span() -> None:
+    """By 5 / 3 of the level, see above; at most √2 times that of all."""
+    frame, g = crossed(of_updates=False), 2.0**-30
+    for M, change, most in (
+        ([[3.0, 4.0], [0, 0]], [[0, 0], [5, 20 / 3]], 25 / 3),
+        ([[3.0, 4.0], [-3.0, 4.0]], [[5, 20 / 3], [5, 20 / 3]], 2**0.5 * 25 / 3),
+    ):
+        found, norm = frame.turned(known_to(g, (1.0, 1.0)), np.array(M))
+        np.testing.assert_allclose(found / g, change, rtol=1e-12, atol=1e-12)
+        assert norm / g == pytest.approx(most, rel=1e-12)
+
+
 # ---- nearly dependent columns ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("counts", "inside"),
@@ -455,6 +536,7 @@ def test_what_columns_that_differ_hold_beyond_the_live_directions_is_an_error_of
 ) -> None:
     """Up to the cut, 64 eps of 4, of norms whose levels are 8 eps of them: 32 levels."""
     errors = judged_by([4.0, 2.0, 0.0], 2, level, size=size, distinct=distinct)
+    assert np.array_equal(judged_by([4.0, 0.0], 1, level, size=size - 1, distinct=distinct - 1).delta, errors.delta)
     expected = np.array([32.0, 64.0]) * held
     assert errors.delta.tolist() == pytest.approx(expected.tolist(), rel=1e-14)
     np.testing.assert_allclose(errors.entry, expected[:, None, None] * np.ones((2, 4, 3)), rtol=1e-14)
