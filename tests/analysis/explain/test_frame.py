@@ -226,6 +226,25 @@ def test_bounds_of_a_direction_are_never_above_those_of_the_stack() -> None:
 
 
 @pytest.mark.parametrize("of_updates", [False, True])
+@pytest.mark.parametrize("c", [2.0**600, 2.0**-600])
+def test_what_errors_of_inputs_do_grows_with_the_updates_and_no_square_of_them_is_formed(
+    c: float, of_updates: bool
+) -> None:
+    """Of A by the same power of two, which rounds nothing, or of the columns alone of a stack of factors."""
+    one = crossed(of_updates)
+    assert one.S is not None
+    if of_updates:
+        rows, lengths = one.facing
+        other = replace(one, M=c * one.M, facing=([c * X for X in rows], [c * x for x in lengths]), S=c * one.S)
+    else:
+        columns, norms = [c * X for X in one.coordinates], [c * x for x in one.norms]
+        other = replace(one, coordinates=columns, norms=norms, S=c * one.S)
+    errors, larger = known_to(0.1, (1.2, 1.0)), known_to(0.1, (1.2 * c, c))
+    np.testing.assert_allclose(other.own(larger), c * one.own(errors), rtol=1e-15)
+    np.testing.assert_allclose(other.met(larger), c * np.array(one.met(errors)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("of_updates", [False, True])
 def test_errors_of_a_decomposition_spread_over_all_directions(of_updates: bool) -> None:
     S = np.array([2.0, 1.0, 0.0])
     whole = 5 * COMPUTE.size + 2 * COMPUTE.decomposed * 5**0.5 if of_updates else COMPUTE.decomposed * 5**0.5
@@ -362,6 +381,17 @@ def test_right_singular_vectors_move_by_products_of_errors_as_well() -> None:
     frame, N = crossed(), np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]])
     found = frame.divided(known_to(0.1, (1.2, 1.0)), N, identity_beside(frame), False)
     np.testing.assert_allclose(found, [[[0.02, 0.12], [0.02, 0.02]], [[0.02, 0.02], [0.12, 0.02]]], atol=1e-7)
+
+
+def test_no_vector_turns_by_more_than_2_though_sums_of_errors_leave_float64() -> None:
+    """Updates of 6e307 and 5e307 that are known to 1.2e308 and rows to 0.7 of theirs: 0.7 out of the rows, twice that
+    along with what leaves the span, and 2 into each other."""
+    one, c, N = crossed(), 1e307, np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]])
+    assert one.S is not None
+    frame = replace(one, coordinates=[c * X for X in one.coordinates], norms=[c * x for x in one.norms], M=c * one.M)
+    frame = replace(frame, S=c * one.S)
+    found = frame.divided(known_to(0.7, (1.2e308, 1.2e308)), N, identity_beside(frame), True)
+    np.testing.assert_allclose(found, [[[0, 2.1], [2, 1.4]], [[1.4, 2], [2.1, 0]]], atol=1e-6)
 
 
 def shared(live: int = 1) -> Frame:
