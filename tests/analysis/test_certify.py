@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -342,6 +343,13 @@ def test_weights_of_the_method_itself_outrank_those_given(weights: list[float] |
     for diagonal, distance in (([2.0, -1.0, 0.0], 0.0), ([1.0, 1.0, 0.0], 5**0.5)):
         found = cm.certify(updates, bases, cm.DenseUpdate(np.diag(diagonal)), weights, method=method)
         assert found.merged == pytest.approx(distance, rel=1e-15)
+
+
+@pytest.mark.parametrize("method", ["ta", "mean", "tsv+iso", cm.Karcher(steps=0)], ids=str)
+def test_a_certificate_says_which_method_it_is_of(method: Any) -> None:
+    updates = [(np.eye(3)[:, [i]], np.eye(3)[[i]]) for i in (0, 1)]
+    found = cm.certify(updates, cm.reference_bases(updates), method=method)
+    assert found.method == found.to_dict()["method"] == (method if isinstance(method, str) else "karcher")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -76,6 +76,12 @@ def test_what_small_changes_do_not_show_is_seen_in_larger_ones_and_scaled_down(s
     assert not made.doubts
 
 
+def test_zeros_that_are_exact_stay_so() -> None:
+    zero = Held(np.zeros((2, 3, 4)))
+    made = estimate(Told(lambda M: 5 * M[0]), errors_of([0.0, 0.0], (2, 3, 4), [1, 1]), zero, Held(zero.M[0]))
+    assert (float(made.delta), made.doubts) == (0.0, [])
+
+
 def test_tasks_that_are_exact_are_not_changed_by_the_small_step() -> None:
     stage = Told(lambda M: M[1])
     made = estimate(stage, errors_of([STEP, 0.0], (2, 3, 4), [1, 1]), STACK, stage([STACK])[0], probes=3)
