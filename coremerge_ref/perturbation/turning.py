@@ -51,5 +51,5 @@ def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray | None = None, wit
 
 def mixed(turn: Turn, M: np.ndarray) -> np.ndarray:
     """Bounds on the entries of K M (…, p, q): Σ_k |K_ik| |M_kj| and ‖K_i‖ ‖M_j‖ at most."""
-    columns = np.sqrt(np.sum(M * M, axis=-2, keepdims=True))
+    columns = np.hypot.reduce(M, axis=-2, keepdims=True)  # squares of entries may leave float64, or be nothing
     return np.asarray(np.minimum(turn.inside @ np.abs(M), turn.widest[:, None] * columns))

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from backends import BACKENDS
 from hypothesis import given
 from hypothesis import strategies as st
+from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.adapters import Adapter
@@ -99,6 +101,29 @@ def test_arrays_of_other_libraries(library: str) -> None:
     assert max(theirs.lossless) < 1e-14
 
 
+@pytest.mark.parametrize("library", ["torch", "strict-device1"])
+def test_scales_and_live_sizes_may_be_arrays_of_any_library(library: str) -> None:
+    """3 e_1 e_1ᵀ and 0.5 e_2 e_2ᵀ, in the first two axes of four."""
+    backend, axes = BACKENDS[library], np.eye(4)
+    updates = [
+        cm.LowRankUpdate(backend.array(axes[:, [i]]), backend.array(axes[[i]]), backend.array(x))
+        for i, x in enumerate((3.0, 0.5))
+    ]
+    frame, size = backend.array(axes[:, :3] * [1.0, 1.0, 0.0]), backend.array(2.0)
+    found = cm.certify(updates, Frames(frame, frame, size, size), cm.DenseUpdate(backend.array(0 * axes)))
+    assert found.sizes == (3.0, 0.5)
+    assert (found.left, found.right, found.lossless) == (0.0, 0.0, (0.0, 0.0))
+    assert found.merged == pytest.approx(9.25**0.5, rel=1e-15)
+
+
+def test_what_is_being_differentiated_is_certified_as_the_numbers_it_has() -> None:
+    """A learned scale, of which torch would warn that it loses its gradient."""
+    torch = pytest.importorskip("torch")
+    one, scale = torch.ones(1, 1, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    found = cm.certify([cm.LowRankUpdate(one, one, scale)], Frames(None, None, 1, 1), cm.LowRankUpdate(one, one, scale))
+    assert (found.sizes, found.merged) == ((3.0,), 0.0)
+
+
 def test_what_cannot_be_certified_is_refused() -> None:
     updates = updates_of()
     bases = cm.reference_bases(updates)
@@ -164,6 +189,12 @@ def test_nothing_non_finite_is_certified(where: str, value: float) -> None:
         cm.certify(updates, bases, merged, weights, scale)
 
 
+def test_a_scale_that_is_no_number_is_named() -> None:
+    one = np.ones((1, 1))
+    with pytest.raises(cm.NonFiniteError, match=parts("scale of an update … got nan")):
+        cm.certify([(one, one)], Frames(None, None, 1, 1), cm.LowRankUpdate(one, one, np.nan))
+
+
 def test_overflow_of_a_narrow_result_is_refused() -> None:
     updates = updates_of()
     bases = cm.reference_bases(updates)
@@ -182,11 +213,13 @@ def test_a_bound_beyond_float64_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
-        ("bits", {"bits": 0}),
+        ("bits: … from 64 to 100000, got 0", {"bits": 0}),
+        ("bits: … from 64 to 100000, got 63", {"bits": 63}),
+        ("bits: … from 64 to 100000, got 100001", {"bits": 100_001}),
         ("bits", {"bits": 320.0}),
         ("bits", {"bits": True}),
         ("scale", {"scale": "1"}),
-        ("merged", {"merged": np.ones((3, 3))}),
+        ("merged: expected what merge returns, got ndarray", {"merged": np.ones((3, 3))}),
         ("weights", {"weights": [1.0, "x"]}),
         ("looks at entries", {"method": "ties"}),
         ("looks at entries", {"method": "dare+ta"}),
@@ -195,8 +228,26 @@ def test_a_bound_beyond_float64_is_refused() -> None:
 )
 def test_arguments_are_checked(words: str, arguments: dict[str, object]) -> None:
     updates = updates_of()
-    with pytest.raises(cm.ParameterError, match=words):
+    with pytest.raises(cm.ParameterError, match=parts(words)):
         cm.certify(updates, cm.reference_bases(updates), **{"merged": cm.merge(updates, "ta"), **arguments})
+
+
+@pytest.mark.parametrize("bits", [64, 100_000])
+def test_the_least_and_the_most_bits_are_taken(bits: int) -> None:
+    found = cm.certify([(np.full((1, 1), 3.0), np.ones((1, 1)))], Frames(None, None, 1, 1), bits=bits)
+    assert (found.bits, found.sizes) == (bits, (3.0,))
+
+
+@pytest.mark.parametrize("size", [-1.0, 1.5, 3.0])
+def test_live_sizes_are_whole_numbers_up_to_that_of_the_frame(size: float) -> None:
+    updates, frame = [(np.eye(4, 2), np.eye(2, 5))], np.eye(4, 2)
+    with pytest.raises(cm.ParameterError, match=parts(f"live size from 0 to 2, got {size:g}")):
+        cm.certify(updates, Frames(frame, None, size, 5))
+
+
+def test_a_frame_of_which_nothing_is_live_loses_all() -> None:
+    found = cm.certify([(np.eye(4, 1), 2 * np.eye(1, 5))], Frames(np.zeros((4, 1)), None, 0, 5))
+    assert (found.left, found.right, found.lossless, found.sizes) == (0.0, 0.0, (2.0,), (2.0,))
 
 
 def test_shapes_are_checked() -> None:
@@ -206,7 +257,9 @@ def test_shapes_are_checked() -> None:
         cm.certify(updates, bases, cm.LowRankUpdate(np.ones((2, 1)), np.ones((1, 2))))
     with pytest.raises(cm.ShapeError, match=r"bases\.U"):
         cm.certify(updates, Frames(bases.U[1:], bases.V, bases.rows, bases.cols))
-    with pytest.raises(cm.ParameterError, match="Frames"):
+    with pytest.raises(cm.ShapeError, match=parts(f"bases.V: expected {len(bases.V)} rows")):
+        cm.certify(updates, Frames(bases.U, bases.V[1:], bases.rows, bases.cols))
+    with pytest.raises(cm.ParameterError, match=parts("bases: expected Frames, got tuple")):
         cm.certify(updates, (bases.U, bases.V))
 
 
@@ -279,6 +332,24 @@ METHODS = {
     "karcher, tol": ("karcher", {"karcher": {"tol": 1e-5}}),
     "karcher+iso": ("karcher+iso", {"karcher": {"steps": 2}}),
 }
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0]])
+def test_weights_of_the_method_itself_outrank_those_given(weights: list[float] | None) -> None:
+    """As in merge: of e_1 e_1ᵀ and e_2 e_2ᵀ twice the first less the second, from which their sum is √(1 + 4) off."""
+    updates = [(np.eye(3)[:, [i]], np.eye(3)[[i]]) for i in (0, 1)]
+    bases, method = cm.reference_bases(updates), cm.Ta(weights=(2.0, -1.0))
+    assert np.array_equal(cm.merge(updates, method, weights=weights).to_dense(), np.diag([2.0, -1.0, 0.0]))
+    for diagonal, distance in (([2.0, -1.0, 0.0], 0.0), ([1.0, 1.0, 0.0], 5**0.5)):
+        found = cm.certify(updates, bases, cm.DenseUpdate(np.diag(diagonal)), weights, method=method)
+        assert found.merged == pytest.approx(distance, rel=1e-15)
+
+
+@pytest.mark.parametrize("method", ["ta", "mean", "tsv+iso", cm.Karcher(steps=0)], ids=str)
+def test_a_certificate_says_which_method_it_is_of(method: Any) -> None:
+    updates = [(np.eye(3)[:, [i]], np.eye(3)[[i]]) for i in (0, 1)]
+    found = cm.certify(updates, cm.reference_bases(updates), method=method)
+    assert found.method == found.to_dict()["method"] == (method if isinstance(method, str) else "karcher")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from said import parts
 
 import coremerge_ref as cm
 from coremerge_ref.analysis import balls
-from coremerge_ref.analysis.verified import Weighted, exact_merge
+from coremerge_ref.analysis.verified import Weighted, _frame, _rounding_level, _turn, _turned, _whole, exact_merge
+from coremerge_ref.analysis.verified_karcher import _cos_and_sinc
 from coremerge_ref.core.pipeline import Pipeline
 
 flint = pytest.importorskip("flint")
@@ -83,6 +85,30 @@ def test_what_lies_within_the_level_or_tol_is_no_point_of_a_karcher_mean() -> No
     found = merged("karcher", (4.0, 0.0), (0.0, 1.0), tol=0.5, weights=(1.0, 2.0))  # 1/2 long, twice
     assert [float(x) for x in found] == pytest.approx([5 / 3, 0], rel=1e-15, abs=0)
     assert holds(merged("karcher", (LEVEL / 2, 0.0), (0.0, 0.0)), [0, 0])
+
+
+@pytest.mark.parametrize("thirds", [0, 1, 2, 3])
+def test_the_cosine_of_a_step_and_its_sine_over_the_step_are_known_nearly_as_well_as_its_square(thirds: int) -> None:
+    """Of 0, 60°, 120° and 180°: cosines 1, 1/2, −1/2 and −1, sines 0, √3/2, √3/2 and 0."""
+    step, root = flint.arb.pi() * thirds / 3, flint.arb(3).sqrt() / 2
+    cos, sinc = _cos_and_sinc(step**2)
+    expected = flint.arb([2, 1, -1, -2][thirds]) / 2, [1, root, root, 0][thirds] / (step if thirds else 1)
+    for found, exact in zip((cos, sinc), expected, strict=True):
+        assert found.overlaps(flint.arb(exact))
+        assert float(found.rad()) < 2.0**-312  # of 320 bits
+
+
+def test_a_small_step_is_not_known_worse_than_its_square() -> None:
+    """Whose root is anywhere up to 2⁻⁵⁰: the series is 1 − s / 2 and 1 − s / 6."""
+    for found, share in zip(_cos_and_sinc(flint.arb(0, 2.0**-100)), (2, 6), strict=True):
+        assert found.contains(1)
+        assert float(found.rad()) < 1.01 * 2.0**-100 / share
+
+
+@pytest.mark.parametrize("square", ["16", "nan", "15.9 +/- 0.2"])
+def test_steps_that_are_hardly_enclosed_are_not_taken(square: str) -> None:
+    with pytest.raises(balls.Uncertain, match="steps of the Karcher mean are not enclosed"):
+        _cos_and_sinc(flint.arb(square))
 
 
 @pytest.mark.parametrize(("epsilon", "expected"), [(0.75, [3.0, 0.0]), (1.5, [1.5, 1.5])])
@@ -201,3 +227,64 @@ def test_iso_over_null_vectors_has_no_rule() -> None:
     stages = Pipeline.parse("ta+iso", {"iso": {"support": "size"}}).stages
     with pytest.raises(cm.ParameterError, match=parts("certify: method: … 'ta+iso' … null vectors")):
         exact_merge(stages, Weighted([diagonal(A)], [LEVEL], 4, [1.0]))
+
+
+# ---- frames and levels -------------------------------------------------------------------------------------------
+def test_columns_are_made_whole_by_a_power_of_two_alone() -> None:
+    assert _whole([0.75, -2.0, 0.125]) == [6, -16, 1]
+    assert _whole([3.0, 0.0]) == [3, 0]
+    assert _whole([2.0**-1074, 2.0**1000]) == [1, 2**2074]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rank"),
+    [
+        ([[3.0, 4.0, 0.0], [0.0, 0.0, 2.0]], 2),
+        ([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], 2),
+        ([[1.0, 0.0, 0.0], [1.0, 2.0**-500, 0.0], [2.0**400, 0.0, 0.0]], 2),  # apart, however little
+        ([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, -1.0], [5.0, 0.0, 0.0]], 3),
+    ],
+)
+def test_a_frame_is_an_orthonormal_basis_of_all_columns(columns: list[list[float]], rank: int) -> None:
+    flint.ctx.prec = 4096
+    X = np.array(columns).T
+    U = _frame([X[:, :1], X[:, 1:]])
+    assert (U.nrows(), U.ncols()) == (3, rank)
+    exact = balls.matrix([[flint.arb(x) for x in row] for row in X.tolist()])
+    for apart in (U.transpose() * U - balls.eye(rank), exact - U * (U.transpose() * exact)):
+        assert all(x.contains(0) and float(x.rad()) < 1e-100 for x in apart.entries())
+
+
+def test_of_columns_that_are_all_zero_there_is_no_frame() -> None:
+    assert _frame([np.zeros((3, 1)), np.zeros((3, 2))]) is None
+
+
+def test_a_singular_value_is_none_up_to_8_eps_of_the_sum_of_products_of_norms() -> None:
+    B, A = np.array([[3.0, 0.0], [4.0, 2.0]]), np.array([[1.0, 0.0], [6.0, 8.0]])
+    assert _rounding_level(B, A) == 8 * 2.0**-52 * (5 * 1 + 2 * 10)
+    assert _rounding_level(1e200 * B, 1e200 * A) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("values", "k", "level", "turn"),
+    [
+        ((5.0, 3.0, 2.5), 1, 0.5, 0.25),  # 0.5 / (5 − 3)
+        ((5.0, 3.0, 2.5), 2, 0.25, 0.5),
+        ((5.0, 3.0, 2.5), 3, 0.5, 0.2),  # nothing is dropped
+        ((5.0, 3.0, 2.5), 9, 0.5, 0.2),
+        ((5.0, 3.0, 0.25), 3, 0.25, 0.25 / 2.75),  # the last is none
+        ((5.0, 3.0, 2.5), 2, 1.0, 1.0),
+        ((5.0, 3.0, 3.0), 2, 1e-9, 1.0),
+        ((5.0, 3.0, 2.5), 2, 7.0, 0.0),
+    ],
+)
+def test_leading_vectors_turn_by_the_level_over_the_gap_after_them(
+    values: tuple[float, ...], k: int, level: float, turn: float
+) -> None:
+    assert _turn(diagonal(values), k, level) == pytest.approx(turn, rel=1e-14)
+
+
+def test_polar_factors_are_cut_at_the_largest_turn_between_64_eps_and_the_root_of_eps() -> None:
+    X, eps = diagonal((4.0, 2.0)), 2.0**-52
+    for levels, cut in (([0.0, 0.0], 64 * eps), ([2e-9, 2e-12], 1e-9), ([2e-12, 2e-9], 1e-9), ([1.0, 0.0], 2.0**-26)):
+        assert _turned([X, X], 1, levels) == pytest.approx(cut, rel=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coremerge_ref.perturbation.turning import mixed, turning
+from coremerge_ref.perturbation.turning import Turn, mixed, turning
 from coremerge_ref.testing import orthonormal
 
 H = 1e-9
@@ -71,3 +71,18 @@ def test_many_at_once_turn_as_each_alone() -> None:
     for i, (one, error) in enumerate(zip(values, errors, strict=True)):
         for part, alone in zip(together, turning(one, error), strict=True):
             np.testing.assert_allclose(part[i], alone)
+
+
+@pytest.mark.parametrize("c", [1.0, 2.0**600, 2.0**-600])
+def test_rows_mix_by_their_own_turns_or_all_rows_by_the_widest_whatever_their_size(c: float) -> None:
+    """A row that turns by 0.3 into one of 3 and 4, and by 0.4 into one of 4 and −3: 0.9 + 1.6 and 1.2 + 1.2 of it, and
+    no more than half of 5, the length of either column."""
+    inside = np.array([[0.0, 0.3, 0.4], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    turn = Turn(inside, np.array([0.5, 0.0, 0.0]), np.asarray(1.0), np.zeros(3))
+    M = c * np.array([[0.0, 0.0], [3.0, 4.0], [4.0, -3.0]])
+    np.testing.assert_allclose(mixed(turn, M) / c, [[2.5, 2.4], [0, 0], [0, 0]], rtol=1e-15)
+    narrow = turn._replace(widest=np.array([0.4, 0.0, 0.0]))
+    np.testing.assert_allclose(
+        mixed(narrow, np.stack([M, 2 * M])) / c, [[[2, 2], [0, 0], [0, 0]], [[4, 4], [0, 0], [0, 0]]]
+    )
+    assert mixed(turn, 0 * M).tolist() == [[0, 0]] * 3

@@ -38,7 +38,8 @@ class Alike:
         error = max(level.size, level.decomposed) * together
         own = np.broadcast_to(error[:, None], S.shape)
         if level.name != "compute":
-            parts = [(np.abs(C[which]) @ x[which][..., None])[:, :live, 0] for C, x in tasks]
             with np.errstate(divide="ignore", invalid="ignore"):
-                own = np.minimum(level.size * sum(parts) / S, own)
+                shares = [np.abs(C[which])[:, :live] / S[..., None] for C, _ in tasks]  # see Frame.own
+                parts = [(share @ x[which][..., None])[..., 0] for share, (_, x) in zip(shares, tasks, strict=True)]
+                own = np.minimum(level.size * sum(parts), own)
         return np.cumsum(which).reshape(which.shape) - 1, turning(S, error, own)

@@ -91,15 +91,17 @@ class Frame:
     def _own(self, errors: Errors) -> np.ndarray:
         if errors.level.name == "compute" or self.S is None:
             return np.full(self.live, self.error(errors))
-        size = errors.level.size
+        size, S, n = errors.level.size, self.S[: self.live], self.live
+        whole, most = np.where(S > 0, S, 1.0), self.error(errors)
+        # divided first: products of two norms of one factor may leave float64, or be nothing
         parts = (
-            [d * lengths(X, axis=-1) for d, X in zip(errors.entering, self.M, strict=True)]
+            [d * (lengths(X, axis=-1)[:n] / whole) for d, X in zip(errors.entering, self.M, strict=True)]
             if self.of_updates
-            else [size * (np.abs(C) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)]
+            else [
+                size * ((np.abs(C[:n]) / whole[:, None]) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)
+            ]
         )
-        S = self.S[: self.live]
-        most = self.error(errors)
-        return np.where(S > 0, np.minimum(sum(parts)[: self.live] / np.where(S > 0, S, 1.0), most), most)
+        return np.where(S > 0, np.minimum(sum(parts), most), most)
 
     @property
     def inner(self) -> list[np.ndarray]:
@@ -107,8 +109,9 @@ class Frame:
         assert self.S is not None
         S, of_updates = self.S[: self.live, None], zip(self.M, self.facing[0], strict=True)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            made = [X @ R for X, R in of_updates] if self.of_updates else self.coordinates
-            return [X[: self.live] / S for X in made]
+            if self.of_updates:
+                return [(X[: self.live] / S) @ R for X, R in of_updates]
+            return [X[: self.live] / S for X in self.coordinates]
 
     def met(self, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
         """Bounds (live) on ‖E_B 𝐀 v_i‖ and on ‖u_iᵀ 𝐁 E_A‖, of the error E = E_B 𝐀 + 𝐁 E_A of the stack W = 𝐁 𝐀."""

@@ -337,6 +337,21 @@ def test_bounds_are_relative_and_see_no_scale() -> None:
         assert scaled.relative == pytest.approx(one.relative, rel=1e-9, abs=0)
 
 
+@pytest.mark.parametrize("side", ["B", "A"])
+@pytest.mark.parametrize("power", [600, -600])
+@pytest.mark.parametrize("method", ["ties", "dare+ta+iso"])
+def test_bounds_of_updates_whose_squares_leave_float64_or_are_nothing_are_those_of_others(
+    method: str, power: int, side: str
+) -> None:
+    pairs, c = pairs_of(Recipe(m=7, n=6, ranks=(2, 2), decades=0.5, seed=5)), 2.0**power
+    for space in (*SPACES.values(), cm.Knots(scaled=False)):
+        one = cm.explain(pairs, method, space)
+        other = cm.explain([(c * B, A) if side == "B" else (B, c * A) for B, A in pairs], method, space)
+        for mine, theirs in ((one.bound, other.bound), (one.input_bound, other.input_bound)):
+            assert theirs.verdict == mine.verdict == "well-posed"
+            assert theirs.relative == pytest.approx(mine.relative, rel=1e-6, abs=0)
+
+
 def test_conditioning_does_not_depend_on_the_space_where_the_answer_does_not() -> None:
     """But for what SVDs of stacks of updates add to the arithmetic: they are those of stacks that are as far off."""
     pairs = pairs_of(Recipe(m=9, n=8, ranks=(3, 2), seed=2))

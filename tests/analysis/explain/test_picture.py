@@ -50,6 +50,8 @@ def test_values_stand_side_by_side_relative_to_the_largest_kept_ones_full_and_ot
     for axes in (tsv, core):
         assert axes.get_yscale() == "log"
         assert axes.get_xticks().tolist() == []
+        assert {label.get_size() for label in axes.get_yticklabels()} == {7}
+        assert axes.title.get_size() == 8
 
 
 def test_a_layer_is_a_row_with_its_name_and_verdict() -> None:

@@ -114,6 +114,18 @@ def test_spectra_are_rows_with_what_is_kept_and_what_is_cut() -> None:
     ]
 
 
+def test_tables_stand_at_the_left_after_a_blank_line_and_none_follows() -> None:
+    lines = plain(replace(ONE, margins=MARGINS, spectra=SPECTRA)).splitlines()
+    blank = [i for i, line in enumerate(lines) if not line]
+    assert [lines[i + 1].split(" ")[0] for i in blank] == ["rounding", "margin", "spectrum"]
+    assert all(line == line.lstrip() for line in lines)
+    assert lines[-1].startswith("tsv: task 1: M_t")
+    many = plain(Explanations(layers("a.0.x", "b.0.x"))).splitlines()
+    blank = [i for i, line in enumerate(many) if not line]
+    assert [many[i + 1].split(" ")[0] for i in blank] == ["layer", "a.0.x:"]
+    assert all(line == line.lstrip() for line in many)
+
+
 # ---- many layers -------------------------------------------------------------------------------------------------
 def test_the_headline_counts_verdicts_of_both_readings_the_best_first() -> None:
     layers = [ONE, replace(ONE, bound=BAD), replace(ONE, bound=BAD), replace(ONE, input_bound=GOOD)]

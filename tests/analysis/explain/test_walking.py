@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from first import First
+from sensitivity import merged, worst
 
 import coremerge_ref as cm
+from coremerge_ref.analysis.explain.entering import level_of
+from coremerge_ref.analysis.explain.walking import _turned
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.perturbation.carried import Errors
+from coremerge_ref.perturbation.carried import Errors, Level
 from coremerge_ref.testing import Recipe
 
 MIRRORED: dict[str, tuple[Any, Any]] = {
@@ -116,3 +119,40 @@ def test_a_side_of_fewer_directions_is_bounded_as_its_mirror_is(method: str, spa
     assert (one.rows, one.cols) == (other.cols, other.rows) == (2, 6)
     for mine, theirs in ((one.bound, other.bound), (one.input_bound, other.input_bound)):
         assert mine.relative == pytest.approx(theirs.relative, rel=1e-2, abs=0)
+
+
+@pytest.mark.parametrize("method", ["ties+iso", "dare+ta+iso"])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_are_multiplied_back_are_known_to_their_own_size(method: str, seed: int) -> None:
+    """Iso divides by what is least: rows of singular values of two decades, which errors of others do not reach."""
+    recipe = Recipe(m=8, n=7, ranks=(2, 2, 1), decades=2.0, seed=seed, scales=(1.0, 1e-2, 1.0))
+    pairs, space = [(s * B, A) for B, A, s in recipe.build()], cm.Knots(scaled=False)
+    condition = cm.explain(pairs, method, space).input_bound.condition
+    measured = worst(merged(method, space), pairs, step=1e-8)
+    assert measured <= 1.001 * condition
+    assert condition <= 60 * measured
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_where_no_basis_is_determined_what_to_do_is_to_look_at_none(side: int) -> None:
+    """Columns e_1 and e_2 of one length: any two of their plane are singular vectors of [B_1 B_2]."""
+    long, short = np.eye(4), np.eye(4) * [3.0, 1.0, 1.0, 1.0]
+    pairs = [(long[:, [i]], short[[i]]) for i in (0, 1)]
+    e = cm.explain([(A.T, B.T) for B, A in pairs] if side else pairs, "ties", "core")
+    assert e.verdict == "ill-posed"
+    stack = ("[B_1 … B_T]", "[A_1; …; A_T]")[side]
+    assert f"core: singular values 1 and 2 of {stack} differ by 0.0e+00 of the largest, so the basis" in e.reason
+    assert e.bound.remedy == ("use a method that no basis decides, such as tsv or iso, or full space, or another basis")
+
+
+def test_rows_of_which_nothing_is_known_stay_so_whatever_they_meet() -> None:
+    """∞ · 0 would be no number."""
+    K, X = np.array([[np.inf, 0.0], [1.0, 2.0]]), np.array([[0.0, 1.0, 0.0], [3.0, -4.0, 0.0]])
+    assert _turned(K, X).tolist() == [[np.inf] * 3, [6, 9, 0]]
+    assert _turned(np.zeros((2, 2)), X).tolist() == [[0] * 3] * 2
+
+
+def test_a_sum_of_terms_is_off_by_half_an_eps_for_each_and_what_is_stored_by_eight() -> None:
+    """Inputs were rounded once, and nothing of them underflowed."""
+    assert level_of("input", "float16", 2.0**-10, 1e-300, 100) == Level("input", "float16", 2.0**-10, 0.5, 0)
+    assert level_of("compute", "float32", 2.0**-23, 1e-30, 100) == Level("compute", "float32", 2.0**-23, 58.0, 1e-30)
