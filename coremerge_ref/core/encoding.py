@@ -86,10 +86,14 @@ class Encoded:
             M = _multiplied(products)
             level = arrays.detached(frames.rounding_levels())  # (T, …)
             rows, cols = (None if x is None else arrays.detached(x) for x in frames.entry_shares())
+            there = level > 0
+            least = arrays.smallest_normal(level.dtype) / array_namespace(level).where(there, level, 1.0)
         self.check_products(M, level)
         ones = (1.0,) * len(products)
         cache = Products(M, products, graded=frames.sigma is not None)
-        return frames, Stack(M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache, (rows, cols))
+        return frames, Stack(
+            M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache, (rows, cols, least)
+        )
 
     def check_products(self, M: Array, level: Array) -> None:
         """NonFiniteError where a product in M (T, …, p, q), or its level (T, …), has left the range of its dtype."""

@@ -31,7 +31,8 @@ class Stack:
     """T matrices M (T, …, p, q), one a task, of one layer or of a batch of layers.
 
     rounding_level ν (T, …): up to this size a singular value of M_t is rounding of what it was computed from.
-    entry_shares: √ρ (T, …, p) and √γ (T, …, q), None being 1: for an entry that size is ν_t √(ρ_i γ_j), `entry_level`.
+    entry_shares: for an entry it is ν_t √(ρ_i γ_j), `entry_level`, with √ρ (T, …, p) and √γ (T, …, q), None being 1,
+    and ν_t times the last of the three (T, …) at least, below which digits are lost to underflow.
     rows, cols (…): live sizes, floating numbers. weights (T): one finite number a task. tasks (T): each task's place
     among all tasks of the call, some of which may lack this layer. names: the layer names of the batch in row-major
     order. products: the factors of M, where it has some.
@@ -45,14 +46,17 @@ class Stack:
     tasks: tuple[int, ...]
     names: tuple[str, ...]
     products: Products | None = None
-    entry_shares: tuple[Array | None, Array | None] = (None, None)
+    entry_shares: tuple[Array | None, Array | None, Array | None] = (None, None, None)
 
     @property
     def entry_level(self) -> Array:
         """Up to this size an entry of M_t is rounding of what it was computed from (T, …, p or 1, q or 1)."""
-        level, (rows, cols) = self.rounding_level[..., None, None], self.entry_shares
-        level = level if rows is None else level * rows[..., :, None]
-        return level if cols is None else level * cols[..., None, :]
+        level, (rows, cols, least) = self.rounding_level[..., None, None], self.entry_shares
+        if rows is None and cols is None:
+            return level
+        share = array_namespace(level).ones_like(level) if rows is None else rows[..., :, None]
+        share = share if cols is None else share * cols[..., None, :]
+        return level * (share if least is None else array_namespace(level).maximum(share, least[..., None, None]))
 
     @property
     def T(self) -> int:

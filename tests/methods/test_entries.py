@@ -31,9 +31,16 @@ def test_rows_and_columns_of_an_update_have_levels_as_small_as_they_are(backend:
         ((rows, cols), [[0, 0, 0], [0.26, 0.126, 0]]),
     ):
         stack = replace(
-            stack_of(M, [0.5]), M=backend.array(M), rounding_level=backend.array([0.5]), entry_shares=shares
+            stack_of(M, [0.5]), M=backend.array(M), rounding_level=backend.array([0.5]), entry_shares=(*shares, None)
         )
         assert backend.host(denoised(stack).M).tolist() == [expected]
+
+
+def test_no_level_of_an_entry_is_below_the_least(backend: Backend) -> None:
+    rows, cols, least = (backend.array(x) for x in ([[1.0, 0.5]], [[1.0, 0.5, 0.25]], [0.25]))
+    stack = replace(stack_of(np.ones((1, 2, 3)), [0.5]), rounding_level=backend.array([0.5]))
+    level = replace(stack, entry_shares=(rows, cols, least)).entry_level
+    assert backend.host(level).tolist() == [[[0.5, 0.25, 0.125], [0.25, 0.125, 0.125]]]
 
 
 def test_up_to_its_level_a_sum_has_no_sign(backend: Backend) -> None:

@@ -151,8 +151,8 @@ def one(item: Any, at: tuple[int, ...], name: str) -> Any:
     cut: dict[str, Any] = {"M": wide(item.M[place]), "rounding_level": wide(item.rounding_level[place])}
     cut |= {"rows": _at(item.rows, at), "cols": _at(item.cols, at)}
     if isinstance(item, Stack):
-        rows, cols = (None if x is None else wide(x[place]) for x in item.entry_shares)
-        return replace(item, **cut, names=(name,), products=None, entry_shares=(rows, cols))
+        rows, cols, least = (None if x is None else wide(x[place]) for x in item.entry_shares)
+        return replace(item, **cut, names=(name,), products=None, entry_shares=(rows, cols, least))
     return replace(item, **cut, info={k: _at(v, at) for k, v in item.info.items()})
 
 

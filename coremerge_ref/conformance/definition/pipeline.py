@@ -170,7 +170,7 @@ def _begin(
     else:
         where = frames(factors, space, basis, transposed, scaled, eps)
     stack: list[Matrix] = [where.encode(b, a) for b, a in factors]
-    shares = [entry_shares(b, a, where) for b, a in factors]
+    shares = [entry_shares(b, a, where, eps) for b, a in factors]
     return _Layer(present, factors, where, stack, rounding_levels(factors, where, eps), shares)
 
 
@@ -189,12 +189,12 @@ def _state(layer: _Layer, name: str, chosen: dict[str, Any], weights: Sequence[f
 
 def _level(matrix: Matrix, noise: mpf, shares: Shares) -> elementwise.Level:
     """What counts as zero in the entries of M_t."""
-    rows, cols = shares
+    rows, cols, least = shares
     if rows is None and cols is None:
         return noise
     level = mp.matrix(matrix.rows, matrix.cols)
     for i, j in elementwise.entries(matrix):
-        level[i, j] = noise * (1 if rows is None else rows[i]) * (1 if cols is None else cols[j])
+        level[i, j] = noise * max((1 if rows is None else rows[i]) * (1 if cols is None else cols[j]), least)
     return level
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from mpmath import mp, mpf
 
 from .linalg import Matrix, columns, hcat, norm, product, scale_columns, svd
-from .zero import relative_tolerance, rounding_level
+from .zero import relative_tolerance, rounding_level, smallest_normal
 
 
 @dataclass
@@ -131,16 +131,20 @@ def _side(blocks: list[Matrix], eps: mpf, levels: list[mpf] | None = None) -> tu
     return u, values, of_columns
 
 
-Shares: TypeAlias = tuple[list[mpf] | None, list[mpf] | None]  # √ρ of the rows, √γ of the columns; None: all are 1
+# √ρ of the rows, √γ of the columns, None where all are 1; and their least product
+Shares: TypeAlias = tuple[list[mpf] | None, list[mpf] | None, mpf]
 
 
-def entry_shares(b: Matrix, a: Matrix, where: Frames) -> Shares:
-    """Rounding in an entry of M_t is up to ν_t √(ρ_i γ_j). ρ_i = Σ_k b_ik² ‖a_k‖ / ‖b_k‖ over Σ_k ‖b_k‖ ‖a_k‖ where the
-    rows of M_t are those of ΔW_t, and γ_j the like; 1 in a computed frame, whose errors mix the rows, and where the
-    singular values are divided out."""
+def entry_shares(b: Matrix, a: Matrix, where: Frames, eps: mpf) -> Shares:
+    """Rounding in an entry of M_t is up to ν_t √(ρ_i γ_j), and at least the smallest normal number.
+
+    ρ_i = Σ_k b_ik² ‖a_k‖ / ‖b_k‖ over Σ_k ‖b_k‖ ‖a_k‖ where the rows of M_t are those of ΔW_t, and γ_j the like; 1 in a
+    computed frame, whose errors mix the rows, and where the singular values are divided out."""
     if where.left_factor is not None or where.right_factor is not None:
-        return None, None
-    return None if where.u is not None else _shares(b, a.T), None if where.v is not None else _shares(a.T, b)
+        return None, None, mp.one
+    level = rounding_level(b, a, eps)
+    rows, cols = None if where.u is not None else _shares(b, a.T), None if where.v is not None else _shares(a.T, b)
+    return rows, cols, smallest_normal(eps) / level if level else mp.one
 
 
 def _shares(x: Matrix, y: Matrix) -> list[mpf]:

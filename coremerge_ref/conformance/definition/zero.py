@@ -1,4 +1,4 @@
-"""What counts as zero, decided from the updates: both numbers that say so."""
+"""What counts as zero, decided from the updates: the numbers that say so."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from .linalg import Matrix, norm
 def relative_tolerance(eps: mpf) -> mpf:
     """What a singular value of columns of norm 1 must exceed, relative to the largest, to count: 64 eps."""
     return 64 * eps
+
+
+def smallest_normal(eps: mpf) -> mpf:
+    """Of the format of IEEE 754 that has this eps: 2^−126 for 2^−23, 2^−1022 for 2^−52; 0, as if there were no end, for
+    any other."""
+    return {mpf(2) ** -23: mpf(2) ** -126, mpf(2) ** -52: mpf(2) ** -1022}.get(eps, mpf(0))
 
 
 def rounding_level(b: Matrix, a: Matrix, eps: mpf) -> mpf:
