@@ -1,5 +1,6 @@
 """SVDs of a batch by products and small SVDs: as good as the library's, proven, and given up for single matrices."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,47 @@ def test_float32(backend: Backend) -> None:
     P, S, Qh, missing = jacobi.thin_svd(backend.array(X, "float32"), True)
     assert not missing
     assert max(residuals(X, *map(backend.host, (P, S, Qh)), EPS["float32"])) <= THRESHOLD
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+@pytest.mark.parametrize("n", [36, 40])
+def test_rows_that_are_exactly_zero(backend: Backend, rank: int, n: int) -> None:
+    """A diagonal matrix, which no turn mixes: what is nothing is divided by nothing."""
+    X = np.zeros((2, 36, n))
+    X[:, range(rank), range(rank)] = np.array([4.0, 2.0, 1.0])[:rank]
+    P, S, Qh, missing = jacobi.thin_svd(backend.array(X), False)
+    assert not missing
+    np.testing.assert_array_equal(backend.host(S)[:, rank:], 0.0)
+    np.testing.assert_array_equal(np.abs(backend.host(Qh)), X > 0)
+    np.testing.assert_array_equal(np.abs(backend.host(P))[..., :rank], (X > 0)[:, :, :rank])
+
+
+@pytest.mark.parametrize("blocks", [2, 4, 6, 10])
+def test_in_a_tournament_each_two_meet_once_and_the_first_of_them_is_always_first(blocks: int) -> None:
+    """Who is first in a pair: an order of all of them, in which each is before so many others."""
+    places, met = list(range(blocks)), []
+    moves = jacobi._moves(blocks)
+    for move in moves:
+        assert sorted(move) == list(range(blocks))
+        places = [places[i] for i in move]
+        met += list(zip(places[::2], places[1::2], strict=True))
+    assert len(moves) == blocks - 1
+    assert sorted(map(sorted, met)) == [[i, j] for i in range(blocks) for j in range(i + 1, blocks)]
+    wins = [sum(first == block for first, _ in met) for block in range(blocks)]
+    assert sorted(wins) == list(range(blocks))
+    assert places == list(range(blocks))  # the next sweep begins as this one did
+
+
+def test_rows_that_are_added_are_longer_than_any_other_and_apart_from_them(backend: Backend) -> None:
+    """1 + 2 ‖X‖ of unit vectors of their own, ‖X‖ = 5 in the first layer and 1/2 in the second."""
+    X = np.array([[[3.0, 0.0, 0.0], [0.0, 0.0, 4.0]], [[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]])
+    found = backend.host(jacobi._padded(backend.array(X), 2))
+    expected = np.zeros((2, 4, 5))
+    expected[:, :2, :3] = X
+    expected[0, 2:, 3:], expected[1, 2:, 3:] = 11 * np.eye(2), 2 * np.eye(2)
+    np.testing.assert_array_equal(found, expected)
+    given = backend.array(X)
+    assert jacobi._padded(given, 0) is given
 
 
 @pytest.mark.parametrize("leftover", ["nan", "zero", "lapack", "tail", "untouched"])
@@ -190,6 +232,36 @@ def test_what_is_proven_is_within_four_units_of_rounding(n: int, dtype: str, uni
     zero[2][1, 2] = 0.0
     less = (zero[0] * zero[1][:, None, :]) @ zero[2]
     assert (is_proven(less, *zero, dead), is_proven(less, *zero)) == ([True, True], [True, False])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("excess", "proven"), [(0.0, True), (2.0**-20, False)])
+def test_four_units_of_rounding_themselves_are_proven(dtype: str, excess: float, proven: bool) -> None:
+    """Squares of powers of 2, n = 8: an entry of 8 eps stands twice in a Gram matrix, 2 · 8² = 4² · 8; and ‖X‖² = 2
+    allows one of 16 eps in X, 16² = 4² · 8 · 2."""
+    backend, off = available("numpy"), (1 + excess) * EPS[dtype]
+    P, S, Qh = decomposed(3, 8)
+    S[:] = 1.0, 1.0, 0.0
+    for k, place in enumerate(((1, 0, 0), (1, 0, 0), (1, 2, 1))):
+        parts = [(P * S[:, None, :]) @ Qh, P.copy(), Qh.copy()]
+        parts[k][place] += off * (8 if k else 16)
+        if k:
+            parts[0] = (parts[1] * S[:, None, :]) @ parts[2]
+        given = [backend.array(part, dtype) for part in (*parts[:2], S, parts[2])]
+        assert jacobi._is_proven(*given, np.ones((2, 3), bool)).tolist() == [True, proven]
+
+
+def test_rows_are_made_orthonormal_in_three_steps_the_small_after_the_large(backend: Backend) -> None:
+    """A row alone goes by x (3 − x²) / 2, the square root's iteration; a second one by what it has of the first."""
+    x = Fraction(1, 2)
+    for _ in range(3):
+        x = x * (3 - x**2) / 2
+    found = backend.host(jacobi._orthonormalized(backend.array([[[0.5, 0.0]], [[0.0, -0.5]]])))
+    assert ratio(found, np.array([[[1.0, 0.0]], [[0.0, -1.0]]]) * float(x), 1.0, EPS["float64"]) <= THRESHOLD
+    leaning = [[1.0, 0.0, 0.0], [2.0**-20, 1.0, 0.0], [2.0**-20, -(2.0**-20), 1.0]]
+    first, *others = backend.host(jacobi._orthonormalized(backend.array([leaning])))[0]
+    np.testing.assert_array_equal(first, leaning[0])
+    assert ratio(np.stack(others), np.eye(3)[1:], 1.0, EPS["float64"]) <= THRESHOLD
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
