@@ -1,7 +1,7 @@
 """Updates in a space, before any stage: sums without a frame, their stack, names, weights, and what is refused."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -108,6 +108,25 @@ def test_the_stack_is_that_of_the_tasks_which_are_there(space: Any) -> None:
             assert ratio(L @ R, M, size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
 
 
+class Asked(cm.Core):
+    """Core space, and what it was asked for, kept beside the class."""
+
+    any_frames: ClassVar[list[bool]] = []
+
+    def frames(self, factors: Any, any_frame: bool = False) -> Any:
+        self.any_frames.append(any_frame)
+        return super().frames(factors, any_frame)
+
+
+def test_any_frame_will_do_where_the_result_is_the_same_in_all_of_them() -> None:
+    Asked.any_frames.clear()
+    encoded = Encoded(GIVEN, Asked())
+    for method in ("tsv", "ties", "tsv+iso", "iso_cts", "dare"):
+        encoded.encoded(as_pipeline(method))
+    assert [one is True for one in Asked.any_frames] == [True, False]  # once for each kind
+    assert Asked.any_frames[1] is False
+
+
 def test_weights_and_dtypes_that_nobody_gave() -> None:
     """All 1; the dtype that the factors of all tasks promote to."""
     B, A, _ = FACTORS[0]
@@ -157,6 +176,9 @@ def test_derivatives_of_factors_are_refused_or_taken_in_full_space() -> None:
         assert (frames.U, frames.V) == (None, None)
         assert (float(frames.rows), float(frames.cols), stack.M.requires_grad) == (*sizes, True)
         assert ratio(stack.M.detach().numpy(), dense(FACTORS), size(FACTORS), EPS["float64"]) <= THRESHOLD
+    Asked.any_frames.clear()
+    Encoded(given, Asked()).encoded(as_pipeline("tsv"))
+    assert [one is True for one in Asked.any_frames] == [True]  # nobody pays for singular vectors, whose sizes count
     refused: list[tuple[Any, Any]] = [
         ("ties", cm.Core()),
         ("tsv", cm.Knots(scaled=False)),
