@@ -8,6 +8,7 @@ from backends import EPS, Backend, available
 
 from coremerge_ref.core import linalg
 from coremerge_ref.core.linalg import svds
+from coremerge_ref.core.linalg.mending import mended
 from coremerge_ref.errors import NonFiniteError
 from coremerge_ref.testing import THRESHOLD, orthonormal, ratio
 
@@ -196,6 +197,37 @@ def test_the_svd_of_a_product_has_no_more_triplets_than_its_rank(m: int, n: int,
     norm = float(np.linalg.norm(B @ A))
     assert ratio(((P * S) @ Qh).ravel(), (B @ A).ravel(), norm, EPS["float64"]) <= THRESHOLD
     assert ratio(S, np.linalg.svd(B @ A)[1][:size], norm, EPS["float64"]) <= THRESHOLD
+
+
+def test_layers_that_are_missing_are_computed_again_and_those_alone(backend: Backend) -> None:
+    """Of a batch (2, 3) the layers 1 and 5 in row-major order, with their levels, of which one stands for all."""
+    X, levels = np.arange(24.0).reshape(2, 3, 2, 2), np.arange(6.0).reshape(2, 3)
+    parts = [backend.array(np.zeros((2, 3, 2))), backend.array(np.zeros((2, 3)))]
+    called: list[Any] = []
+
+    def again(*given: Any) -> Any:
+        called.append([backend.host(one) for one in given])
+        return [given[0][..., 0], 10 * given[1] + given[2]]
+
+    given = (backend.array(X), backend.array(levels), backend.array(0.5))
+    assert mended(parts, [], again, *given) is parts
+    assert not called
+    rows, numbers = (backend.host(part) for part in mended(parts, [1, 5], again, *given))
+    ((layers, each, one),) = called
+    np.testing.assert_array_equal(layers, [X[0, 1], X[1, 2]])
+    np.testing.assert_array_equal(each, [1.0, 5.0])
+    np.testing.assert_array_equal(one, [0.5, 0.5])
+    np.testing.assert_array_equal(numbers, [[0, 10.5, 0], [0, 0, 50.5]])
+    expected = np.zeros((2, 3, 2))
+    expected[0, 1], expected[1, 2] = (4, 6), (20, 22)
+    np.testing.assert_array_equal(rows, expected)
+    rows, numbers = (backend.host(part) for part in mended(parts, [0, 1, 2, 3, 4, 5], again, *given))
+    assert [one.shape for one in called[-1]] == [(2, 3, 2, 2), (2, 3), ()]  # as they were given
+    np.testing.assert_array_equal(rows, X[..., 0])
+    np.testing.assert_array_equal(numbers, 10 * levels + 0.5)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match="zip"):
+            mended(parts, [1], lambda *given, count=count: (again(*given) * 2)[:count], *given)
 
 
 # derivatives, against finite differences: what is constant to automatic differentiation is put right by hand
