@@ -107,6 +107,15 @@ def test_norm_of_known_numbers(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.host(linalg.norm(backend.array([[[0.0]], [[-2.0]]]))), [0.0, 2.0])
 
 
+def test_the_largest_magnitude_of_each_layer(backend: Backend) -> None:
+    """Whatever its sign; NaN where there is one."""
+    layers = np.array([[[-3.0, 1.0], [2.0, 0.0]], [[0.5, 0.0], [0.0, -0.25]], [[-1.0, -2.0], [-2.0, -1.0]]])
+    np.testing.assert_array_equal(backend.host(linalg.largest(backend.array(layers))), [3.0, 0.5, 2.0])
+    layers[1, 0, 1] = np.nan
+    np.testing.assert_array_equal(backend.host(linalg.largest(backend.array(layers))), [3.0, np.nan, 2.0])
+    assert float(linalg.largest(backend.array(layers[0]))) == 3.0
+
+
 @pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
 def test_norm_neither_overflows_nor_underflows(backend: Backend, unit: float) -> None:
     assert backend.host(linalg.norm(backend.array([[3 * unit, 4 * unit]]))) == pytest.approx(5 * unit, rel=1e-15, abs=0)
@@ -147,6 +156,14 @@ def test_polar_cut_is_relative_to_the_largest(backend: Backend) -> None:
         backend.host(linalg.polar(backend.array(X), backend.array(1e-2))), np.diag([1.0, 0.0])
     )
     np.testing.assert_array_equal(backend.host(linalg.polar(backend.array(X), backend.array(1e-4))), np.eye(2))
+
+
+def test_what_is_at_the_cut_is_not_above_it(backend: Backend) -> None:
+    X, leading = backend.array([np.diag([2.0, 1.0]), np.diag([2.0, 1.5])]), np.diag([1.0, 0.0])
+    factor, count = linalg.polar_above(X, backend.array([1.0, 1.0]))
+    for found in (factor, linalg.polar(X, backend.array([0.5, 0.5]))):
+        np.testing.assert_array_equal(backend.host(found), [leading, np.eye(2)])
+    np.testing.assert_array_equal(backend.host(count), [1.0, 2.0])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -256,7 +273,10 @@ def test_derivatives_of_polar_factors_are_those_of_finite_differences(
     def factors(L: Any, R: Any) -> Any:
         return linalg.polar(L @ R, cut), linalg.polar_above(L @ R, cut)[0]
 
-    assert torch.autograd.gradcheck(factors, of_rank(torch, m, n, rank, batch), fast_mode=True)
+    given = of_rank(torch, m, n, rank, batch)
+    assert torch.autograd.gradcheck(factors, given, fast_mode=True)
+    for one, plain in zip(factors(*given), factors(*(X.detach() for X in given)), strict=True):
+        assert torch.equal(one, plain)  # the correction is zero
     factor, count = linalg.polar_above(torch.zeros(*batch, m, n) + torch.eye(m, n, dtype=torch.float64), cut + 0.5)
     assert torch.equal(factor, torch.eye(m, n, dtype=torch.float64).expand(*batch, m, n))
     assert torch.equal(count, torch.full(batch, float(min(m, n)), dtype=torch.float64))
