@@ -8,7 +8,7 @@ import pytest
 from backends import EPS, Backend, available
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.linalg import jacobi
+from coremerge_ref.core.linalg import jacobi, svds
 from coremerge_ref.testing import THRESHOLD, ratio
 
 
@@ -279,3 +279,51 @@ def test_single_and_small_matrices_are_the_librarys(shape: tuple[int, ...], monk
     monkeypatch.setattr(jacobi, "thin_svd", None)
     monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
     assert linalg.svd(np.ones(shape))[1].shape[-1] == min(shape[-2:])
+
+
+def test_batches_of_matrices_that_a_gpu_has_room_for_are_decomposed_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two or more, longer than 32 and no wider than 512, as wide ones; where loops are slow, and where it succeeds."""
+    seen: list[Any] = []
+    outcome: list[Any] = [None]
+
+    def thin_svd(X: Any, null_vectors: bool) -> Any:
+        seen.append((X.shape, null_vectors))
+        if outcome[0] is not None:
+            raise outcome[0]
+        return (None, None, None, list(range(len(X))))  # of which nothing is proven
+
+    monkeypatch.setattr(jacobi, "thin_svd", thin_svd)
+    monkeypatch.setattr(svds, "_one_by_one", lambda X: ("the library", X.shape))
+    for loops in (True, False):
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda _, loops=loops: loops)
+        for shape, wide in (
+            ((2, 33, 33), (2, 33, 33)),
+            ((2, 33, 1), (2, 1, 33)),
+            ((1, 2, 1, 33), (2, 1, 33)),
+            ((2, 3, 512, 513), (6, 512, 513)),
+            ((2, 513, 512), (2, 512, 513)),
+            ((2, 513, 513), None),
+            ((2, 32, 32), None),
+            ((2, 32, 1), None),
+            ((2, 33, 0), None),
+            ((2, 0, 33), None),
+            ((1, 33, 33), None),
+            ((33, 33), None),
+            ((0, 33, 33), None),
+        ):
+            for null_vectors, error in (
+                (False, None),
+                (True, ValueError()),
+                (True, RuntimeError()),
+                (False, ArithmeticError()),
+            ):
+                seen.clear()
+                outcome[0] = error
+                assert linalg.svd(np.empty(shape), null_vectors) == ("the library", shape)  # type: ignore[comparison-overlap]
+                assert seen == ([(wide, null_vectors)] if loops and wide else [])
+    monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
+    outcome[0] = MemoryError()
+    with pytest.raises(MemoryError):
+        linalg.svd(np.empty((2, 33, 33)))
