@@ -74,6 +74,7 @@ def test_sums_on_every_library(backend: Backend) -> None:
 
 @pytest.mark.parametrize(("r", "unit", "said"), [
     (1, 1e200, BEYOND.format("float64")),
+    (1, 1e154, BEYOND.format("float64")),  # no entry of the product is, but the product of norms
     (3, 1e200, f"product B A, summed: expected numbers within the {RANGE}"),
     (3, 1e-155, f"product B A, summed: expected numbers within the {RANGE}"),
 ])  # fmt: skip
@@ -152,6 +153,51 @@ def test_products_that_leave_the_range_say_so(space: Any) -> None:
         with pytest.raises(cm.NonFiniteError) as caught:
             encoded.encoded(as_pipeline("ties"))
         assert str(caught.value) in (said, f"product B A: expected numbers within the {RANGE}")
+
+
+def test_products_and_their_levels_are_looked_at() -> None:
+    encoded, M, level = Encoded(GIVEN, cm.Core()), np.ones((2, 3, 3)), np.ones(2)
+    encoded.check_products(M, level)
+    for bad in (np.inf, np.nan):
+        with pytest.raises(cm.NonFiniteError) as caught:
+            encoded.check_products(M, np.array([1.0, bad]))
+        assert str(caught.value) == BEYOND.format("float64")
+        with pytest.raises(cm.NonFiniteError) as caught:
+            encoded.check_products(M * [[[1.0]], [[bad]]], level)
+        assert str(caught.value) == f"product B A: expected numbers within the {RANGE}"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), RuntimeError("no"), ArithmeticError("no"), KeyError("no")], ids=repr
+)
+def test_what_a_space_cannot_decompose_is_said_to_be_too_large_where_it_is(error: Exception) -> None:
+    """One task of two is: as large on either side."""
+
+    class Refusing(cm.Core):
+        def frames(self, factors: Any, any_frame: bool = False) -> Any:
+            raise error
+
+    good, large = (cm.LowRankUpdate(unit * np.ones((3, 1)), unit * np.ones((1, 2))) for unit in (1.0, 1e200))
+    for given in ([good, large], [large, good]):
+        with pytest.raises(KeyError if isinstance(error, KeyError) else cm.NonFiniteError) as caught:
+            Encoded(given, Refusing()).encoded(as_pipeline("ties"))
+        assert str(caught.value) == ("'no'" if isinstance(error, KeyError) else BEYOND.format("float64"))
+    with pytest.raises(type(error)) as caught:
+        Encoded([good, good], Refusing()).encoded(as_pipeline("ties"))
+    assert caught.value is error
+
+
+def test_layers_of_a_batch_are_named_by_their_number() -> None:
+    for batch, names in (((), ("",)), ((2,), ("0", "1")), ((2, 2), ("0", "1", "2", "3"))):
+        B, A = (np.ones((*batch, *shape)) for shape in ((3, 1), (1, 2)))
+        assert Encoded([None, cm.LowRankUpdate(B, A)], cm.Core()).names == names
+
+
+def test_derivatives_that_a_trace_asks_for_afterwards_are_refused_in_the_same_words(monkeypatch: Any) -> None:
+    refusals: list[str] = []
+    monkeypatch.setattr(arrays, "without_derivative", lambda X, message: refusals.append(message) or X)
+    Encoded(GIVEN, cm.Knots()).encoded(as_pipeline("ties+iso"))
+    assert refusals == [REFUSAL.format("ties+iso", "knots")] * 4  # of B and A of two tasks
 
 
 REFUSAL = (
