@@ -13,7 +13,7 @@ from coremerge_ref.methods._entries import largest, signs
 from coremerge_ref.methods._votes import Votes, cut_at, elected
 from coremerge_ref.methods.base import DROPS, MERGE, SIGNED_PERMUTATION, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import LIMIT, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, lengths, norm, safely
 from coremerge_ref.perturbation.turning import Turn, mixed, turning
 
 
@@ -140,7 +140,7 @@ class Drm(Stage):
         unsure = unsized or len(found) > 0 or undetermined
         if undetermined:
             errors.doubt(self, "the singular vectors of [M_1 … M_T] whose coordinates count are not determined")
-        columns = np.minimum(np.sqrt(np.sum(errors.entry**2, axis=1)), errors.delta[:, None])  # (T, q)
+        columns = np.minimum(lengths(errors.entry, axis=1), errors.delta[:, None])  # (T, q)
         columns = columns + errors.level.formed * linalg.column_norms(stack.M)  # of the products with U
         W = np.asarray(stack.weights)[:, None, None]
         own = np.minimum(columns[:, None, :], np.abs(U.T) @ errors.entry + errors.level.formed * norm(stack.M))
@@ -188,8 +188,8 @@ class Drm(Stage):
         with np.errstate(over="ignore"):
             turn = np.minimum(level / np.asarray(gaps(S))[:k], errors.unit**0.5)
         known = own + turn[:, None] * np.asarray([norm(M) for M in stack.M])[:, None, None]  # (T, k, 1)
-        length = np.sqrt(np.sum(Y * Y, axis=-1, keepdims=True))  # (T, k, 1)
-        moved = np.sqrt(np.sum(E * E, axis=-1, keepdims=True))
+        length = lengths(Y, axis=-1)[..., None]  # (T, k, 1)
+        moved = lengths(E, axis=-1)[..., None]
         there = length > known
         # errors of inputs give a task a part where it has none; arithmetic takes its own for none
         own_zeros = bool(errors.level.formed) and not errors.jumped

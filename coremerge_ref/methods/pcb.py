@@ -139,7 +139,8 @@ class Pcb(Stage):
         low, high = np.where(nothing, 0.0, low), np.where(nothing, 0.0, high)
         tiny = float(np.finfo(np.float64 if errors.unit < 1e-10 else np.float32).smallest_normal)
         X, Y = (M - E, M + E), (low, high)
-        ends = [x * y for x in X for y in Y]
+        with np.errstate(over="ignore"):  # tanh of an infinity is 1
+            ends = [x * y for x in X for y in Y]
         faint = tiny * ((np.maximum(np.abs(X[0]), np.abs(X[1])) > 0) & (np.maximum(np.abs(low), np.abs(high)) > 0))
         cross = np.tanh(np.min(ends, axis=0) - faint), np.tanh(np.max(ends, axis=0) + faint)
         a = (np.zeros(M.shape),) * 2

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,9 +163,12 @@ def test_tracers_are_known_by_the_name_of_their_class() -> None:
 def test_float64_that_turns_into_float32_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it does in JAX without x64."""
     monkeypatch.setattr("coremerge_ref.core.arrays.dtypes.from_host", lambda *_: np.float32(0))
-    said = "compute_dtype float64 … JAX without jax_enable_x64 … compute_dtype='float32'"
-    with pytest.raises(cm.DTypeError, match=parts(said)):
+    with pytest.raises(cm.DTypeError) as caught:
         arrays.working_dtype(np, "float64", B)
+    assert str(caught.value) == (
+        "compute_dtype float64 does not exist on JAX without jax_enable_x64; pass compute_dtype='float32', or switch "
+        "float64 on"
+    )
 
 
 def test_widened_by_zero_columns(backend: Backend) -> None:
@@ -204,6 +208,7 @@ class Accelerated:
     """The library itself: what it is told and asked."""
 
     backend = "gpu"
+    numpy: Any = None
 
     def __init__(self) -> None:
         self.lax = SimpleNamespace(stop_gradient=lambda array: ("stopped", array))
@@ -338,6 +343,106 @@ def test_arrays_are_beside_their_own_device() -> None:
         assert found is None
 
 
+def test_a_gpu_decomposes_one_matrix_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's arrays and torch's on CUDA."""
+    assert arrays.loops_over_batches(available("cupy").array(B))
+    for torch_array, is_cuda, expected in ((True, True, True), (True, False, False), (False, True, False)):
+        monkeypatch.setattr(devices, "is_torch_array", lambda _, known=torch_array: known)
+        assert arrays.loops_over_batches(SimpleNamespace(is_cuda=is_cuda)) == expected
+
+
+def test_the_way_to_the_host_begins_beside_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of CuPy's arrays, which NumPy cannot read where they are."""
+    for dtype in ("float32", "float64"):
+        array, seen = available("cupy").array(B, dtype), []
+        monkeypatch.setattr(devices, "beside", lambda value, seen=seen: seen.append(value) or nullcontext())
+        found = arrays.to_host(array)
+        assert (type(found), found.dtype, len(seen), seen[0] is array) == (np.ndarray, dtype, 1, True)
+        np.testing.assert_array_equal(found, B)
+
+
+class Foreign:
+    """An array of some library that follows the standard."""
+
+    device = "here"
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return self.library
+
+
+def test_libraries_are_told_by_what_they_are_called() -> None:
+    """One that decomposes nothing is refused, under its own name or compat's; any other is taken."""
+    other = SimpleNamespace(__name__="other")
+    assert arrays.namespace_of(Foreign(other), Foreign(other)) is other
+    for name in ("dask.array", "array_api_compat.dask.array", "sparse", "ndonnx"):
+        library = SimpleNamespace(__name__=name)
+        with pytest.raises(cm.NamespaceError) as caught:
+            arrays.namespace_of(Foreign(library), Foreign(library))
+        assert str(caught.value) == (
+            "expected arrays of a library that decomposes matrices, such as NumPy, CuPy, torch and JAX, got "
+            f"{name.removeprefix('array_api_compat.')}; compute them first, as X.compute() or X.todense() does"
+        )
+
+
+def test_arrays_whose_operators_mean_something_else_are_refused() -> None:
+    """Under the names of their library and class, in order; why is said by what led to it."""
+    said = "expected arrays of one library, got {}; convert them to one library first"
+    masked, matrix = np.ma.MaskedArray(B), B.view(np.matrix)
+    for given, kinds in (
+        ((masked,), "numpy.MaskedArray"),
+        ((B, masked), "numpy.MaskedArray, numpy.ndarray"),
+        ((matrix, B), "numpy.matrix, numpy.ndarray"),
+        ((matrix, matrix), "numpy.matrix"),
+    ):
+        with pytest.raises(cm.NamespaceError) as caught:
+            arrays.namespace_of(*given)
+        assert str(caught.value) == said.format(kinds)
+        assert str(caught.value.__cause__) == "no plain array"
+
+
+def test_nothing_can_be_looked_at_while_a_library_traces(accelerated: Accelerated, monkeypatch: Any) -> None:
+    """Not even an array of it that is none of those traced: one that is made there and then tells."""
+    monkeypatch.setattr("coremerge_ref.core.arrays.namespaces.is_jax_array", lambda X: isinstance(X, Made | Tracer))
+
+    class Made:
+        dtype = np.dtype("float64")
+
+    for traces in (False, True):
+        asked: list[Any] = []
+        made = Tracer() if traces else Made()
+        accelerated.numpy = SimpleNamespace(zeros=lambda shape, asked=asked, made=made: asked.append(shape) or made)
+        assert (arrays.is_concrete(Made()), asked) == (not traces, [()])
+        asked.clear()
+        assert (arrays.is_concrete(B), arrays.is_concrete(Tracer()), asked) == (True, False, [])
+
+
+def test_numbers_beyond_float64_are_infinite() -> None:
+    for number, expected in (
+        (10**400, math.inf),
+        (-(10**400), -math.inf),
+        (Fraction(10**400, 3), math.inf),
+        (Fraction(-(10**400)), -math.inf),
+        (Fraction(1, 10**400), 0.0),
+        (3, 3.0),
+        (np.float32(0.5), 0.5),
+    ):
+        assert (arrays.as_float(number), type(arrays.as_float(number))) == (expected, float)
+        for dtype in ("float32", "float64"):
+            assert float(arrays.scalar(number, B.astype(dtype))) == expected
+
+
+def test_a_library_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the type of its arrays; several at once where they are of one type."""
+    xp = pytest.importorskip("array_api_strict")
+    found = [arrays.array_namespace(X) for X in (B, xp.asarray(B))]
+    monkeypatch.setattr("array_api_compat.array_namespace", lambda *_: "asked")
+    assert [arrays.array_namespace(X, X) for X in (A, xp.asarray(A))] == found
+    assert arrays.array_namespace(A, xp.asarray(A)) == "asked"
+
+
 # numbers and dtypes
 
 
@@ -388,6 +493,24 @@ def test_dtypes_refused_are_named_with_those_there_are() -> None:
     assert arrays.named_dtype(np, np.float16) is np.float16
 
 
+def test_numpys_bfloat16_is_none_where_it_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CuPy before 14 does, in one of two words; another error is another matter."""
+    if "bfloat16" in (backend := available("cupy")).dtypes:
+        xp = arrays.array_namespace(backend.array(B))
+        assert arrays.named_dtype(xp, "bfloat16") == ml_dtypes.bfloat16
+    for error in (TypeError, ValueError, MemoryError):
+
+        def refuses(*_: Any, error: type[Exception] = error, **__: Any) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "empty", refuses)
+            with pytest.raises(error if error is MemoryError else cm.DTypeError) as caught:
+                arrays.named_dtype(np, "bfloat16")
+        if error is not MemoryError:
+            assert str(caught.value) == "expected one of float16, float32, float64, got 'bfloat16'"
+
+
 def test_values_are_looked_at_all_at_once(backend: Backend) -> None:
     """In the order asked, whatever others say."""
     yes, no = backend.array(1.0) > 0, backend.array(1.0) < 0
@@ -429,6 +552,7 @@ def test_layers_of_a_batch_are_found_taken_and_put_back(backend: Backend) -> Non
     flags = [backend.array(values) > 0 for values in ([1, 0, 1, 0], [1, 1, 1, 1], [0, 1, 1, 1])]
     assert arrays.unproven(*flags) == [[1, 3], [], [0]]
     assert arrays.unproven(backend.array([0.0]) > 0, backend.array([1.0]) > 0) == [[0], []]
+    assert arrays.unproven(*(backend.array(two) > 0 for two in ([1, 0], [0, 0], [0, 1]))) == [[1], [0, 1], [0]]
     np.testing.assert_array_equal(backend.host(arrays.some(batch, [3, 1])), [[6, 7], [2, 3]])
     found = arrays.patched(batch, [3, 0], backend.array([[-1.0, -2.0], [-3.0, -4.0]]))
     np.testing.assert_array_equal(backend.host(found), [[-3, -4], [2, 3], [4, 5], [-1, -2]])
@@ -526,6 +650,19 @@ def test_kth_smallest_of_each_layer(backend: Backend) -> None:
     np.testing.assert_array_equal(found, [[4.0], [-2.0]])
 
 
+def test_kth_smallest_of_a_batch_of_several_dimensions(backend: Backend) -> None:
+    """One k for all, and one for each."""
+    values = np.array([[[3.0, 1.0, 2.0, 0.0]] * 3, [[-1.0, 5.0, -1.0, 7.0]] * 3])
+    given = backend.array(values)
+    for k in range(4):
+        found = backend.host(arrays.kth_smallest(given, backend.array(np.full((2, 3), float(k)))))
+        np.testing.assert_array_equal(found, [[[k]] * 3, [[(-1, -1, 5, 7)[k]]] * 3])
+    each = backend.array([[0.0, 1.0, 2.0], [3.0, 2.0, 1.0]])
+    np.testing.assert_array_equal(
+        backend.host(arrays.kth_smallest(given, each)), [[[0.0], [1.0], [2.0]], [[7.0], [5.0], [-1.0]]]
+    )
+
+
 @pytest.mark.parametrize(("rounding", "function"), [("floor", math.floor), ("ceil", math.ceil), ("round", round)])
 def test_sizes_are_rounded_as_python_does(backend: Backend, rounding: str, function: Any) -> None:
     values = [0.0, 0.4, 0.5, 1.5, 2.5, 2.6, 3.0]
@@ -548,6 +685,53 @@ def test_numbers_are_numbers_of_any_type(value: Any) -> None:
 @pytest.mark.parametrize("value", [True, np.bool_(True), "2", 1j, None, [1.0], np.array([1.0]), np.array(1j)])
 def test_other_things_are_none(value: Any) -> None:
     assert not arrays.is_number(value)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "complex64", "complex128", "int8", "uint16", "float32", "float64"])
+def test_arrays_of_no_dimension_are_numbers_where_they_are_real(dtype: str) -> None:
+    xp = pytest.importorskip("array_api_strict")
+    real = dtype not in ("bool", "complex64", "complex128")
+    for one, several in ((xp.ones((), dtype=getattr(xp, dtype)), xp.ones((1,), dtype=getattr(xp, dtype))),
+                         (np.ones((), dtype), np.ones(1, dtype))):  # fmt: skip
+        assert (arrays.is_number(one), arrays.is_number(several)) == (real, False)
+    assert arrays.is_number(SimpleNamespace(shape=(), dtype="its.float")) is True
+    assert arrays.is_number(SimpleNamespace(shape=(), dtype="object")) is False
+
+
+def test_sums_that_overflow_say_nothing_of_their_terms(backend: Backend) -> None:
+    large, nothing = backend.array([1e308, 1e308, -1.0]), backend.array(np.zeros((2, 0)))
+    bad = [backend.array([1e308, 1e308, value]) for value in (np.nan, np.inf, -np.inf)]
+    bad.append(backend.array([np.inf, -np.inf, 1.0]))
+    assert arrays.is_finite(large)
+    assert arrays.are_finite([nothing, large, backend.array(1.0), large])
+    assert (arrays.are_finite([]), arrays.are_finite([nothing])) == (True, True)
+    for one in bad:
+        assert not arrays.is_finite(one)
+        assert not arrays.are_finite([large, one])
+        assert not arrays.are_finite([backend.array(1.0), nothing, one])
+
+
+def test_what_is_traced_has_nothing_to_see() -> None:
+    class Shaped(Tracer):
+        shape = (2, 3)
+
+    assert (arrays.is_finite(Shaped()), arrays.are_finite([Shaped()]), arrays.are_finite([B, Shaped()])) == (True,) * 3
+    assert not arrays.are_finite([Shaped(), np.array([np.nan])])
+
+
+def test_overflow_and_what_follows_from_it_is_no_warning() -> None:
+    """All else is what it was."""
+    large, zero = np.array(1e308), np.array(0.0)
+    with np.errstate(all="raise"):
+        with arrays.overflow_checked():
+            infinite = large * large
+            assert (infinite, np.isnan(infinite - infinite)) == (np.inf, True)
+            with pytest.raises(FloatingPointError, match="divide by zero"):
+                large / zero
+            with pytest.raises(FloatingPointError, match="underflow"):
+                (1 / large) * (1 / large)
+        with pytest.raises(FloatingPointError, match="overflow"):
+            large * large
 
 
 def test_casts_keep_what_needs_no_cast(backend: Backend) -> None:

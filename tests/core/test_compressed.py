@@ -1,5 +1,7 @@
 """Compressed core space: a LoRA of the rank asked, what it keeps, and lossless where nothing is cut."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from backends import EPS, Backend
@@ -117,3 +119,52 @@ def test_gradients_of_factors_are_refused() -> None:
     pairs = [(torch.tensor(B, requires_grad=True), torch.tensor(A)) for B, A, _ in FACTORS]
     with pytest.raises(cm.ParameterError, match="gradients of the factors"):
         cm.merge(pairs, "tsv", cm.Compressed(2))
+
+
+def test_ranks_and_shares_that_are_none() -> None:
+    """Numbers of any type are, but for bool."""
+    for rank in (1, np.int64(3)):
+        assert cm.Compressed(rank).rank == rank  # type: ignore[arg-type]
+    for rank in (0, -1, True, 1.0, "2", None):
+        with pytest.raises(cm.ParameterError) as caught:
+            cm.Compressed(rank)  # type: ignore[arg-type]
+        assert str(caught.value) == (
+            f"compressed.rank: expected an integer of at least 1, the rank of the result, got {rank!r}; write "
+            "cm.Compressed(16), --set compressed.rank=16"
+        )
+    for beta in (0, 1, 0.0, 1.0, Fraction(1, 2), np.float32(0.25)):
+        assert cm.Compressed(1, beta).beta == beta  # type: ignore[arg-type]
+    for beta in (-1e-9, 1 + 1e-9, np.nan, False, True, "0.5", None):
+        with pytest.raises(cm.ParameterError) as caught:
+            cm.Compressed(1, beta)  # type: ignore[arg-type]
+        assert str(caught.value) == f"compressed.beta: expected a number from 0 to 1, got {beta!r}"
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0])
+def test_tasks_are_rescaled_towards_their_mean_norm(beta: float) -> None:
+    """4 e_1 e_1ᵀ and 2 e_2 e_2ᵀ beside three times 1 e_3 e_3ᵀ, whose direction holds √3 of the size of one of them.
+
+    The mean norm is (4 + 2 + 3) / 5 = 9/5: what is kept is the direction that is longest after rescaling.
+    """
+    e = np.eye(6)
+    sizes, places = (4.0, 2.0, 1.0, 1.0, 1.0), (0, 1, 2, 2, 2)
+    updates = [(size * e[:, i : i + 1], e[i : i + 1, :5]) for size, i in zip(sizes, places, strict=True)]
+    scaled = [beta * size + (1 - beta) * 9 / 5 for size in sizes]
+    lengths = [scaled[0], scaled[1], 3**0.5 * scaled[2]]
+    longest = int(np.argmax(lengths))
+    assert longest == {0.0: 2, 0.25: 2, 1.0: 0}[beta]
+    kept = cm.reference_bases(updates, cm.Compressed(1, beta)).kept
+    expected = [float(place == longest) for place in places]
+    assert ratio(np.asarray(kept), np.array(expected), 1.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_tasks_of_nothing_are_kept_whole_and_change_no_direction() -> None:
+    """They count among the tasks of which the mean is."""
+    e = np.eye(6)
+    updates = [(3 * e[:, :1], e[:1, :5]), (0 * e[:, :1], e[1:2, :5]), (e[:, 2:3], e[2:3, :5])]
+    for rank, kept in ((1, [1.0, 1.0, 0.0]), (2, [1.0, 1.0, 1.0]), (9, [1.0, 1.0, 1.0])):
+        frames = cm.reference_bases(updates, cm.Compressed(rank, 1.0))
+        assert ratio(np.asarray(frames.kept), np.array(kept), 1.0, EPS["float64"]) <= THRESHOLD
+        assert (float(frames.rows), float(frames.cols)) == (min(rank, 2), min(rank, 2))
+        assert (frames.U.shape[-1], frames.V.shape[-1]) == (min(rank, 3), min(rank, 3))
+        assert (frames.left.of_updates, frames.right.of_updates) == (False, False)

@@ -1,7 +1,7 @@
 """Updates in a space, before any stage: sums without a frame, their stack, names, weights, and what is refused."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -74,6 +74,7 @@ def test_sums_on_every_library(backend: Backend) -> None:
 
 @pytest.mark.parametrize(("r", "unit", "said"), [
     (1, 1e200, BEYOND.format("float64")),
+    (1, 1e154, BEYOND.format("float64")),  # no entry of the product is, but the product of norms
     (3, 1e200, f"product B A, summed: expected numbers within the {RANGE}"),
     (3, 1e-155, f"product B A, summed: expected numbers within the {RANGE}"),
 ])  # fmt: skip
@@ -108,6 +109,25 @@ def test_the_stack_is_that_of_the_tasks_which_are_there(space: Any) -> None:
             assert ratio(L @ R, M, size(FACTORS), EPS["float64"], kappa=20) <= THRESHOLD
 
 
+class Asked(cm.Core):
+    """Core space, and what it was asked for, kept beside the class."""
+
+    any_frames: ClassVar[list[bool]] = []
+
+    def frames(self, factors: Any, any_frame: bool = False) -> Any:
+        self.any_frames.append(any_frame)
+        return super().frames(factors, any_frame)
+
+
+def test_any_frame_will_do_where_the_result_is_the_same_in_all_of_them() -> None:
+    Asked.any_frames.clear()
+    encoded = Encoded(GIVEN, Asked())
+    for method in ("tsv", "ties", "tsv+iso", "iso_cts", "dare"):
+        encoded.encoded(as_pipeline(method))
+    assert [one is True for one in Asked.any_frames] == [True, False]  # once for each kind
+    assert Asked.any_frames[1] is False
+
+
 def test_weights_and_dtypes_that_nobody_gave() -> None:
     """All 1; the dtype that the factors of all tasks promote to."""
     B, A, _ = FACTORS[0]
@@ -135,6 +155,51 @@ def test_products_that_leave_the_range_say_so(space: Any) -> None:
         assert str(caught.value) in (said, f"product B A: expected numbers within the {RANGE}")
 
 
+def test_products_and_their_levels_are_looked_at() -> None:
+    encoded, M, level = Encoded(GIVEN, cm.Core()), np.ones((2, 3, 3)), np.ones(2)
+    encoded.check_products(M, level)
+    for bad in (np.inf, np.nan):
+        with pytest.raises(cm.NonFiniteError) as caught:
+            encoded.check_products(M, np.array([1.0, bad]))
+        assert str(caught.value) == BEYOND.format("float64")
+        with pytest.raises(cm.NonFiniteError) as caught:
+            encoded.check_products(M * [[[1.0]], [[bad]]], level)
+        assert str(caught.value) == f"product B A: expected numbers within the {RANGE}"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), RuntimeError("no"), ArithmeticError("no"), KeyError("no")], ids=repr
+)
+def test_what_a_space_cannot_decompose_is_said_to_be_too_large_where_it_is(error: Exception) -> None:
+    """One task of two is: as large on either side."""
+
+    class Refusing(cm.Core):
+        def frames(self, factors: Any, any_frame: bool = False) -> Any:
+            raise error
+
+    good, large = (cm.LowRankUpdate(unit * np.ones((3, 1)), unit * np.ones((1, 2))) for unit in (1.0, 1e200))
+    for given in ([good, large], [large, good]):
+        with pytest.raises(KeyError if isinstance(error, KeyError) else cm.NonFiniteError) as caught:
+            Encoded(given, Refusing()).encoded(as_pipeline("ties"))
+        assert str(caught.value) == ("'no'" if isinstance(error, KeyError) else BEYOND.format("float64"))
+    with pytest.raises(type(error)) as caught:
+        Encoded([good, good], Refusing()).encoded(as_pipeline("ties"))
+    assert caught.value is error
+
+
+def test_layers_of_a_batch_are_named_by_their_number() -> None:
+    for batch, names in (((), ("",)), ((2,), ("0", "1")), ((2, 2), ("0", "1", "2", "3"))):
+        B, A = (np.ones((*batch, *shape)) for shape in ((3, 1), (1, 2)))
+        assert Encoded([None, cm.LowRankUpdate(B, A)], cm.Core()).names == names
+
+
+def test_derivatives_that_a_trace_asks_for_afterwards_are_refused_in_the_same_words(monkeypatch: Any) -> None:
+    refusals: list[str] = []
+    monkeypatch.setattr(arrays, "without_derivative", lambda X, message: refusals.append(message) or X)
+    Encoded(GIVEN, cm.Knots()).encoded(as_pipeline("ties+iso"))
+    assert refusals == [REFUSAL.format("ties+iso", "knots")] * 4  # of B and A of two tasks
+
+
 REFUSAL = (
     "gradients of the factors through {!r} in {} space: expected an orthogonally equivariant method in a lossless "
     "space, or full space, since other frames move with the factors; and no jit around the merge that is "
@@ -157,6 +222,9 @@ def test_derivatives_of_factors_are_refused_or_taken_in_full_space() -> None:
         assert (frames.U, frames.V) == (None, None)
         assert (float(frames.rows), float(frames.cols), stack.M.requires_grad) == (*sizes, True)
         assert ratio(stack.M.detach().numpy(), dense(FACTORS), size(FACTORS), EPS["float64"]) <= THRESHOLD
+    Asked.any_frames.clear()
+    Encoded(given, Asked()).encoded(as_pipeline("tsv"))
+    assert [one is True for one in Asked.any_frames] == [True]  # nobody pays for singular vectors, whose sizes count
     refused: list[tuple[Any, Any]] = [
         ("ties", cm.Core()),
         ("tsv", cm.Knots(scaled=False)),

@@ -1,10 +1,14 @@
 """Frames: encode and decode as the two products they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from backends import EPS, Backend
 
 import coremerge_ref as cm
+from coremerge_ref.core import arrays
+from coremerge_ref.core.sides import Side
 from coremerge_ref.testing import THRESHOLD, Recipe, orthonormal, ratio
 
 RNG = np.random.default_rng(3)
@@ -53,3 +57,63 @@ def test_divided_out_singular_values_come_back(backend: Backend) -> None:
     assert ratio(backend.host(inner)[0], expected, 20.0, EPS["float64"]) <= THRESHOLD
     back = cm.reconstruct(inner[0, ...], frames)
     assert ratio(backend.dense(back), U[:, :2] @ U[:, :2].T @ B @ A, 20.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_plain_frames_are_as_large_as_they_have_columns(backend: Backend) -> None:
+    """One frame for a layer, or for each of two; what is given beside it is believed."""
+    for batch in ((), (2,)):
+        left, right = (backend.array(np.broadcast_to(X, (*batch, *X.shape)), "float32") for X in (U, V))
+        frames = cm.Frames(left, right)
+        assert (float(frames.rows), float(frames.cols)) == (3, 4)
+        assert (arrays.dtype_name(frames.rows.dtype), arrays.dtype_name(frames.cols.dtype)) == ("float64", "float64")
+        assert (frames.U is left, frames.V is right) == (True, True)
+        assert (frames.left.live is frames.rows, frames.right.live is frames.cols) == (True, True)
+        assert (cm.Frames(None, right).rows, float(cm.Frames(None, right).cols)) == (None, 4)
+        assert (float(cm.Frames(left, None).rows), cm.Frames(left, None).cols) == (3, None)
+        given = backend.array(2.0)
+        assert cm.Frames(left, right, rows=given).rows is given
+        assert cm.Frames(left, right, cols=given).cols is given
+
+
+def test_products_and_their_rounding_are_those_of_the_coordinates(backend: Backend) -> None:
+    """8 eps Σ ‖b_i‖ ‖a_i‖; of orthonormal rows, where singular values are divided out, 8 eps r."""
+    lefts = [np.array([[2.0, 0.0], [4.0, 8.0]]), np.array([[0.0], [2.0]])]
+    rights = [np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 3.0]]), np.array([[5.0], [0.0], [1.0]])]
+    norms = ([[3.0, 2.0], [4.0]], [[1.0, 0.5], [10.0]])
+    left, right = (
+        Side(
+            backend.array(np.eye(k)),
+            coordinates=[backend.array(C) for C in coordinates],
+            norms=[backend.array(size) for size in sizes],
+        )
+        for k, coordinates, sizes in zip((2, 3), (lefts, rights), norms, strict=True)
+    )
+    for sigma, rows, levels in (
+        (None, [1.0, 1.0], [4.0, 40.0]),
+        ([0.5, 4.0], [2.0, 0.25], [2, 1]),
+        ([2.0, 0.0], [0.5, 0.0], [2, 1]),
+    ):
+        frames = cm.Frames(left, right, sigma=None if sigma is None else backend.array(sigma))
+        for (L, R), C, D in zip(frames.products(), lefts, rights, strict=True):
+            np.testing.assert_array_equal(backend.host(L), np.array(rows)[:, None] * C)
+            np.testing.assert_array_equal(backend.host(R), D.T)
+        np.testing.assert_array_equal(backend.host(frames.rounding_levels()), 8 * EPS["float64"] * np.array(levels))
+    for change in ({"coordinates": right.coordinates[:1]}, {"norms": right.norms[:1]}):
+        frames = cm.Frames(left, replace(right, **change))
+        with pytest.raises(ValueError, match="zip"):
+            frames.products() if "coordinates" in change else frames.rounding_levels()
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_frame_of_the_smaller_side_is_a_factor_itself(backend: Backend, size: int) -> None:
+    """The left one of two that are as large."""
+    left, right = backend.array(np.eye(5, 3)), backend.array(np.eye(6, size))
+    inner = np.arange(3.0 * size).reshape(3, size)
+    back = cm.reconstruct(backend.array(inner), cm.Frames(left, right))
+    B, A = backend.host(back.B), backend.host(back.A)
+    if size >= 3:
+        np.testing.assert_array_equal(B, np.eye(5, 3))
+        np.testing.assert_array_equal(A, inner @ np.eye(size, 6))
+    else:
+        np.testing.assert_array_equal(A, np.eye(size, 6))
+        np.testing.assert_array_equal(B, np.eye(5, 3) @ inner)

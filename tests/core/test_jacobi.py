@@ -1,5 +1,6 @@
 """SVDs of a batch by products and small SVDs: as good as the library's, proven, and given up for single matrices."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from backends import EPS, Backend, available
 
 from coremerge_ref.core import arrays, linalg
-from coremerge_ref.core.linalg import jacobi
+from coremerge_ref.core.linalg import jacobi, svds
 from coremerge_ref.testing import THRESHOLD, ratio
 
 
@@ -91,6 +92,47 @@ def test_float32(backend: Backend) -> None:
     P, S, Qh, missing = jacobi.thin_svd(backend.array(X, "float32"), True)
     assert not missing
     assert max(residuals(X, *map(backend.host, (P, S, Qh)), EPS["float32"])) <= THRESHOLD
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+@pytest.mark.parametrize("n", [36, 40])
+def test_rows_that_are_exactly_zero(backend: Backend, rank: int, n: int) -> None:
+    """A diagonal matrix, which no turn mixes: what is nothing is divided by nothing."""
+    X = np.zeros((2, 36, n))
+    X[:, range(rank), range(rank)] = np.array([4.0, 2.0, 1.0])[:rank]
+    P, S, Qh, missing = jacobi.thin_svd(backend.array(X), False)
+    assert not missing
+    np.testing.assert_array_equal(backend.host(S)[:, rank:], 0.0)
+    np.testing.assert_array_equal(np.abs(backend.host(Qh)), X > 0)
+    np.testing.assert_array_equal(np.abs(backend.host(P))[..., :rank], (X > 0)[:, :, :rank])
+
+
+@pytest.mark.parametrize("blocks", [2, 4, 6, 10])
+def test_in_a_tournament_each_two_meet_once_and_the_first_of_them_is_always_first(blocks: int) -> None:
+    """Who is first in a pair: an order of all of them, in which each is before so many others."""
+    places, met = list(range(blocks)), []
+    moves = jacobi._moves(blocks)
+    for move in moves:
+        assert sorted(move) == list(range(blocks))
+        places = [places[i] for i in move]
+        met += list(zip(places[::2], places[1::2], strict=True))
+    assert len(moves) == blocks - 1
+    assert sorted(map(sorted, met)) == [[i, j] for i in range(blocks) for j in range(i + 1, blocks)]
+    wins = [sum(first == block for first, _ in met) for block in range(blocks)]
+    assert sorted(wins) == list(range(blocks))
+    assert places == list(range(blocks))  # the next sweep begins as this one did
+
+
+def test_rows_that_are_added_are_longer_than_any_other_and_apart_from_them(backend: Backend) -> None:
+    """1 + 2 ‖X‖ of unit vectors of their own, ‖X‖ = 5 in the first layer and 1/2 in the second."""
+    X = np.array([[[3.0, 0.0, 0.0], [0.0, 0.0, 4.0]], [[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]])
+    found = backend.host(jacobi._padded(backend.array(X), 2))
+    expected = np.zeros((2, 4, 5))
+    expected[:, :2, :3] = X
+    expected[0, 2:, 3:], expected[1, 2:, 3:] = 11 * np.eye(2), 2 * np.eye(2)
+    np.testing.assert_array_equal(found, expected)
+    given = backend.array(X)
+    assert jacobi._padded(given, 0) is given
 
 
 @pytest.mark.parametrize("leftover", ["nan", "zero", "lapack", "tail", "untouched"])
@@ -193,6 +235,36 @@ def test_what_is_proven_is_within_four_units_of_rounding(n: int, dtype: str, uni
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("excess", "proven"), [(0.0, True), (2.0**-20, False)])
+def test_four_units_of_rounding_themselves_are_proven(dtype: str, excess: float, proven: bool) -> None:
+    """Squares of powers of 2, n = 8: an entry of 8 eps stands twice in a Gram matrix, 2 · 8² = 4² · 8; and ‖X‖² = 2
+    allows one of 16 eps in X, 16² = 4² · 8 · 2."""
+    backend, off = available("numpy"), (1 + excess) * EPS[dtype]
+    P, S, Qh = decomposed(3, 8)
+    S[:] = 1.0, 1.0, 0.0
+    for k, place in enumerate(((1, 0, 0), (1, 0, 0), (1, 2, 1))):
+        parts = [(P * S[:, None, :]) @ Qh, P.copy(), Qh.copy()]
+        parts[k][place] += off * (8 if k else 16)
+        if k:
+            parts[0] = (parts[1] * S[:, None, :]) @ parts[2]
+        given = [backend.array(part, dtype) for part in (*parts[:2], S, parts[2])]
+        assert jacobi._is_proven(*given, np.ones((2, 3), bool)).tolist() == [True, proven]
+
+
+def test_rows_are_made_orthonormal_in_three_steps_the_small_after_the_large(backend: Backend) -> None:
+    """A row alone goes by x (3 − x²) / 2, the square root's iteration; a second one by what it has of the first."""
+    x = Fraction(1, 2)
+    for _ in range(3):
+        x = x * (3 - x**2) / 2
+    found = backend.host(jacobi._orthonormalized(backend.array([[[0.5, 0.0]], [[0.0, -0.5]]])))
+    assert ratio(found, np.array([[[1.0, 0.0]], [[0.0, -1.0]]]) * float(x), 1.0, EPS["float64"]) <= THRESHOLD
+    leaning = [[1.0, 0.0, 0.0], [2.0**-20, 1.0, 0.0], [2.0**-20, -(2.0**-20), 1.0]]
+    first, *others = backend.host(jacobi._orthonormalized(backend.array([leaning])))[0]
+    np.testing.assert_array_equal(first, leaning[0])
+    assert ratio(np.stack(others), np.eye(3)[1:], 1.0, EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rounding_is_four_units_of_the_norm_or_64_of_the_largest(dtype: str) -> None:
     """Whichever is less, in each layer: ‖X‖ = 5 beside σ_1 = 4, or beside σ_1 = 0.25."""
     X = np.zeros((2, 3, 4))
@@ -207,3 +279,51 @@ def test_single_and_small_matrices_are_the_librarys(shape: tuple[int, ...], monk
     monkeypatch.setattr(jacobi, "thin_svd", None)
     monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
     assert linalg.svd(np.ones(shape))[1].shape[-1] == min(shape[-2:])
+
+
+def test_batches_of_matrices_that_a_gpu_has_room_for_are_decomposed_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two or more, longer than 32 and no wider than 512, as wide ones; where loops are slow, and where it succeeds."""
+    seen: list[Any] = []
+    outcome: list[Any] = [None]
+
+    def thin_svd(X: Any, null_vectors: bool) -> Any:
+        seen.append((X.shape, null_vectors))
+        if outcome[0] is not None:
+            raise outcome[0]
+        return (None, None, None, list(range(len(X))))  # of which nothing is proven
+
+    monkeypatch.setattr(jacobi, "thin_svd", thin_svd)
+    monkeypatch.setattr(svds, "_one_by_one", lambda X: ("the library", X.shape))
+    for loops in (True, False):
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda _, loops=loops: loops)
+        for shape, wide in (
+            ((2, 33, 33), (2, 33, 33)),
+            ((2, 33, 1), (2, 1, 33)),
+            ((1, 2, 1, 33), (2, 1, 33)),
+            ((2, 3, 512, 513), (6, 512, 513)),
+            ((2, 513, 512), (2, 512, 513)),
+            ((2, 513, 513), None),
+            ((2, 32, 32), None),
+            ((2, 32, 1), None),
+            ((2, 33, 0), None),
+            ((2, 0, 33), None),
+            ((1, 33, 33), None),
+            ((33, 33), None),
+            ((0, 33, 33), None),
+        ):
+            for null_vectors, error in (
+                (False, None),
+                (True, ValueError()),
+                (True, RuntimeError()),
+                (False, ArithmeticError()),
+            ):
+                seen.clear()
+                outcome[0] = error
+                assert linalg.svd(np.empty(shape), null_vectors) == ("the library", shape)  # type: ignore[comparison-overlap]
+                assert seen == ([(wide, null_vectors)] if loops and wide else [])
+    monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
+    outcome[0] = MemoryError()
+    with pytest.raises(MemoryError):
+        linalg.svd(np.empty((2, 33, 33)))

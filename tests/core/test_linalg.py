@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from backends import EPS, Backend, available
 
-from coremerge_ref.core import linalg
+from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.linalg import svds
+from coremerge_ref.core.linalg.mending import mended
 from coremerge_ref.errors import NonFiniteError
 from coremerge_ref.testing import THRESHOLD, orthonormal, ratio
 
@@ -65,6 +66,36 @@ def test_svd_goes_through_the_transpose_where_it_gives_nan(name: str, monkeypatc
     assert ratio((P * S) @ Qh, backend.host(X), float(np.linalg.norm(backend.host(X))), EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (2, 3, 5), (2, 5, 3), (4, 5, 3), (5, 3, 4)])
+def test_the_library_is_given_tall_matrices(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Square ones as they are."""
+    X, right, seen = np.random.default_rng(5).standard_normal(shape), np.linalg.svd, []
+
+    def watched(Y: np.ndarray, **options: bool) -> object:
+        seen.append(Y)
+        return right(Y, **options)
+
+    monkeypatch.setattr(np.linalg, "svd", watched)
+    linalg.svd(X)
+    (given,) = seen
+    np.testing.assert_array_equal(given, np.swapaxes(X, -1, -2) if shape[-2] < shape[-1] else X)
+
+
+def test_where_a_look_would_wait_the_library_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's returns from what is not finite."""
+    asked = []
+    monkeypatch.setattr(np.linalg, "svd", lambda X, full_matrices: asked.append(full_matrices) or (X, X[0], X))
+    given = np.full((2, 2), np.nan)
+    for loops in (True, False):
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda X, loops=loops: loops and X is given)
+        if loops:
+            assert svds._plain_svd(given)[0] is given
+        else:
+            with pytest.raises(NonFiniteError, match=r"^svd: expected finite numbers"):
+                svds._plain_svd(given)
+    assert asked == [False]
+
+
 def test_svd_that_never_converges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(Y: np.ndarray, **options: bool) -> object:
         raise np.linalg.LinAlgError("SVD did not converge")
@@ -101,9 +132,64 @@ def test_rows_of_a_graded_product_are_as_good_as_products_of_rows(backend: Backe
         assert error[False] > 100
 
 
+@pytest.mark.parametrize("kind", ["proven", "dependent", "one layer underflows"])
+@pytest.mark.parametrize("graded", [None, False, True])
+def test_factors_of_a_product_are_made_orthonormal_first(
+    kind: str, graded: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both of them, or A's alone: by the library, or by products where it is slow and these prove themselves."""
+    rng = np.random.default_rng(3)
+    B, A = rng.standard_normal((2, 7, 3)), rng.standard_normal((2, 3, 5))
+    if kind == "dependent":
+        B[:, :, 2], A[:, 2] = B[:, :, 0], A[:, 0]
+    elif kind == "one layer underflows":
+        B[1], A[1] = 1e-155 * B[1], 1e-155 * A[1]
+    decompose, triangulate, seen = np.linalg.svd, np.linalg.qr, []
+
+    def qr(X: Any, **options: Any) -> Any:
+        seen.append(("qr", X.shape))
+        return triangulate(X, **options)
+
+    def svd(X: Any, **options: Any) -> Any:
+        seen.append(("svd", X.shape))
+        return decompose(X, **options)
+
+    monkeypatch.setattr(np.linalg, "qr", qr)
+    monkeypatch.setattr(np.linalg, "svd", svd)
+    for loops in (False, True):
+        seen.clear()
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda X, loops=loops: loops and X.shape[-1] == 3)
+        P, S, Qh = linalg.product_svd(B, A) if graded is None else linalg.product_svd(B, A, graded)
+        layers = {"proven": 0, "dependent": 2, "one layer underflows": 1}[kind] if loops else 2
+        made = [("qr", (layers, size, 3)) for size in ((5,) if graded else (7, 5)) if layers]
+        assert seen == [*made, ("svd", (2, 7, 3) if graded else (2, 3, 3))]
+        assert (P.shape, S.shape, Qh.shape) == ((2, 7, 3), (2, 3), (2, 3, 5))
+        for i in range(1 if kind == "one layer underflows" else 2):
+            size = float(np.linalg.norm(B[i]) * np.linalg.norm(A[i]))
+            assert ratio((P[i] * S[i]) @ Qh[i], B[i] @ A[i], size, EPS["float64"]) <= THRESHOLD
+        for X in (P, np.swapaxes(Qh, -1, -2)):
+            gram = np.swapaxes(X, -1, -2) @ X
+            assert ratio(gram, np.stack([np.eye(3)] * 2), 1.0, EPS["float64"]) <= THRESHOLD
+
+
+def test_a_product_of_no_rank_has_as_many_triplets_as_any() -> None:
+    P, S, Qh = linalg.product_svd(np.zeros((2, 4, 0)), np.zeros((2, 0, 3)))
+    assert (P.shape, S.shape, Qh.shape) == ((2, 4, 3), (2, 3), (2, 3, 3))
+    assert not np.any(S)
+
+
 def test_norm_of_known_numbers(backend: Backend) -> None:
     assert backend.host(linalg.norm(backend.array([[3.0, 0.0], [0.0, -4.0]]))) == 5.0
     np.testing.assert_array_equal(backend.host(linalg.norm(backend.array([[[0.0]], [[-2.0]]]))), [0.0, 2.0])
+
+
+def test_the_largest_magnitude_of_each_layer(backend: Backend) -> None:
+    """Whatever its sign; NaN where there is one."""
+    layers = np.array([[[-3.0, 1.0], [2.0, 0.0]], [[0.5, 0.0], [0.0, -0.25]], [[-1.0, -2.0], [-2.0, -1.0]]])
+    np.testing.assert_array_equal(backend.host(linalg.largest(backend.array(layers))), [3.0, 0.5, 2.0])
+    layers[1, 0, 1] = np.nan
+    np.testing.assert_array_equal(backend.host(linalg.largest(backend.array(layers))), [3.0, np.nan, 2.0])
+    assert float(linalg.largest(backend.array(layers[0]))) == 3.0
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
@@ -146,6 +232,14 @@ def test_polar_cut_is_relative_to_the_largest(backend: Backend) -> None:
         backend.host(linalg.polar(backend.array(X), backend.array(1e-2))), np.diag([1.0, 0.0])
     )
     np.testing.assert_array_equal(backend.host(linalg.polar(backend.array(X), backend.array(1e-4))), np.eye(2))
+
+
+def test_what_is_at_the_cut_is_not_above_it(backend: Backend) -> None:
+    X, leading = backend.array([np.diag([2.0, 1.0]), np.diag([2.0, 1.5])]), np.diag([1.0, 0.0])
+    factor, count = linalg.polar_above(X, backend.array([1.0, 1.0]))
+    for found in (factor, linalg.polar(X, backend.array([0.5, 0.5]))):
+        np.testing.assert_array_equal(backend.host(found), [leading, np.eye(2)])
+    np.testing.assert_array_equal(backend.host(count), [1.0, 2.0])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -222,6 +316,77 @@ def test_the_svd_of_a_product_has_no_more_triplets_than_its_rank(m: int, n: int,
     assert ratio(S, np.linalg.svd(B @ A)[1][:size], norm, EPS["float64"]) <= THRESHOLD
 
 
+def test_layers_that_are_missing_are_computed_again_and_those_alone(backend: Backend) -> None:
+    """Of a batch (2, 3) the layers 1 and 5 in row-major order, with their levels, of which one stands for all."""
+    X, levels = np.arange(24.0).reshape(2, 3, 2, 2), np.arange(6.0).reshape(2, 3)
+    parts = [backend.array(np.zeros((2, 3, 2))), backend.array(np.zeros((2, 3)))]
+    called: list[Any] = []
+
+    def again(*given: Any) -> Any:
+        called.append([backend.host(one) for one in given])
+        return [given[0][..., 0], 10 * given[1] + given[2]]
+
+    given = (backend.array(X), backend.array(levels), backend.array(0.5))
+    assert mended(parts, [], again, *given) is parts
+    assert not called
+    rows, numbers = (backend.host(part) for part in mended(parts, [1, 5], again, *given))
+    ((layers, each, one),) = called
+    np.testing.assert_array_equal(layers, [X[0, 1], X[1, 2]])
+    np.testing.assert_array_equal(each, [1.0, 5.0])
+    np.testing.assert_array_equal(one, [0.5, 0.5])
+    np.testing.assert_array_equal(numbers, [[0, 10.5, 0], [0, 0, 50.5]])
+    expected = np.zeros((2, 3, 2))
+    expected[0, 1], expected[1, 2] = (4, 6), (20, 22)
+    np.testing.assert_array_equal(rows, expected)
+    rows, numbers = (backend.host(part) for part in mended(parts, [0, 1, 2, 3, 4, 5], again, *given))
+    assert [one.shape for one in called[-1]] == [(2, 3, 2, 2), (2, 3), ()]  # as they were given
+    np.testing.assert_array_equal(rows, X[..., 0])
+    np.testing.assert_array_equal(numbers, 10 * levels + 0.5)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match="zip"):
+            mended(parts, [1], lambda *given, count=count: (again(*given) * 2)[:count], *given)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "k", "level", "taken", "error"),
+    [
+        ((5.0, 3.0, 1.0), 2, 0.5, 2, 0.25),  # 0.5 / (3 − 1)
+        ((5.0, 3.0, 1.0), 1, 0.5, 1, 0.25),  # 0.5 / (5 − 3)
+        ((5.0, 3.0, 1.0), 3, 0.5, 3, 0.5),  # nothing is left: 0.5 / 1
+        ((5.0, 3.0, 1.0), 2, 1.0, 2, 1 / 3),  # what is at the level is none: 1 / 3
+        ((5.0, 3.0, 1.0), 9, 2.0, 2, 2 / 3),
+        ((5.0, 3.0, 3.0), 2, 0.5, 2, 1.0),  # nobody knows which
+        ((5.0, 3.0, 1.0), 0, 0.5, 0, 0.0),  # of no span nothing turns
+        ((5.0, 3.0, 1.0), 2, 9.0, 0, 0.0),
+    ],
+)
+def test_leading_triplets_by_hand(
+    backend: Backend, sigma: tuple[float, ...], k: int, level: float, taken: int, error: float
+) -> None:
+    """Of a diagonal matrix, alone and beside one of which all is taken, so that there are three columns then."""
+    P, Qh, S = np.eye(4, 3), -np.eye(3, 5), np.array(sigma)
+    M = (P * S) @ Qh
+    found = linalg.leading(
+        backend.array(M), tuple(backend.array(X) for X in (P, S, Qh)), backend.array(float(k)), backend.array(level)
+    )
+    columns = max(1, min(k, 3))
+    live = np.arange(columns) < taken
+    np.testing.assert_array_equal(backend.host(found.P), np.eye(4, columns) * live)
+    np.testing.assert_array_equal(backend.host(found.Q), -np.eye(5, columns) * live)
+    np.testing.assert_array_equal(backend.host(found.S), S[:columns] * live)
+    np.testing.assert_array_equal(backend.host(found.product()), (P[:, :taken] * S[:taken]) @ Qh[:taken])
+    assert ratio(backend.host(found.error), np.array(error), 1.0, EPS["float64"]) <= THRESHOLD
+    assert found.core is None
+    batch = [
+        backend.array(np.stack([X, Y]))
+        for X, Y in ((M, M), (P, P), (S, [4.0, 2.0, 1.5]), (Qh, Qh), (k, 5.0), (level, 0.75))
+    ]
+    several = linalg.leading(batch[0], (batch[1], batch[2], batch[3]), batch[4], batch[5])
+    assert (several.P.shape, several.Q.shape) == ((2, 4, 3), (2, 5, 3))
+    np.testing.assert_array_equal(backend.host(several.S), [S * (np.arange(3) < taken), [4.0, 2.0, 1.5]])
+    assert ratio(backend.host(several.error), np.array([error, 0.5]), 1.0, EPS["float64"]) <= THRESHOLD
+
+
 # derivatives, against finite differences: what is constant to automatic differentiation is put right by hand
 
 
@@ -248,7 +413,10 @@ def test_derivatives_of_polar_factors_are_those_of_finite_differences(
     def factors(L: Any, R: Any) -> Any:
         return linalg.polar(L @ R, cut), linalg.polar_above(L @ R, cut)[0]
 
-    assert torch.autograd.gradcheck(factors, of_rank(torch, m, n, rank, batch), fast_mode=True)
+    given = of_rank(torch, m, n, rank, batch)
+    assert torch.autograd.gradcheck(factors, given, fast_mode=True)
+    for one, plain in zip(factors(*given), factors(*(X.detach() for X in given)), strict=True):
+        assert torch.equal(one, plain)  # the correction is zero
     factor, count = linalg.polar_above(torch.zeros(*batch, m, n) + torch.eye(m, n, dtype=torch.float64), cut + 0.5)
     assert torch.equal(factor, torch.eye(m, n, dtype=torch.float64).expand(*batch, m, n))
     assert torch.equal(count, torch.full(batch, float(min(m, n)), dtype=torch.float64))

@@ -504,6 +504,22 @@ def test_gradients_of_weights_and_scale_are_those_of_finite_differences(name: st
     assert torch.autograd.gradcheck(merge, (weights, scale), eps=1e-6, atol=1e-4, rtol=1e-4, fast_mode=True)
 
 
+@pytest.mark.parametrize("space", ["core", "full"])
+def test_gradients_of_weights_through_null_vectors_are_refused(space: str) -> None:
+    """And nothing else: no other method, nor weights that ask for none."""
+    torch = pytest.importorskip("torch")
+    given = [(torch.tensor(B), torch.tensor(A)) for B, A, _ in FACTORS]
+    weights = torch.tensor([1.0, -2.0, 0.5][: len(given)], dtype=torch.float64, requires_grad=True)
+    size = cm.Iso("size")
+    for method, name in ((size, "ta+iso"), (["ties", size], "ties+iso")):
+        with pytest.raises(cm.ParameterError) as caught:
+            cm.merge(given, method, space, weights=weights)
+        assert str(caught.value) == f"gradients of the weights through {name!r}: null vectors have no derivative"
+        assert not cm.merge(given, method, space, weights=weights.detach()).to_dense().requires_grad
+    for method in ("ta", "ties", "tsv", "iso"):
+        assert cm.merge(given, method, space, weights=weights).to_dense().requires_grad
+
+
 @pytest.mark.parametrize("method", ["ties", "drm", "dare+ties", cm.Iso("size")], ids=str)
 @pytest.mark.parametrize("library", ["torch", "jax", "jax under jit"])
 def test_gradients_of_factors_that_would_be_wrong_are_an_error(method: Any, library: str) -> None:

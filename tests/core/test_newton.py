@@ -95,6 +95,32 @@ def test_one_such_layer_is_named_and_the_others_are_given(backend: Backend, name
         np.testing.assert_allclose(backend.host(factors[0])[place], right, atol=THRESHOLD * EPS["float64"])
 
 
+@pytest.mark.parametrize("shapes", [[(6, 4)], [(4, 6)], [(6, 4), (4, 6)], [(6, 4), (9, 5), (3, 7)]])
+def test_matrices_of_several_shapes_in_one_call(
+    backend: Backend, shapes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of two layers, each as it was given; those that are of one shape, once upright, go side by side."""
+    walked, seen = newton._walked, []
+
+    def counted(X: Any, *others: Any) -> Any:
+        seen.append(tuple(X.shape))
+        return walked(X, *others)
+
+    monkeypatch.setattr(newton, "_walked", counted)
+    made = [
+        [with_spectrum(*shape, [3.0, 2.0, 1.0, 0.5, 0.4][: min(shape)], seed=s) for s in (1, 2)] for shape in shapes
+    ]
+    given = [backend.array(np.stack([X for X, _ in layers])) for layers in made]
+    found = newton.polar_factors(given, backend.array(np.zeros(2)), relative=True)
+    assert found is not None
+    for layers, (P, missing) in zip(made, found, strict=True):
+        assert missing == []
+        right = np.stack([P for _, P in layers])
+        assert ratio(backend.host(P), right, float(np.linalg.norm(right)), EPS["float64"], 8.0) <= THRESHOLD
+    upright = [(max(shape), min(shape)) for shape in shapes]
+    assert seen == ([(len(shapes), 2, *upright[0])] if len({*upright}) == 1 else [(1, 2, *shape) for shape in upright])
+
+
 @pytest.mark.parametrize("dimensions", [(3,), (1, 3)])
 def test_the_library_decomposes_such_layers_and_those_alone(dimensions: tuple[int, ...]) -> None:
     import cupy_double
@@ -140,6 +166,32 @@ def test_the_level_may_come_as_near_as_ten_steps_reach(relative: bool, unit: flo
             assert (factor(available("numpy"), X, level * most, relative) is not None) == proven
 
 
+@pytest.mark.parametrize(("relative", "unit"), [(True, 1.0), (True, 5.0), (False, 5.0)])
+def test_at_that_level_itself_there_is_doubt(relative: bool, unit: float) -> None:
+    """unit · I, divided by u = unit / √2 as σ may be up to √2."""
+    most = LEAST * (2**-0.5 if relative else (unit**2 / 2) ** 0.5)
+    for level, proven in ((most, False), (np.nextafter(most, 0.0), True)):
+        assert (factor(available("numpy"), unit * np.eye(4), level, relative) is not None) == proven
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (9, 4)])
+@pytest.mark.parametrize(("share", "proven"), [(0.75, True), (1.25, False)])
+def test_what_has_not_arrived_is_not_proven(
+    shape: tuple[int, int], share: float, proven: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step after the tenth, which takes a defect e to 5 e³ / 8 nearly: 8 eps n is what rounding may leave of it."""
+    monkeypatch.setattr(newton, "_MORE", 1)
+    e = (8 / 5 * share * 8 * EPS["float64"] * 4) ** (1 / 3)
+    low, high = 0.0, 0.5
+    for _ in range(60):
+        middle = sigma = (low + high) / 2
+        for _ in range(10):
+            sigma = sigma * (15 - 10 * sigma**2 + 3 * sigma**4) / 8
+        low, high = (middle, high) if 1 - sigma**2 > e else (low, middle)
+    X = np.eye(*shape) * [1.0, 1.0, 1.0, low / 2**0.5]
+    assert (factor(available("numpy"), np.stack([X, X])) is not None) == proven
+
+
 @pytest.mark.parametrize(("defect", "proven"), [(0.5, True), (0.74, True), (0.76, False), (0.95, False)])
 def test_ten_steps_are_to_lead_near(defect: float, proven: bool) -> None:
     """diag(1, s) is scaled to (√2, √2 s), where ten steps take √2 s to a σ with 1 − σ² of this size, and 1 to 1."""
@@ -183,6 +235,28 @@ def test_merges_are_the_same_either_way(
         merged[products] = [backend.dense(u) for u in cm.merge_adapters(given, method).values()]
     for found, right in zip(merged[True], merged[False], strict=True):
         assert ratio(found, right, float(np.linalg.norm(right)), EPS["float64"], 100) <= THRESHOLD
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1.0, 1e100])
+def test_cuts_are_relative_for_products_as_for_the_svd(unit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """σ = 4, 2, 1 times a unit, cut at a level of 0.3 σ_1 or 0.3 units; far below them all there are products alone."""
+    X, right = with_spectrum(6, 3, [4.0, 2.0, 1.0])
+    P, _, Qh = np.linalg.svd(X, full_matrices=False)
+    for products in (False, True):
+        monkeypatch.setattr(arrays, "loops_over_batches", lambda _, products=products: products)
+        if not products:
+            monkeypatch.setattr(newton, "polar_factors", None)
+        for level, kept in ((0.3, 2), (0.2, 3), (0.6, 1)):
+            found = linalg.polar(unit * X, np.asarray(level))
+            assert ratio(found, P[:, :kept] @ Qh[:kept], 2.0, EPS["float64"], 4.0) <= THRESHOLD
+            above, count = linalg.polar_above(unit * X, np.asarray(unit * 4 * level))
+            assert ratio(above, P[:, :kept] @ Qh[:kept], 2.0, EPS["float64"], 4.0) <= THRESHOLD
+            assert float(count) == kept
+        monkeypatch.undo()
+    monkeypatch.setattr(arrays, "loops_over_batches", lambda _: True)
+    monkeypatch.setattr(np.linalg, "svd", None)
+    for found in (linalg.polar(unit * X, np.asarray(1e-9)), linalg.polar_above(unit * X, np.asarray(unit * 1e-9))[0]):
+        assert ratio(found, right, 2.0, EPS["float64"], 4.0) <= THRESHOLD
 
 
 @pytest.mark.parametrize("name", ["numpy", "cupy", "torch", "torch-cuda", "jax"])

@@ -110,6 +110,29 @@ def test_one_bad_layer_of_a_batch_is_missing(backend: Backend, name: str) -> Non
             assert ratio(frame.T @ frame, np.eye(4), 2.0, EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize("kappa", [1.0, 30.0])
+@pytest.mark.parametrize("batch", [(3,), (1, 3)])
+def test_a_layer_whose_squares_underflow_is_missing_alone(backend: Backend, kappa: float, batch: tuple) -> None:
+    """By one pass and by two."""
+    good = of_condition(kappa)
+    layers = np.stack([good, 1e-155 * good, 2 * good])
+    found = orthonormal.cholesky_qr2([backend.array(layers.reshape(*batch, 9, 4))])[0]
+    assert found is not None
+    assert found.missing == [1]
+    U, C = (backend.host(X).reshape(3, -1, 4) for X in (found.Q @ found.Z, found.C))
+    for i in (0, 2):
+        assert ratio(U[i].T @ U[i], np.eye(4), 2.0, EPS["float64"]) <= THRESHOLD
+        assert ratio(U[i] @ C[i], layers[i], float(np.linalg.norm(layers[i])), EPS["float64"]) <= THRESHOLD
+
+
+def test_columns_are_proven_down_to_where_their_squares_keep_all_digits(backend: Backend) -> None:
+    """The smallest normal number over eps is 2^-970."""
+    for exponent, proven in ((-485, True), (-486, False)):
+        for unit in ([2.0**exponent, 1.0], [1.0, 2.0**exponent]):
+            found = orthonormal.cholesky_qr2([backend.array(np.eye(3, 2) * unit)])[0]
+            assert (found is not None) == proven
+
+
 def test_square_stacks_are_tall_enough(backend: Backend) -> None:
     assert orthonormal.cholesky_qr2([backend.array(of_condition(3.0, 4, 4))])[0] is not None
 
@@ -163,6 +186,36 @@ def test_a_wrong_frame_is_not_proven(backend: Backend, column: int) -> None:
     for batch, proven in (([good, good], [1, 1]), ([good, bad], [1, 0]), ([bad, good], [0, 1])):
         found = orthonormal._proven(given, scale, backend.array(batch), C)
         assert [int(flag) for flag in (found[0], found[1])] == proven
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("batch", [(), (3,), (3, 1)])
+def test_a_factor_of_a_gram_matrix_is_one_to_thirty_units_of_rounding(
+    dtype: str, size: int, batch: tuple[int, ...]
+) -> None:
+    """30 eps R: what is below the diagonal of L stands twice in L Lᵀ."""
+    for share, holds in ((0.95, True), (1.05, False), (np.nan, False)):
+        L = np.eye(size)
+        L[1, 0] = share * 30 * EPS[dtype] * size / 2**0.5
+        given = [available("numpy").array(np.broadcast_to(X, (*batch, size, size)), dtype) for X in (L, np.eye(size))]
+        np.testing.assert_array_equal(orthonormal._is_factor(*given), np.full(batch, holds))
+
+
+@pytest.mark.parametrize("rows", [3, 9])
+@pytest.mark.parametrize("batch", [(), (4,), (4, 1)])
+def test_a_frame_is_proven_to_thirty_units_of_rounding(rows: int, batch: tuple[int, ...]) -> None:
+    """30 eps R, R = 3, on four vectors, whose entries at column j are cos j, cos 2j, cos 3j, cos 4j."""
+    for column in range(3):
+        seen = float(np.sqrt(sum(np.cos(k * column) ** 2 for k in (1, 2, 3, 4))))
+        for share, proven in ((0.95, True), (1.05, False)):
+            C = np.eye(3)
+            C[column, column] += share * 30 * EPS["float64"] * 3 / seen
+            for unit in (1.0, 2.0**40):  # of all columns: what counts is how far each is off at norm 1
+                X, Q = np.eye(rows, 3) * unit, np.eye(rows, 3)
+                given = [np.broadcast_to(part, (*batch, *part.shape)) for part in (X, Q, C * unit)]
+                found = orthonormal._proven(given[0], np.full((*batch, 3), 1 / unit), *given[1:])
+                np.testing.assert_array_equal(found, np.full(batch, proven))
 
 
 @pytest.mark.parametrize(("entry", "holds"), [(1.0, True), (2.0, True), (2.1, False), (np.nan, False)])

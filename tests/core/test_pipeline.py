@@ -7,7 +7,7 @@ from backends import BACKENDS, EPS, Backend
 from said import parts
 
 import coremerge_ref as cm
-from coremerge_ref.core.pipeline import as_pipeline
+from coremerge_ref.core.pipeline import Pipeline, as_pipeline
 from coremerge_ref.core.stages import Stage
 from coremerge_ref.testing import THRESHOLD, Recipe, dense, ratio, size
 
@@ -156,3 +156,13 @@ def test_a_function_that_returns_something_else(result: Any) -> None:
         match=parts("merge function: expected … shape (4, 4) … stack … (2, 4, 4)"),
     ):
         cm.merge(NUMPY.updates(FACTORS), result)
+
+
+def test_parameters_of_stages_that_are_not_there_are_all_named() -> None:
+    with pytest.raises(cm.ParameterError) as caught:
+        Pipeline.parse("ties", {"iso": {}, "ties": {"density": 0.5}, "tsv": {"k": 1}})
+    assert str(caught.value) == "parameters for 'iso', 'tsv': expected stages of the method 'ties', which has none"
+
+
+def test_coefficients_of_a_sum_are_the_weights_it_is_given() -> None:
+    assert tuple(Pipeline(["ta"]).coefficients((2.0, -3.0))) == (2.0, -3.0)

@@ -118,6 +118,59 @@ def test_a_stacks_side_holds_it(name: str, any_frame: bool, monkeypatch: pytest.
             assert ratio(turn, np.eye(live), 2.0, EPS["float64"], kappa=10) <= THRESHOLD
 
 
+@pytest.mark.parametrize("batch", [(3,), (1, 3)])
+@pytest.mark.parametrize("any_frame", [False, True])
+@pytest.mark.parametrize("graded", [1.0, 1e-12])
+def test_a_layer_that_is_not_proven_is_judged_by_itself(
+    batch: tuple[int, ...], any_frame: bool, graded: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three is of rank 2, and what was found of it is worth nothing."""
+    X = np.random.default_rng(4).standard_normal((3, 6, 3)) * [1.0, graded, 1.0]
+    X[1, :, 2] = X[1, :, 0] - X[1, :, 1]
+    proven = orthonormal.cholesky_qr2
+
+    def one_missing(given: Any) -> Any:
+        found = []
+        for stack in given:
+            good = np.array(stack)
+            good[..., 1, :, :] = good[..., 0, :, :]
+            *parts, missing = proven([good])[0]  # type: ignore[misc]
+            assert not missing
+            for part, entries in zip(parts, (2, 2, 2, 1), strict=True):
+                part[(..., 1, *[slice(None)] * entries)] = np.nan
+            found.append(orthonormal.Factored(*parts, [1]))
+        return found
+
+    monkeypatch.setattr(orthonormal, "cholesky_qr2", one_missing)
+    layers = X.reshape(*batch, 6, 3)
+    factors = [layers[..., :2], layers[..., 2:]]
+    both = stack_sides(factors, [np.swapaxes(2 * F, -1, -2) for F in factors], any_frame)
+    for side, unit in ((stack_side(factors, any_frame), 1.0), (both[0], 1.0), (both[1], 2.0)):
+        assert side.invertible is False
+        np.testing.assert_array_equal(side.live, np.reshape([3, 2, 3], batch))
+        coordinates = np.concatenate(side.coordinates, axis=-1).reshape(3, 3, 3)
+        norms = np.concatenate(side.norms, axis=-1).reshape(3, 3)
+        parts = zip(side.frame.reshape(3, 6, 3), coordinates, norms, unit * X, (3, 2, 3), strict=True)
+        for U, C, norm, W, live in parts:
+            assert ratio(U.T @ U, np.diag([1.0] * live + [0.0] * (3 - live)), 2.0, EPS["float64"]) <= THRESHOLD
+            size = np.linalg.norm(W, axis=0)
+            assert ratio((U @ C) / size, W / size, 2.0, EPS["float64"], 4.0) <= THRESHOLD
+            assert ratio(norm / size, np.ones(3), 1.0, EPS["float64"]) <= THRESHOLD
+        if any_frame:
+            assert side.S is None
+            continue
+        for S, W in zip(side.S.reshape(3, 3), unit * X, strict=True):
+            expected = np.linalg.svd(W, compute_uv=False)
+            assert ratio(S, expected, float(expected[0]), EPS["float64"]) <= THRESHOLD
+
+
+def test_singular_values_of_a_stack_are_found_unless_any_frame_will_do() -> None:
+    """Of diagonal stacks, (3, 1) and twice that."""
+    factors, others = [np.eye(4)[:, :1] * 3, np.eye(4)[:, 1:2]], [np.eye(5)[:1] * 6, np.eye(5)[1:2] * 2]
+    for side, S in zip((stack_side(factors), *stack_sides(factors, others)), ([3, 1], [3, 1], [6, 2]), strict=True):
+        assert ratio(side.S, np.array(S), 1.0, EPS["float64"]) <= THRESHOLD
+
+
 def test_stacks_of_nothing_have_one_zero_column(backend: Backend) -> None:
     one, two = backend.array(np.ones((2, 3, 1))), backend.array(np.full((2, 3, 2), 2.0))
     np.testing.assert_array_equal(backend.host(_stacked([one, two])), [[[1.0, 2.0, 2.0]] * 3] * 2)

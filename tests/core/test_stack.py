@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from backends import BACKENDS, EPS, Backend
 
+from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.stack import Merged, Products, Stack, as_array, check_weights, chosen_weights, exact_total
 from coremerge_ref.errors import DTypeError, NonFiniteError, ParameterError
 from coremerge_ref.testing import THRESHOLD, ratio
@@ -45,6 +46,7 @@ def test_weights_multiply_each_task(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.host(found.rounding_level), [1.0, 0.75])
     assert found.weights == (1.0, 1.0)
     assert found.products is not None
+    assert found.products.M is found.M  # so that it has them
     for (L, R), X in zip(found.products.factors, expected, strict=True):
         np.testing.assert_array_equal(backend.host(L), X)
         np.testing.assert_array_equal(backend.host(R), np.eye(3))
@@ -99,6 +101,12 @@ def test_rounding_of_the_result_is_the_largest_of_any_weighted_task(backend: Bac
     assert isinstance(found, Merged)
     assert (float(found.rounding_level), float(found.rows), float(found.cols), found.info) == (4.0, 2, 3, {"k": 7})
     assert float(stack(backend).merged(backend.array(M[0])).rounding_level) == 1.0
+    batch = stack(
+        backend, M=backend.array(np.stack([M, M], axis=1)), rounding_level=backend.array([[0.5, 1], [2, 0.25]])
+    )
+    np.testing.assert_array_equal(backend.host(batch.merged(backend.array(M)).rounding_level), [6.0, 2.0])
+    noisy = stack(backend, rounding_level=backend.array([0.5, 0.75]))
+    assert float(noisy.merged(backend.array(M[0]), 4.0).rounding_level) == 9.0  # 4 · 3 · 0.75
 
 
 @pytest.mark.parametrize("ranks", [(1, 1), (2, 2), (1, 3), (3, 2), (0, 2), (5, 7)])
@@ -119,6 +127,36 @@ def test_leading_triplets_are_singular(backend: Backend, ranks: tuple[int, int],
         assert not np.any(S[t, r:])
         for X in (P, Q):
             assert ratio(X[t, :, :r].T @ X[t, :, :r], np.eye(r), 1.0, EPS["float64"]) <= THRESHOLD
+
+
+@pytest.mark.parametrize(
+    ("ranks", "columns"), [((0, 1), 1), ((1, 3), 3), ((3, 2), 3), ((5, 7), 5), ((1, 9), 5), ((2, 2), 2)]
+)
+@pytest.mark.parametrize("graded", [False, True])
+def test_triplets_are_as_many_as_the_largest_rank(
+    ranks: tuple[int, int], columns: int, graded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And found as the products say that they are, whether these are of one rank or not."""
+    rng, seen, of_product = np.random.default_rng(3), [], linalg.product_svd
+
+    def watched(L: Any, R: Any, graded: bool = False) -> Any:
+        seen.append(graded)
+        return of_product(L, R, graded)
+
+    monkeypatch.setattr(linalg, "product_svd", watched)
+    given = product_stack(NUMPY, [(rng.standard_normal((6, r)), rng.standard_normal((r, 5))) for r in ranks])
+    assert given.products is not None
+    given = replace(given, products=replace(given.products, graded=graded), rounding_level=np.zeros(2))
+    found = given.leading(np.asarray(9.0))
+    assert (found.P.shape, found.S.shape, found.Q.shape) == ((2, 6, columns), (2, columns), (2, 5, columns))
+    assert seen == [graded] * (1 if ranks[0] == ranks[1] else 2)
+
+
+def test_weights_that_lead_out_of_the_range_are_said_to() -> None:
+    said = "weights times updates: expected numbers within the range of float64, got some beyond it or too small"
+    for unit, weights in ((1e200, (1.0, 1e200)), (1e-155, (1e-155, 1.0))):
+        with arrays.overflow_checked(), pytest.raises(NonFiniteError, match=f"^{said} for their digits; scale the i"):
+            stack(M=unit * M, weights=weights).weighted()
 
 
 @pytest.mark.parametrize("tasks", [1, 3])
