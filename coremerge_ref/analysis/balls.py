@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.errors import NonFiniteError, ParameterError
+from coremerge_ref.perturbation.theorems import singular_values
 
 Balls = Any  # arb_mat
 Block = tuple[Balls, Balls, Balls]  # P (p, k), L (k, k), Q (q, k): P L Qᵀ, P and Q orthonormal
@@ -225,7 +226,7 @@ def _between(S: np.ndarray, k: int) -> float:
 
 def leading(X: Balls, k: int, level: float) -> Block | None:
     """The k leading triplets of X, those above `level` alone, as P L Qᵀ; None where there are none."""
-    S = np.linalg.svd(middle(X), compute_uv=False)
+    S = singular_values(middle(X))
     live = how_many_above(X, level) if S.any() else 0
     kept = min(k, live)
     if kept == 0:
@@ -246,7 +247,7 @@ def polar(X: Balls, cut: float) -> Balls:
     """The polar factor of X (p, K) over its singular values above cut · σ_1."""
     G = X.transpose() * X
     G = (G + G.transpose()) / 2
-    S = np.linalg.svd(middle(X), compute_uv=False)
+    S = singular_values(middle(X))
     support = how_many_above(X.transpose(), cut * float(S[0]))
     W = eye(G.nrows())
     if support < G.nrows():

@@ -12,7 +12,7 @@ from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.methods import Cart, Iso, IsoCts, Mean, Stage, Ta, Tsv
 from coremerge_ref.methods.karcher import Karcher
-from coremerge_ref.perturbation.theorems import lengths, norm
+from coremerge_ref.perturbation.theorems import lengths, norm, singular_values
 
 Pair = tuple[Balls, Balls]  # X (m, k), Y (k, n), standing for X Y
 
@@ -104,7 +104,7 @@ def orthogonalized(blocks: Sequence[Block | None], cores: Sequence[Balls], cut: 
 
 def _turn(X: Balls, k: int, level: float) -> float:
     """How far rounding up to `level` may turn the leading k vectors: level / (last kept − first dropped), at most 1."""
-    S = np.linalg.svd(balls.middle(X), compute_uv=False)
+    S = singular_values(balls.middle(X))
     kept = min(k, int(np.sum(S > level)))
     if kept == 0:
         return 0.0

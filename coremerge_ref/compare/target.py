@@ -58,7 +58,7 @@ def dense_target(matrix: np.ndarray, dtype: str | None = None, layer: str = "") 
     rounding = arrays.eps(name) / 2 * float(np.linalg.norm(Y))
     if min(Y.shape) > LARGEST_SVD:
         return Target(DenseUpdate(Y), None, None, None, name, rounding, float(np.linalg.norm(Y)))
-    P, S, Qh = np.linalg.svd(Y, full_matrices=False)
+    P, S, Qh = (np.asarray(X) for X in linalg.svd(Y))
     return _target(DenseUpdate(Y), P, S, Qh, name, rounding)
 
 

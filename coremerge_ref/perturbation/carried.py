@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely
+from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd
 
 
 @dataclass(frozen=True)
@@ -203,14 +203,14 @@ class Errors:
 
     def svd(self, X: Vector) -> tuple[Vector, Vector, Vector]:
         """Thin SVD of X, computed once for all levels."""
-        P, S, Qh = self.once(_key(X), lambda: np.linalg.svd(X, full_matrices=False))
+        P, S, Qh = self.once(_key(X), lambda: thin_svd(X))
         return P, S, Qh
 
     def singular_values(self, X: Vector) -> Vector:
-        """Those of X alone, which take less than half the time; computed once for all levels."""
+        """Those of X alone, computed once for all levels."""
         if _key(X) in self.shared:
             return self.svd(X)[1]
-        return np.asarray(self.once(_key(X, "values"), lambda: np.linalg.svd(X, compute_uv=False)))
+        return np.asarray(self.once(_key(X, "values"), lambda: singular_values(X)))
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` returns, made once for all levels."""
@@ -254,10 +254,6 @@ def decompose(given: Iterable[tuple[Errors, Vector]], vectors: bool = True) -> N
             shapes.setdefault(X.shape, {})[id(errors.shared), key] = errors, X
     for pairs in shapes.values():
         stacked = np.stack([X for _, X in pairs.values()])
-        parts: Any = (
-            zip(*np.linalg.svd(stacked, full_matrices=False), strict=True)
-            if vectors
-            else np.linalg.svd(stacked, compute_uv=False)
-        )
+        parts: Any = zip(*thin_svd(stacked), strict=True) if vectors else singular_values(stacked)
         for (_, key), (errors, _), one in zip(pairs, pairs.values(), parts, strict=True):
             errors.shared[key] = one

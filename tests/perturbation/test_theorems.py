@@ -164,3 +164,23 @@ def test_the_spectral_norm_is_no_less_than_the_largest_singular_value(shape: tup
     found, exact = formulas.spectral(size * X), np.linalg.norm(X, 2, axis=(-2, -1)) if X.size else np.zeros(shape[:-2])
     assert (found >= size * exact).all()
     np.testing.assert_allclose(found, size * exact, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 4, 3)])
+def test_the_svd_is_the_transposes_where_lapack_does_not_converge(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a 96 × 71 matrix whose rows are graded over six decades, whose transpose has one."""
+    X, right = np.random.default_rng(3).standard_normal(shape), np.linalg.svd
+    expected = right(X, compute_uv=False)
+
+    def stubborn(Y: np.ndarray, **options: bool) -> object:
+        if Y.shape == X.shape:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return right(Y, **options)
+
+    monkeypatch.setattr(np.linalg, "svd", stubborn)
+    P, S, Qh = formulas.thin_svd(X)
+    assert P.shape[-1] == Qh.shape[-2] == min(shape[-2:])
+    np.testing.assert_allclose((P * S[..., None, :]) @ Qh, X, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(formulas.singular_values(X), expected, rtol=1e-13)

@@ -20,6 +20,7 @@ from coremerge_ref.core.sides import Side
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.core.updates import LowRankUpdate
+from coremerge_ref.perturbation.theorems import singular_values
 
 ROUNDING = thresholds("float64")[1] / 2.0**-52  # in eps Σ ‖b_i‖ ‖a_i‖
 NAMES = (("[B_1 … B_T]", "[ΔW_1 … ΔW_T]"), ("[A_1; …; A_T]", "[ΔW_1; …; ΔW_T]"))
@@ -107,7 +108,7 @@ def _cutter(group: Group, place: int, M: np.ndarray, side: Side, own: Factors, f
     if side.Q is not None and not side.of_updates:
         units = [C / np.where(x > 0, x, 1.0)[..., None, :] for C, x in zip(coordinates, norms, strict=True)]
         X = np.concatenate(units, axis=-1)  # (…, p, R), columns of norm 1
-        values = np.linalg.svd(X, compute_uv=False) if X.shape[-1] else np.zeros((*X.shape[:-2], 1))
+        values = singular_values(X) if X.shape[-1] else np.zeros((*X.shape[:-2], 1))
         spectrum = X, values, np.count_nonzero(np.any(X, axis=-2), axis=-1)
     live = np.broadcast_to(np.asarray(side.live, dtype=int), M.shape[1:-2])
     alike = None if S is None or side.of_updates else Alike(coordinates, norms, S, live)
