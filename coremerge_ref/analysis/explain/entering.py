@@ -96,8 +96,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     if len(found):
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (
-            f"singular value {found[0] + 1} of {what}, columns of norm 1, is {share:.1e} of the largest and known up "
-            f"to {known:.1e}, so the live size that its setting refers to is not determined"
+            f"singular value {found[0] + 1} of {what} is {share:.1e} of the largest, known up to {known:.1e}, so the "
+            "live size that its setting refers to is not determined"
         )
     if dropped > max(error, cut / 2):
         errors.lost += 1

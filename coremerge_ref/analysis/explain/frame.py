@@ -126,7 +126,8 @@ class Frame:
     def between(self, errors: Errors) -> np.ndarray:
         """Bounds (live, live) on |u_iᵀ E v_j|."""
         beta, alpha = self.met(errors)
-        return np.minimum(beta + alpha[:, None], self.own(errors))
+        with np.errstate(over="ignore"):
+            return np.minimum(beta + alpha[:, None], self.own(errors))
 
     def graded(self, errors: Errors) -> tuple[np.ndarray, list[np.ndarray]]:
         """K (p, p) and rests (1, r_t): as the frame turns along, S not None, row i of each L_t changes by at most
@@ -209,14 +210,22 @@ class Frame:
         """
         F = np.zeros((len(self.S), len(self.S)) if self.S is not None else (0, 0))
         if self.live and self.S is not None:
-            F[: self.live, : self.live] = self.between(errors) + 1.5 * np.outer(self.own(errors), self.out(errors))
+            F[: self.live, : self.live] = self.between(errors) + 1.5 * np.outer(self.away(errors), self.out(errors))
         return F
 
     def out(self, errors: Errors) -> np.ndarray:
-        """Bounds (live) on how far each right singular vector leaves the span of all, at most 2."""
+        """Bounds (live) on how far each right singular vector leaves the span of all, ‖(I − V Vᵀ) Eᵀ u_i‖ / σ_i, at
+        most 2."""
         assert self.S is not None
         with np.errstate(over="ignore", divide="ignore"):
-            return np.minimum(safely(self.own(errors), 1 / np.abs(self.S[: self.live])), 2.0)
+            return np.minimum(safely(self.away(errors), 1 / np.abs(self.S[: self.live])), 2.0)
+
+    def away(self, errors: Errors) -> np.ndarray:
+        """Bounds (live) on ‖(I − V Vᵀ) Eᵀ u_i‖, E as in `met`: of E_B 𝐀 nothing, where V spans all rows of 𝐀, and all
+        that there may be where columns of B_t depend on each other, which may be moved in any direction."""
+        if errors.level.formed or self.live < self.columns:
+            return np.full(self.live, self.error(errors))
+        return self.met(errors)[1]
 
     def leaving(self, errors: Errors, M: np.ndarray) -> float:
         """Bound on what of the frame times M (p, q) leaves the span that the frame should have."""

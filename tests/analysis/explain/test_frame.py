@@ -391,21 +391,21 @@ def test_right_singular_vectors_move_out_of_their_rows_and_into_each_other_where
 
 
 def test_right_singular_vectors_move_by_products_of_errors_as_well() -> None:
-    """Updates known to a fifth of their values: half of 1/25 each way, and a fifth of what leaves the rows, a tenth."""
+    """Rows known to a tenth, so vectors leave the span by a tenth: half of 1/100 each way, and a tenth of the tenth."""
     frame, N = crossed(), np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]])
     found = frame.divided(known_to(0.1, (1.2, 1.0)), N, identity_beside(frame), False)
-    np.testing.assert_allclose(found, [[[0.02, 0.12], [0.02, 0.02]], [[0.02, 0.02], [0.12, 0.02]]], atol=1e-7)
+    np.testing.assert_allclose(found, [[[0.005, 0.11], [0.005, 0.01]], [[0.01, 0.005], [0.11, 0.005]]], atol=1e-7)
 
 
 def test_no_vector_turns_by_more_than_2_though_sums_of_errors_leave_float64() -> None:
-    """Updates of 6e307 and 5e307 that are known to 1.2e308 and rows to 0.7 of theirs: 0.7 out of the rows, twice that
+    """Updates of 6e307 and 5e307 that are known to 1.2e308 and rows to 2.5 of theirs: 2.5 out of the rows, twice that
     along with what leaves the span, and 2 into each other."""
     one, c, N = crossed(), 1e307, np.array([[[1.0, 0], [0, 0]], [[0, 0], [0, 1.0]]])
     assert one.S is not None
     frame = replace(one, coordinates=[c * X for X in one.coordinates], norms=[c * x for x in one.norms], M=c * one.M)
     frame = replace(frame, S=c * one.S)
-    found = frame.divided(known_to(0.7, (1.2e308, 1.2e308)), N, identity_beside(frame), True)
-    np.testing.assert_allclose(found, [[[0, 2.1], [2, 1.4]], [[1.4, 2], [2.1, 0]]], atol=1e-6)
+    found = frame.divided(known_to(2.5, (1.2e308, 1.2e308)), N, identity_beside(frame), True)
+    np.testing.assert_allclose(found, [[[0, 7.5], [2, 5]], [[5, 2], [7.5, 0]]], atol=1e-5)
 
 
 def shared(live: int = 1) -> Frame:
@@ -433,11 +433,13 @@ def test_where_nothing_is_live_nothing_that_was_divided_moves() -> None:
 
 
 def test_a_stack_in_its_own_frames_is_off_by_its_error_and_by_what_leaves_the_span() -> None:
-    """Updates known to 1.2 and 1, a fifth of 6 and 5: F and three halves of one times the other."""
+    """Updates known to 1.2 and 1, and rows to a tenth: F and three halves of 0.6 and 0.5 times a tenth. Of columns that
+    depend on each other all of the error may leave the span, 5 of 5."""
     found = crossed().scaled(known_to(0.1, (1.2, 1.0)))
-    np.testing.assert_allclose(found, [[1.2 + 0.36, 1.0 + 0.36], [1.2 + 0.3, 1.0 + 0.3]], rtol=1e-12)
-    np.testing.assert_allclose(crossed().out(known_to(0.1, (1.2, 1.0))), [0.2, 0.2], rtol=1e-12)
-    np.testing.assert_allclose(crossed().out(known_to(0.1, (60.0, 60.0))), [2, 2], rtol=1e-12)
+    np.testing.assert_allclose(found, [[1.2 + 0.09, 1.0 + 0.09], [1.2 + 0.075, 1.0 + 0.075]], rtol=1e-12)
+    np.testing.assert_allclose(crossed().out(known_to(0.1, (1.2, 1.0))), [0.1, 0.1], rtol=1e-12)
+    np.testing.assert_allclose(crossed().out(known_to(30.0, (60.0, 60.0))), [2, 2], rtol=1e-12)
+    np.testing.assert_allclose(shared().out(known_to(0.1, (3.0, 4.0))), [1], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "leaving"), [(2, 0.0), (3, float(np.hypot(3 * 0.71 / 6, 4 * 0.61 / 5)))])
