@@ -14,9 +14,9 @@ from coremerge_ref.compare.masks import dropped_at_random
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
 from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows, size
-from coremerge_ref.compare.target import Target, product_norm
+from coremerge_ref.compare.target import Target
 from coremerge_ref.core import arrays
-from coremerge_ref.core.projecting import reference_bases
+from coremerge_ref.core.linalg import product_svd
 from coremerge_ref.core.updates import LowRankUpdate
 from coremerge_ref.errors import ParameterError
 
@@ -188,13 +188,18 @@ class _Search:
 def _coordinates(updates: Sequence[LowRankUpdate | None], target: Target, limit: float) -> int:
     """How many independent numbers a merge of these updates has: those of a core matrix, or of the target's rank.
 
-    An update below `limit` of the largest gives none: where a method makes much of it, whatever fits does by chance.
+    Directions below `limit` of the largest give none, in a task or in the target: they are not seen, and where a method
+    makes much of one, whatever fits does by chance.
     """
-    sizes = [(u, product_norm(*u.folded(np.float64))) for u in updates if u is not None]
-    largest = max(size for _, size in sizes)
-    bases = reference_bases([u for u, size in sizes if size >= min(limit, 1.0) * largest])
-    p, q = (int(np.asarray(size)) for size in (bases.rows, bases.cols))
-    rank = min(target.rank, p, q)
+    limit = min(limit, 1.0)
+    parts = [[np.asarray(X) for X in product_svd(*u.folded(np.float64))] for u in updates if u is not None and u.rank]
+    largest = max((float(S[0]) for _, S, _ in parts), default=0.0)
+    left = [(P * S)[:, limit * largest < S] for P, S, _ in parts]
+    right = [(Qh.T * S)[:, limit * largest < S] for _, S, Qh in parts]
+    p, q = (
+        int(np.sum(np.linalg.svd(np.concatenate(X, axis=1), compute_uv=False) > limit * largest)) for X in (left, right)
+    )
+    rank = min(target.rank_above(limit), p, q)
     return rank * (p + q - rank)
 
 

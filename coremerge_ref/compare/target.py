@@ -11,6 +11,7 @@ from coremerge_ref.errors import NonFiniteError
 
 # Above this many rows and columns a full-size matrix is not decomposed to see whether it was truncated.
 LARGEST_SVD = 1024
+SEEN = 64  # and above this many one of full rank is not decomposed once more to see how much of it there is
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,14 @@ class Target:
     def rank(self) -> int:
         """The numerical rank, or all there could be."""
         return self.update.rank if self.left is None else self.left.shape[1]
+
+    def rank_above(self, share: float) -> int:
+        """How many singular values exceed `share` of the largest; all there could be of a large one of full rank."""
+        if self.middle is None and min(self.update.shape) > SEEN:
+            return self.rank
+        X = np.asarray(self.update.to_dense(), np.float64) if self.middle is None else self.middle
+        S = np.linalg.svd(X, compute_uv=False)
+        return int(np.sum(share * S.max(initial=0.0) < S))
 
 
 def low_rank_target(update: LowRankUpdate, dtype: str | None = None, layer: str = "") -> Target:

@@ -157,6 +157,8 @@ BROKEN = {
     8041190596: KNOTS,
     8581106345: KNOTS,
     12402424339: KNOTS,
+    8854116192: FULL,
+    11200717151: PAPER,
 }
 
 
@@ -211,6 +213,8 @@ EXCEEDED = {
     8581105474: TUCKER,
     12402421775: FULL,
     9097452537: TUCKER,
+    8854114965: PAPER,
+    11234990709: UNSCALED,
 }
 
 
@@ -218,6 +222,12 @@ EXCEEDED = {
 def test_rounded_inputs_move_no_merge_further_than_they_once_did(seed: int) -> None:
     trial = replace(draw(seed), space=EXCEEDED[seed])
     assert findings(trial) == [], trial  # bounds were exceeded by a five hundredth and by two million times
+
+
+# a task of 1e-32 beside others; columns that float16 cannot tell apart
+@pytest.mark.parametrize("seed", [11200728900, 11234978500])
+def test_what_was_once_named_is_not_named_again(seed: int) -> None:
+    assert names.named(draw(seed)) == [], draw(seed)
 
 
 EXTREME = {500002398: UNSCALED, 500005277: UNSCALED, 500005577: UNSCALED, 500007802: UNSCALED}
