@@ -85,7 +85,8 @@ class Stack:
         return replace(self, M=M, rounding_level=level, weights=(1.0,) * self.T, products=products)
 
     def with_entries(self, M: Array, rounding_level: Array | None = None) -> "Stack":
-        """The stack with other matrices M (T, …, p, q)."""
+        """The stack with other matrices M (T, …, p, q), whose entries come of those in the same place: where rows or
+        columns are mixed, `entry_shares` is to be replaced by nothing too."""
         level = self.rounding_level if rounding_level is None else rounding_level
         return replace(self, M=M, rounding_level=level, products=None)
 
