@@ -14,7 +14,7 @@ from coremerge_ref.compare.masks import dropped_at_random
 from coremerge_ref.compare.measuring import Targets, fitted, measured
 from coremerge_ref.compare.mistakes import factors_apart, misread, wrong_inputs
 from coremerge_ref.compare.tables import ANY_SPACE, COMMON, LINEAR, SPACES, Row, all_rows, size
-from coremerge_ref.compare.target import Target
+from coremerge_ref.compare.target import Target, triangle
 from coremerge_ref.core import arrays
 from coremerge_ref.core.linalg import product_svd
 from coremerge_ref.core.updates import LowRankUpdate
@@ -193,11 +193,14 @@ def _coordinates(updates: Sequence[LowRankUpdate | None], target: Target, limit:
     """
     limit = min(limit, 1.0)
     parts = [[np.asarray(X) for X in product_svd(*u.folded(np.float64))] for u in updates if u is not None and u.rank]
-    largest = max((float(S[0]) for _, S, _ in parts), default=0.0)
+    if not parts:
+        return 0
+    largest = max(float(S[0]) for _, S, _ in parts)
     left = [(P * S)[:, limit * largest < S] for P, S, _ in parts]
     right = [(Qh.T * S)[:, limit * largest < S] for _, S, Qh in parts]
     p, q = (
-        int(np.sum(np.linalg.svd(np.concatenate(X, axis=1), compute_uv=False) > limit * largest)) for X in (left, right)
+        int(np.sum(np.linalg.svd(triangle(np.concatenate(X, axis=1)), compute_uv=False) > limit * largest))
+        for X in (left, right)
     )
     rank = min(target.rank_above(limit), p, q)
     return rank * (p + q - rank)

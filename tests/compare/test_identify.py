@@ -231,6 +231,14 @@ def test_a_task_too_small_to_be_seen_gives_no_numbers():
     assert merged.reproduced
 
 
+def test_a_layer_of_which_no_task_has_anything_is_told_apart_by_nothing():
+    """Rank 0 in every task, beside a layer that has something."""
+    inputs = layers(names=("q",)) | layers(names=("k",), ranks=(0, 0, 0))
+    merged = cm.merge_adapters(inputs, "ta", weights=[0.5, 1.0, 2.0])
+    found = identify(inputs, targets({"q": merged["q"], "k": cm.LowRankUpdate(np.ones((M, 1)), np.ones((1, N)))}))
+    assert not found.reproduced
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_targets_that_are_not_finite_are_refused(value):
     B, A = np.ones((4, 2)), np.ones((2, 5))
