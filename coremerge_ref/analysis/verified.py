@@ -137,6 +137,8 @@ def _cart(stage: Cart, given: Weighted) -> Leveled:
     share = -int(-(least * stage.fraction) // 1) if stage.rounding == "ceil" else int(least * stage.fraction)
     k = max(1, share) if stage.k is None else stage.k
     mean = _total(Xs) / len(Xs)
+    if len(Xs) == 2:  # opposite deviations, whose parts cancel
+        return mean, max(1.0, abs(stage.coefficient)) * max(levels)
     parts = [balls.leading(X - mean, k, max(levels)) for X in Xs]
     lowrank = _total([P * L * Q.transpose() for P, L, Q in (part for part in parts if part)] or [mean * 0])
     return mean + lowrank * balls.exactly(stage.coefficient), max(1.0, abs(stage.coefficient)) * max(levels)

@@ -22,21 +22,23 @@ from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, safe
 class Cart(Stage):
     """Low-rank parts of the tasks' deviations from their mean, added to it.
 
-    M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient.
+    M̄ + λ Σ_t lowrank_k(M_t − M̄), M̄ the mean of the tasks, λ the coefficient. Two tasks deviate from their mean by
+    opposite matrices, so that what is kept of them cancels: CART of two tasks is their mean, whatever k and λ.
 
     k: an absolute rank, the same in every space; None takes rounding(fraction · min(rows, cols)) of the live size:
     "ceil" as the Core Space paper's code, "floor" as the official code, at least 1.
 
-    >>> updates = [(np.eye(2), np.eye(2)), (np.eye(2), np.diag([1.0, 3.0]))]
+    >>> updates = [(np.eye(2), np.diag(a)) for a in ([3.0, 0.0], [0.0, 3.0], [0.0, 0.0])]
     >>> (cm.merge(updates, cm.Cart(k=1, coefficient=0.5)).to_dense() + 0.0).round(6)
-    array([[1., 0.],
-           [0., 2.]])
+    array([[1.5, 0. ],
+           [0. , 1.5]])
     """
 
     k: int | None = None
     fraction: float = 0.04
     rounding: str = "ceil"
     coefficient: float = 1.0
+    noted: ClassVar = {"cancelled": "there are two tasks, of which CART is the mean, whatever its rank and coefficient"}
     name: ClassVar[str] = "cart"
     kind: ClassVar[str] = MERGE
     source = "Choi et al., 2024"
@@ -57,12 +59,14 @@ class Cart(Stage):
         self.check_finite("coefficient")
 
     def apply(self, item: Stack) -> Merged:
-        """The merged matrix; info["k"] is the rank each deviation was cut to."""
+        """The merged matrix; info["k"] is the rank each deviation was cut to, "cancelled" is there with two tasks."""
         stack = item.weighted()
         xp = array_namespace(stack.M)
         share = arrays.rounded(stack.short_side * self.fraction, self.rounding)
         k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
         mean = xp.sum(stack.M, axis=0) / stack.T
+        if stack.T == 2:  # M_1 − M̄ = −(M_2 − M̄)
+            return stack.merged(mean, max(1.0, abs(self.coefficient)), k=k, cancelled=k > 0)
         # a deviation is computed from all tasks, so rounding in any of them is its own
         level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)
         parts = xp.sum(stack.with_entries(stack.M - mean, level).leading(k).product(), axis=0)
@@ -75,7 +79,7 @@ class Cart(Stage):
         are: the result is the mean, but for what counts as zero and the rounding of the sum.
         """
         shares = np.asarray(before.weights) / before.T
-        if not self.coefficient or before.T == 1:  # one task deviates from its mean by nothing
+        if not self.coefficient or before.T <= 2:  # what is kept of deviations is nothing, or cancels
             return carry_sum(self, errors, before, after, shares)
         unsized = self.k is None and errors.uses_size(self)
         stack = before.weighted()

@@ -90,8 +90,10 @@ class Pcb(Stage):
         if d == 0 or not M.any():
             return errors.merged(norm(E.max(axis=0, initial=0.0)), None, after.M, min(after.M.shape))
         places = [max(int(x), 0) for x in (d * EXTREMES, d * (1 - EXTREMES) - 1)]
-        size = _between(*(_placed(X, places) for X in (np.maximum(np.abs(M) - E, 0.0), np.abs(M) + E)))
-        score = self._scores(errors, M, E, size, stack, places[0] == places[1])
+        ends = np.maximum(np.abs(M) - E, 0.0), np.abs(M) + E
+        size = _between(*(_placed(X, places) for X in ends))
+        clamped = _above(ends, places[1])  # to the greatest size
+        score = self._scores(errors, M, E, (size, clamped), stack, places[0] == places[1])
         place = min(max(int(np.floor(d * (1 - self.ratio))), 0), d - 1)
         flat = place == d - 1  # all are raised to the greatest
         places = [place, min(place + 1, d - 1), d - 1]
@@ -100,7 +102,7 @@ class Pcb(Stage):
         raised = score[1] < low[:, [place + 1]] if place < d - 1 else np.ones(M.shape, dtype=bool)
         free = score[0] > high[:, [place]]
         least, most = (low[:, [place]], high[:, [place]]), (low[:, [-1]], high[:, [-1]])
-        s = _unit(score, least, most)
+        s = _unit(score, least, most, _above(score, d - 1) & free)
         equal = flat | ((least[0] == least[1]) & (most[0] == most[1]) & (least[0] == most[0]))
         blurred = ~equal & (most[0] <= least[1])
         there = (np.abs(M) > E).astype(float), ((M != 0) | (E > 0)).astype(float)
@@ -125,11 +127,13 @@ class Pcb(Stage):
         errors: Errors,
         M: np.ndarray,
         E: np.ndarray,
-        size: tuple[np.ndarray, np.ndarray],
+        sizes: tuple[tuple[np.ndarray, np.ndarray], np.ndarray],
         stack: Any,
         flat: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T. flat: all sizes are clamped to one number."""
+        """Interval of exp(T a²) tanh(M_t Σ M_j), but for e^T; sizes: their interval, and which are the greatest. flat:
+        all are clamped to one number."""
+        size, clamped = sizes
         levels = np.broadcast_to(np.max(stack.entry_level, axis=0), stack.M.shape[1:])
         level, rounding = levels[: int(stack.rows), : int(stack.cols)].ravel(), max(errors.level.formed, EPS)
         S, R = M.sum(axis=0), E.sum(axis=0)
@@ -147,7 +151,7 @@ class Pcb(Stage):
         if not flat:
             least, most = ([X.min(axis=1, keepdims=True) for X in size], [X.max(axis=1, keepdims=True) for X in size])
             same = (least[0] == least[1]) & (most[0] == most[1]) & (least[0] == most[0])
-            a = tuple(np.where(same, 0.0, x) for x in _unit(size, least, most))  # type: ignore[assignment]
+            a = tuple(np.where(same, 0.0, x) for x in _unit(size, least, most, clamped))  # type: ignore[assignment]
         factor = [np.exp(stack.T * (x**2 - 1)) for x in a]
         ends = [x * y for x in factor for y in cross]
         low, high = np.min(ends, axis=0), np.max(ends, axis=0)
@@ -191,6 +195,11 @@ def _scaled(values: Array, live: Array, where_equal: Any) -> Array:
     return xp.where(most > least, (values - least) / xp.where(most > least, most - least, 1.0), where_equal)
 
 
+def _above(X: tuple[np.ndarray, np.ndarray], place: int) -> np.ndarray:
+    """Which of X (T, N), intervals (low, high), surely are at this place, ascending, or above it."""
+    return X[0] > np.partition(X[1], place - 1, axis=1)[:, [place - 1]] if place else np.ones(X[0].shape, dtype=bool)
+
+
 def _placed(X: np.ndarray, places: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X (T, N) and its values (T, 1) at two places, ascending."""
     ordered = np.partition(X, places, axis=1)
@@ -203,9 +212,11 @@ def _between(*ends: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarr
     return low, high
 
 
-def _unit(X: Any, least: Any, most: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of (x − least) / (most − least), held between 0 and 1; all three are intervals (low, high)."""
+def _unit(X: Any, least: Any, most: Any, greatest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of (x − least) / (most − least), held between 0 and 1; all three are intervals (low, high). Of x that
+    surely is the greatest that is 1, whatever it is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = (X[0] - least[1]) / (most[1] - least[1]), (X[1] - least[0]) / (most[0] - least[0])
         low, high = low * (1 - 4 * EPS), high * (1 + 4 * EPS)
-    return np.clip(np.nan_to_num(low, nan=0.0), 0.0, 1.0), np.clip(np.nan_to_num(high, nan=1.0, posinf=1.0), 0.0, 1.0)
+    low, high = np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0, posinf=1.0)
+    return np.clip(np.where(greatest, 1.0, low), 0.0, 1.0), np.clip(np.where(greatest, 1.0, high), 0.0, 1.0)

@@ -161,6 +161,10 @@ def test_what_lies_below_the_level_is_no_direction() -> None:
     assert holds(merged("cart", (0.0, LEVEL / 2), (0.0, 0.0), k=1), [0, LEVEL / 4])
 
 
+def test_cart_of_two_tasks_is_their_mean_though_singular_values_at_the_cut_are_equal() -> None:
+    assert holds(merged("cart", (4.0, 0.0), (0.0, 4.0), k=1, coefficient=3.0), [2, 2])
+
+
 @pytest.mark.parametrize(
     ("parameters", "least", "kept"),
     [

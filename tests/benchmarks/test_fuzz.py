@@ -197,6 +197,9 @@ IDLE = {  # bounds that were 1.3e3 to 1e9 times the largest change
     1108238033: UNSCALED,
     4399526327: UNSCALED,
     8581108529: UNSCALED,
+    15208366272: PAPER,
+    15208367898: KNOTS,
+    15208369527: "compressed rank=50 beta=0.9",
 }
 
 

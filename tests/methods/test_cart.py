@@ -7,6 +7,7 @@ import pytest
 from examples import stack_of
 
 import coremerge_ref as cm
+from coremerge_ref.core.spaces import SPACES
 from coremerge_ref.core.stack import Stack
 from coremerge_ref.perturbation.carried import Errors, Level
 
@@ -81,9 +82,14 @@ def test_no_part_moves_by_more_than_all_of_it() -> None:
     assert float(errors.delta) == pytest.approx(8 + 2 * sum(2 * s + x for s, x in zip((6, 3, 3), own, strict=True)))
 
 
+def beside_nothing(M: np.ndarray, levels: Any) -> Stack:
+    """M, −M and 0: of mean 0, so that they are their own deviations from it."""
+    return stack_of([M, -M, 0 * M], levels, np.ones(3))
+
+
 def test_equal_values_at_the_cut_are_in_doubt_without_any_error() -> None:
-    given = stack_of([np.diag([2.0, 2.0, 1.0]), -np.diag([2.0, 2.0, 1.0])], np.full(2, 1e-6))
-    errors = errors_of(np.zeros(2), entry=np.zeros((2, 3, 3)), rank=(3, 3))
+    given = beside_nothing(np.diag([2.0, 2.0, 1.0]), np.full(3, 1e-6))
+    errors = errors_of(np.zeros(3), entry=np.zeros((3, 3, 3)), rank=(3, 3, 0))
     carried(errors, given, k=1)
     assert [sentence[:70] for sentence, _ in errors.doubts] == [
         f"cart: task {t}: singular values 1 and 2 of M_t − M̄ differ by 0.0e+00 of the"[:70] for t in (0, 4)
@@ -93,43 +99,70 @@ def test_equal_values_at_the_cut_are_in_doubt_without_any_error() -> None:
 
 def test_what_counts_as_zero_is_no_gap_and_lost() -> None:
     """Of ±diag(2, 1, 1e-7): cut at k = 2, and at 3, where nothing is but what counts as zero."""
-    M = np.diag([2.0, 1.0, 1e-7])
-    given, of = stack_of([M, -M], [1e-6, 1e-9]), {"entry": np.full((2, 3, 3), 1e-2), "rank": (3, 3)}
-    errors = carried(errors_of([1e-3, 3e-3], **of), given, k=2, coefficient=-4.0)
-    x = 2e-3  # half of both; the next value is no value of 2 − 1e-7
-    assert float(errors.delta) == pytest.approx(x + 4 * 2 * x / (1 - 2 * x / 2), rel=1e-6)
+    given = beside_nothing(np.diag([2.0, 1.0, 1e-7]), [1e-6, 1e-9, 1e-9])
+    of = {"entry": np.full((3, 3, 3), 1e-2), "rank": (3, 3, 0)}
+    errors = carried(errors_of([1e-3, 3e-3, 0.0], **of), given, k=2, coefficient=-4.0)
+    x, y, z = 5e-3 / 3, 7e-3 / 3, 4e-3 / 3  # two thirds of one's own; the next value is no value of 2 − 1e-7
+    assert float(errors.delta) == pytest.approx(z + 4 * (x / (1 - x) + y / (1 - y) + z), rel=1e-6)
     assert [(s.kept, s.cut, m.value) for s, m in zip(errors.spectra, errors.margins, strict=True)] == [
-        (2, 1e-6, pytest.approx(0.5)), (2, 1e-6, pytest.approx(0.5)),
+        (2, 1e-6, pytest.approx(0.5)), (2, 1e-6, pytest.approx(0.5)), (0, 1e-6, 1.0),
     ]  # fmt: skip
-    errors = carried(errors_of([1e-3, 3e-3], **of), given, k=3, coefficient=-4.0)
-    assert float(errors.delta) == pytest.approx(x + 4 * 2 * 1e-7, abs=1e-12)
-    assert errors.entry[0, 0] == pytest.approx(x + 8e-7)  # no more than the norm
-    assert [m.value for m in errors.margins if "gap" in m.what] == [1.0, 1.0]
+    errors = carried(errors_of([1e-3, 3e-3, 0.0], **of), given, k=3, coefficient=-4.0)
+    assert float(errors.delta) == pytest.approx(z + 4 * 2 * 1e-7, abs=1e-12)
+    assert errors.entry[0, 0] == pytest.approx(z + 8e-7)  # no more than the norm
+    assert [m.value for m in errors.margins if "gap" in m.what] == [1.0, 1.0, 1.0]
     assert not errors.doubts
-    small = {"entry": np.full((2, 3, 3), 1e-5), "rank": (3, 3)}
-    errors = carried(errors_of([1e-3, 3e-3], **small), given, k=3, coefficient=-4.0)
+    small = {"entry": np.full((3, 3, 3), 1e-5), "rank": (3, 3, 0)}
+    errors = carried(errors_of([1e-3, 3e-3, 0.0], **small), given, k=3, coefficient=-4.0)
     np.testing.assert_allclose(errors.entry, 1e-5 + 8e-7)
 
 
 def test_deviations_of_which_nothing_is_cut_sum_to_zero_but_for_rounding() -> None:
-    """Of 2 diag(2, 1) each SVD is off by D √5, to and from its triplets."""
-    M = np.diag([2.0, 1.0])
-    given = stack_of([M, -M], [1e-6, 1e-6])
-    errors = carried(errors_of([1e-3, 3e-3], rank=(1, 1)), given, k=2, coefficient=-4.0)
-    assert float(errors.delta) == pytest.approx(2e-3)
+    """Of diag(2, 1) each SVD is off by D √5, to and from its triplets."""
+    M, delta = np.diag([2.0, 1.0]), [1e-3, 3e-3, 0.0]
+    given = beside_nothing(M, np.full(3, 1e-6))
+    errors = carried(errors_of(delta, rank=(1, 1, 0)), given, k=2, coefficient=-4.0)
+    assert float(errors.delta) == pytest.approx(4e-3 / 3)
     assert any("size of the sum" in m.what for m in errors.margins)
-    made = [(M, np.eye(2), np.full(2, 0.1), np.full(2, 0.2))] * 2
-    errors = carried(errors_of([1e-3, 3e-3], rank=(1, 1), factors=made), given, k=2)
-    np.testing.assert_allclose(errors.factors[2], 0.1 / 2)
-    errors = carried(errors_of([1e-3, 3e-3], "compute", rank=(1, 1)), given, k=2, coefficient=-4.0)
-    assert float(errors.delta) == pytest.approx(2e-3 + 4 * 2 * 2 * D * 5**0.5, rel=1e-6)
-    errors = carried(errors_of([1e-3, 3e-3], "compute", entry=np.zeros((2, 2, 2)), rank=(1, 1)), given, k=2)
-    np.testing.assert_allclose(errors.entry, 2 * 2 * D * 5**0.5, rtol=1e-6)
+    made = [(M, np.eye(2), np.full(2, 0.1), np.full(2, 0.2))] * 3
+    errors = carried(errors_of(delta, rank=(1, 1, 0), factors=made), given, k=2)
+    np.testing.assert_allclose(errors.factors[2], 0.1 / 3)
+    errors = carried(errors_of(delta, "compute", rank=(1, 1, 0)), given, k=2, coefficient=-4.0)
+    own = 2 * D * 5**0.5
+    assert float(errors.delta) == pytest.approx(4e-3 / 3 + 4 * 2 * own, rel=1e-6)
+    errors = carried(errors_of(delta, "compute", entry=np.zeros((3, 2, 2)), rank=(1, 1, 0)), given, k=2)
+    np.testing.assert_allclose(errors.entry, 2 * own, rtol=1e-6)
     # of rank 2 to be cut to 1, the mean is not all
-    errors = carried(errors_of([1e-3, 3e-3], rank=(1, 1)), given, k=1)
+    errors = carried(errors_of(delta, rank=(1, 1, 0)), given, k=1)
     assert float(errors.delta) > 4e-3
-    errors = carried(errors_of([1e-3, 3e-3], rank=(1, 0)), stack_of([M * [1, 0], 0 * M], [1e-6, 1e-6]), k=1)
-    assert float(errors.delta) == pytest.approx(2e-3)
+    one = stack_of([M * [1, 0], 0 * M, 0 * M], np.full(3, 1e-6), np.ones(3))
+    errors = carried(errors_of(delta, rank=(1, 0, 0)), one, k=1)
+    assert float(errors.delta) == pytest.approx(4e-3 / 3)
+
+
+@pytest.mark.parametrize("level", ["input", "compute"])
+def test_of_two_tasks_nothing_is_decided(level: str) -> None:
+    """Parts of opposite deviations cancel: the mean is left, though singular values at the cut are equal."""
+    given = stack_of([np.diag([2.0, 2.0, 1.0]), np.diag([0.0, 0.0, 5.0])], np.full(2, 1e-6), (1.0, -0.5))
+    for stage in ({"k": 1, "coefficient": -4.0}, {}):
+        errors = errors_of([1e-3, 3e-3], level, rank=(3, 1), size_doubt="the live size is 2 or 3")
+        errors.entry = np.full((2, 3, 3), np.inf)
+        carried(errors, given, **stage)
+        assert float(errors.delta) == pytest.approx(1e-3 / 2 + 3e-3 / 4, rel=1e-4)
+        assert (errors.doubts, errors.spectra) == ([], [])
+
+
+@pytest.mark.parametrize("space", [name for name, space in SPACES.items() if space.lossless])
+@pytest.mark.parametrize("weights", [None, (0.5, -2.0)])
+def test_cart_of_two_tasks_is_their_mean(space: str, weights: Any) -> None:
+    rng = np.random.default_rng(7)
+    updates = [cm.LowRankUpdate(rng.standard_normal((9, 3)), rng.standard_normal((3, 8))) for _ in range(2)]
+    made = [w * u.B @ u.A for w, u in zip(weights or (1.0, 1.0), updates, strict=True)]
+    for stage in (cm.Cart(k=1, coefficient=3.0), cm.Cart(fraction=0.5), cm.Cart(k=2, coefficient=-1.0)):
+        merged = cm.merge(updates, stage, space, weights=weights)
+        np.testing.assert_allclose(merged.to_dense(), sum(made) / 2, rtol=0, atol=1e-13)
+        assert bool(merged.info["cancelled"])
+    assert "cancelled" not in cm.merge([*updates, updates[0]], "cart", space).info
 
 
 def test_arithmetic_adds_what_its_svds_do_to_each_task() -> None:
@@ -205,6 +238,6 @@ def test_nothing_is_known_of_columns_of_the_result(name: str, given: Any, stage:
 
 
 def test_what_counts_as_zero_in_any_task_counts_so_in_all_deviations() -> None:
-    """±diag(2, 0.4) beside a level of 0.5 of the first one: both leave diag(2, 0), which cancels."""
-    given = stack_of([np.diag([2.0, 0.4]), -np.diag([2.0, 0.4])], [0.5, 1e-9])
-    np.testing.assert_allclose(cm.Cart(k=2).apply(given).M, 0, atol=1e-12)
+    """Deviations of diag(2, 0.3), diag(0, 0.3) and 0 are diag(4, 0.3), diag(-2, 0.3) and -diag(2, 0.6) over 3."""
+    given = stack_of([np.diag([2.0, 0.3]), np.diag([0.0, 0.3]), np.zeros((2, 2))], [0.15, 1e-9, 1e-9], np.ones(3))
+    np.testing.assert_allclose(cm.Cart(k=2).apply(given).M, np.diag([2 / 3, 0.2 - 0.2]), atol=1e-12)

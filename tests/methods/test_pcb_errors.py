@@ -55,7 +55,7 @@ def texts(errors: Errors) -> str:
 def first_order(M: np.ndarray, E: np.ndarray, place: int) -> np.ndarray:
     """How far entries move by the rules of sums, products and quotients, each step's changes taken for independent.
 
-    For fewer than 10⁴ entries, none zero, whose sizes and scores are not close. What is at most 1 moves down alone.
+    For fewer than 10⁴ entries, none zero, whose sizes and scores are not close. What is the greatest stays 1.
     Where both s_t and τ_t move, what they are in between counts: the width of either, twice its change.
     """
     T, t = len(M), np.arange(len(M))[:, None]
@@ -67,8 +67,8 @@ def first_order(M: np.ndarray, E: np.ndarray, place: int) -> np.ndarray:
     width = tau[t, most] - tau[t, least]
     a = (tau - tau[t, least]) / width
     down = (own + (1 - a) * own[t, least] + a * own[t, most]) / width
+    down[t, top] = 0.0
     up = down.copy()
-    up[t, top] = 0.0
     S = M.sum(axis=0)
     cross, factor = np.tanh(M * S), np.exp(T * (a**2 - 1))
     change = (1 - cross**2) * (np.abs(M) * E.sum(axis=0) + np.abs(S) * E)
@@ -82,7 +82,7 @@ def first_order(M: np.ndarray, E: np.ndarray, place: int) -> np.ndarray:
         (down + (1 - s) * up[t, least] + s * up[t, most]) / width,
         (up + (1 - s) * down[t, least] + s * down[t, most]) / width,
     )
-    up[t, most] = 0.0
+    up[t, most] = down[t, most] = 0.0
     tau, there = np.sign(M) * tau, s > 0
     total = np.where(there.any(axis=0), s.sum(axis=0), 1.0)
     v = np.sum(s * tau, axis=0) / total
@@ -117,12 +117,12 @@ def test_arithmetic_is_off_by_scores_and_by_the_result() -> None:
 
     Clamped to 0.5, 0.5, 0 and 0.3, 0, 0.3; scores tanh(0.5 · 0.8), tanh(0.7²), 0 and tanh(0.3 · 0.8), 0, tanh(0.4²),
     so that the first entry has the weights s = tanh 0.4 / tanh 0.49 and 1. Both of a quotient are off, to either side;
-    what is 1 is the greatest and may be less, by its own and by the greatest.
+    what is 1 is the greatest, whatever that is.
     """
     found = explained([[0.5, 0.7, 0.0], [0.3, 0.0, 0.4]], 0.0, 1.0, name="compute", eps=1e-6)
     s = np.tanh(0.4) / np.tanh(0.49)
     v = (0.5 * s + 0.3) / (s + 1)
-    expected = (4 * 10 * s * (0.5 - v) + 2 * 10 * (v - 0.3)) / (s + 1) + v
+    expected = 4 * 10 * s * (0.5 - v) / (s + 1) + v
     np.testing.assert_allclose(found.entry, [[1e-6 * expected, 0.5e-6, 0.3e-6]], rtol=CLOSE)
     inputs = explained([[0.5, 0.7, 0.0], [0.3, 0.0, 0.4]], 0.0, 1.0, eps=1e-6)  # whose scores are those of float64
     assert EPS * (expected - v) < inputs.entry[0, 0] < 3 * EPS * (expected - v)
@@ -291,7 +291,7 @@ def test_no_error_moves_an_entry_by_more_than_is_said(ratio: float, error: float
 
 def test_a_place_in_a_range_lies_within_its_interval_however_it_is_rounded() -> None:
     for least, x, most in np.sort(np.random.default_rng(0).random((500, 3)), axis=1):
-        low, high = _unit((x, x), (least, least), (most, most))
+        low, high = _unit((x, x), (least, least), (most, most), np.asarray(False))
         exact = (Fraction(x) - Fraction(least)) / (Fraction(most) - Fraction(least))
         assert low < exact < high
         assert high - low < 40 * EPS
@@ -303,4 +303,5 @@ def test_in_a_range_that_may_be_none_any_place_is_possible_and_none_is_outside()
     for X, least, most, places in (
         (one, one, one, [0, 1]), (two, either, two, [0, 1]), (one, two, three, [0, 0]), (three, one, two, [1, 1])
     ):  # fmt: skip
-        assert np.concatenate(_unit(X, least, most)).tolist() == places
+        assert np.concatenate(_unit(X, least, most, np.zeros(1, bool))).tolist() == places
+        assert np.concatenate(_unit(X, least, most, np.ones(1, bool))).tolist() == [1, 1]

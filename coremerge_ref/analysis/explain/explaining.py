@@ -110,9 +110,11 @@ def _explained(groups: list[Group], pipeline: Pipeline, space: Space) -> dict[st
         for kind in ("compute", "input")
     }
     if not space.lossless:
-        for kind, run in runs.items():
-            found = probed(groups, pipeline, [errors.level for errors, _ in run])
+        noise = [0.0] * len(layers)
+        for kind, run in runs.items():  # arithmetic first
+            found = probed(groups, pipeline, [errors.level for errors, _ in run], noise)
             runs[kind] = [(errors, max(bound, other)) for (errors, bound), other in zip(run, found, strict=True)]
+            noise = [bound for _, bound in runs[kind]]
     made = {}
     for i, (layer, end) in enumerate(zip(layers, ends, strict=True)):
         (errors, bound), (other, input_bound) = runs["compute"][i], runs["input"][i]

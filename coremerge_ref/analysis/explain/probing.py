@@ -12,11 +12,14 @@ from coremerge_ref.perturbation.carried import Errors, Level
 from coremerge_ref.perturbation.theorems import norm
 
 
-def probed(groups: list[Group], pipeline: Pipeline, levels: list[Level], probes: int = 4) -> list[float]:
+def probed(
+    groups: list[Group], pipeline: Pipeline, levels: list[Level], noise: list[float], probes: int = 4
+) -> list[float]:
     """For each layer ten times the largest change seen as all inputs change at random: an estimate, see `estimate`.
 
     Changes of √eps, scaled down, count up to a hundred times those of the errors' own size: what is more comes from a
-    discontinuity that lies within the one and not within the other.
+    discontinuity that lies within the one and not within the other. What changes of that size do is no more than the
+    noise, what arithmetic may make of a merge, or counts.
     """
     rng, size = np.random.default_rng(0), max(level.size for level in levels)
     steps = (size, max(size, max(level.eps for level in levels) ** 0.5))
@@ -37,7 +40,9 @@ def probed(groups: list[Group], pipeline: Pipeline, levels: list[Level], probes:
         for _ in range(probes):
             sizes = [np.linalg.norm(X - Y, axis=(-2, -1)).ravel() for X, Y in zip(merged(step), base, strict=True)]
             np.maximum(seen, np.concatenate(sizes) * (size / step), out=seen)
-    return list(10 * np.maximum(largest[0], np.minimum(largest[1], 100 * largest[0])))
+    fine, coarse = largest
+    clear = fine > noise
+    return list(10 * np.maximum(clear * fine, np.minimum(coarse, np.where(clear, 100, 1) * fine)))
 
 
 def estimate(stage: Any, errors: Errors, before: Any, after: Any, probes: int = 8) -> Errors:

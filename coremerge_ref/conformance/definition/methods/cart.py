@@ -33,7 +33,7 @@ def cart(
     rank = cart_rank((stack[0].rows, stack[0].cols), k, fraction, rounding)
     mean, factor = total(stack) / len(stack), number(coefficient)
     out = mean.copy()
-    for matrix in stack:
+    for matrix in stack if len(stack) != 2 else []:  # of two they are opposite and cancel, however they are cut
         p, s, q = leading(matrix - mean, rank, max(noise))
         out = out + factor * product(scale_columns(p, s), q.T)
     return out, max(noise) * max(1, abs(factor))
@@ -41,7 +41,10 @@ def cart(
 
 @walks("cart")
 def walk_cart(walk: SpectrumWalk, state: State) -> None:
-    """Truncation after singular value k amplifies by 1 + 2 σ_k / gap."""
+    """Truncation after singular value k amplifies by 1 + 2 σ_k / gap.
+
+    Of two tasks too: who truncates both need not find parts that cancel to the last digit.
+    """
     walk.weigh(state)
     stack, p = state.stack, state.params
     rank = cart_rank((stack[0].rows, stack[0].cols), p["k"], p["fraction"], p["rounding"])
