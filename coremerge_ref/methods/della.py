@@ -93,12 +93,7 @@ class Della(Stage):
         zeroed(errors, before)
         clean: Any = denoised(before)
         x = np.abs(clean.M)
-        low, high = np.zeros(x.shape), np.zeros(x.shape)
-        for row in np.ndindex(*x.shape[:-1]):
-            least, most = x[row] - errors.entry[row], x[row] + errors.entry[row]
-            low[row] = np.searchsorted(np.sort(most), least)  # how many are surely smaller
-            high[row] = np.searchsorted(np.sort(least), most, side="right") - 1  # how many may be
-        chance = [np.asarray(self._chance(clean, place)) for place in (low, high)]
+        chance = [np.asarray(self._chance(clean, place)) for place in _ranks(x - errors.entry, x + errors.entry)]
         kept = [np.asarray(drawn(self, clean, 1 - c)) for c in chance]
         there = (x > 0) | (errors.entry > 0)
         unsure = (kept[0] != kept[1]) & there
@@ -117,3 +112,13 @@ class Della(Stage):
         errors.entry = errors.entry / chance[0] + moved
         errors.delta = np.asarray([norm(X) for X in errors.entry])
         return errors
+
+
+def _ranks(least: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many others in its row surely are smaller than each entry, between least and most (…, q), and may be."""
+    q = least.shape[-1]
+    order = np.argsort(np.concatenate([least, most], axis=-1), axis=-1, kind="stable")  # least before most, if equal
+    tops = np.cumsum(order >= q, axis=-1)  # how many upper ends come so far
+    places = np.empty(order.shape)
+    np.put_along_axis(places, order, np.where(order < q, tops, np.arange(2 * q) - tops), axis=-1)
+    return places[..., :q], places[..., q:]
