@@ -96,9 +96,9 @@ def explained(trial: Trial) -> Any:
     return cm.explain(trial.updates, trial.pipeline, space, weights=trial.weights, compute_dtype=trial.precision)
 
 
-def main() -> int:
-    """Runs the trials and prints what is broken."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(draw: Any, findings: Any, description: str | None) -> int:
+    """Runs trials as the command line asks for them, and prints what is broken; 1 where something is."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--seed", type=int, help="the first seed; drawn anew otherwise")
     options = parser.parse_args()
@@ -120,4 +120,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(draw, findings, __doc__))

@@ -28,10 +28,10 @@ class Cart(Stage):
     k: an absolute rank, the same in every space; None takes rounding(fraction · min(rows, cols)) of the live size:
     "ceil" as the Core Space paper's code, "floor" as the official code, at least 1.
 
-    >>> updates = [(np.eye(2), np.diag(a)) for a in ([3.0, 0.0], [0.0, 3.0], [0.0, 0.0])]
+    >>> updates = [(np.eye(2), np.diag(a)) for a in ([3.0, 0.0], [0.0, 3.0], [0.0, -3.0])]
     >>> (cm.merge(updates, cm.Cart(k=1, coefficient=0.5)).to_dense() + 0.0).round(6)
-    array([[1.5, 0. ],
-           [0. , 1.5]])
+    array([[2., 0.],
+           [0., 0.]])
     """
 
     k: int | None = None

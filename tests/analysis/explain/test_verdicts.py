@@ -62,8 +62,11 @@ def prescribed(S: list[float], m: int = 12, n: int = 10) -> tuple[np.ndarray, np
 def test_the_gap_at_k_decides(method: object) -> None:
     def tasks(gap: float) -> list[tuple[np.ndarray, np.ndarray]]:
         B, A = prescribed([2.0, 1.0, 1.0 - gap])
-        # CART cuts M_t − M̄: for 3 M and M that is M and −M
-        return [(B, A), prescribed([2.0, 1.0, 0.5])] if isinstance(method, cm.Tsv) else [(3 * B, A), (B, A)]
+        X, Y = prescribed([2.0, 1.0, 0.5])
+        if isinstance(method, cm.Tsv):
+            return [(B, A), (X, Y)]
+        # CART cuts M_t − M̄: of M, −M / 2 + N and −M / 2 − N that is themselves
+        return [(B, A), *((np.hstack([-B / 2, sign * X]), np.vstack([A, Y])) for sign in (1, -1))]
 
     e = cm.explain(tasks(1e-16), method)
     assert e.verdict == "ill-posed"
@@ -179,9 +182,10 @@ def test_a_sum_that_cancels_amplifies_by_what_is_left_of_it() -> None:
 
 
 def test_spectra_of_cart_are_those_of_each_task() -> None:
-    e = cm.explain(entries([[4.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 3.0]]), cm.Cart(k=1), "full")
+    """Of diag(9, 3), 0 and diag(0, 3), of mean diag(3, 2)."""
+    e = cm.explain(entries([[9.0, 0.0], [0.0, 3.0]], np.zeros((2, 2)), [[0.0, 0.0], [0.0, 3.0]]), cm.Cart(k=1), "full")
     assert [(s.task, s.kept, s.values.tolist()) for s in e.spectra if "M̄" in s.what] == [
-        (0, 1, pytest.approx([2.0, 1.0])), (1, 1, pytest.approx([2.0, 1.0])),
+        (0, 1, pytest.approx([6.0, 1.0])), (1, 1, pytest.approx([3.0, 2.0])), (2, 1, pytest.approx([3.0, 1.0])),
     ]  # fmt: skip
 
 
