@@ -1,9 +1,10 @@
-"""python -m benchmarks.fuzz.gradient [--size N] [--space S] [METHOD ...]: bounds of explain beside the largest change
-that gradients find.
+"""python -m benchmarks.fuzz.gradient [--size N] [--rank R] [--space S] [--differences] [METHOD ...]: bounds of explain
+beside the largest change that gradients find.
 
 Where a search over all entries is out of reach, a climb is not: given the direction y that the result moves in, every
 entry moves by its size, up or down, as the gradient of ⟨y, result⟩ has it, and the result gives the next y. Methods
-that look at entries have gradients in full space; a step that carries an entry across a threshold finds a jump.
+that look at entries have gradients in full space; a step that carries an entry across a threshold finds a jump. With
+--differences of every entry, in place of gradients, small merges of every method in every space.
 """
 
 import argparse
@@ -11,6 +12,9 @@ import argparse
 import numpy as np
 
 import coremerge_ref as cm
+from benchmarks.fuzz import judging
+from benchmarks.fuzz.trials import SPACES, Trial
+from coremerge_ref.core.spaces import as_space
 
 METHODS = ("ta", "tsv", "iso", "tsv+iso", "cart", "iso_cts")  # differentiable in the factors, in every space
 CLIMBS, STEP = 4, 1e-7
@@ -46,6 +50,14 @@ def largest_change(pairs: Pairs, method: str, climbs: int = CLIMBS, space: str =
     return best
 
 
+def largest_by_differences(pairs: Pairs, method: str, space: str) -> float:
+    """The same by differences of every entry."""
+    name = next(name for name, (one, _) in SPACES.items() if one == as_space(space))
+    trial = Trial(0, [(B, A, 1.0) for B, A in pairs], method, {}, name, [1.0] * len(pairs), "float64")
+    result = merged(pairs, method, space)
+    return 2 * judging.largest_change(trial, result)[0] / float(np.linalg.norm(result))
+
+
 def merged(pairs: Pairs, method: str, space: str) -> np.ndarray:
     """ΔW."""
     return np.asarray(cm.merge(pairs, method, space).to_dense())
@@ -57,13 +69,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--space", default="core")
+    parser.add_argument("--differences", action="store_true", help="of every entry; --size 32 --rank 4 takes seconds")
     parser.add_argument("methods", nargs="*", metavar="METHOD", default=METHODS)
     options = parser.parse_args()
     for kind in ("gaussian", "decaying"):
         for method in options.methods:
             pairs = inputs(kind, options.size, options.rank)
             bound = cm.explain(pairs, method, options.space).input_bound
-            change = largest_change(pairs, method, space=options.space)
+            search = largest_by_differences if options.differences else largest_change
+            change = search(pairs, method, space=options.space)
             condition = 2 * bound.relative / bound.eps  # an input is off by half an eps
             print(f"{kind:10} {method:14} bound {condition:9.3g} found {change:9.3g} ratio {condition / change:7.3g}")
 

@@ -71,8 +71,11 @@ class Sce(Stage):
         """Boolean (…, p, q): which entries vary most."""
         xp = array_namespace(stack.M)
         deviation = stack.M - xp.sum(stack.M, axis=0) / stack.T
-        deviation = xp.where(xp.abs(deviation) > level, deviation / unit[..., None, None], 0.0)
-        variance = xp.reshape(xp.sum(deviation**2, axis=0), (*deviation.shape[1:-2], -1))  # (…, N), times T
+        there = xp.abs(deviation) > level
+        varies = xp.any(there, axis=0)  # (…, p, q), also where squares are too small for numbers
+        deviation = xp.where(there, deviation / unit[..., None, None], 0.0)
+        variance = arrays.clipped(xp.sum(deviation**2, axis=0), arrays.smallest_normal(deviation.dtype))
+        variance = xp.reshape(xp.where(varies, variance, 0.0), (*deviation.shape[1:-2], -1))  # (…, N), times T
         varying = xp.sum(xp.astype(variance > 0, stack.rows.dtype), axis=-1)
         kept = largest(variance, varying, self.density, "exact", xp.zeros_like(variance))
         return xp.reshape(kept, deviation.shape[1:])
@@ -122,6 +125,7 @@ class Sce(Stage):
         zero = errors.near(D, level, errors.beside(E, level))
         counted = (D > level) | zero | (D + E > level)
         v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
+        v = np.where((level < D).any(axis=0), np.maximum(v, np.finfo(v.dtype).smallest_normal), 0.0)
         moved = np.sum(np.where(counted, np.where(zero, (D + E) ** 2, 2 * D * E + E**2), 0.0), axis=0)
         least, most = (int(np.sum(x > 0) * self.density) for x in (v - moved, v + moved))
         place, x, e = np.argsort(np.argsort(-v, axis=None, kind="stable")), v.ravel(), moved.ravel()

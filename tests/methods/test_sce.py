@@ -18,6 +18,12 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[list[float]], list[float]]] = {
     "weighed by energy": ({}, [[3, 1, 5], [1, -1, 5]], [(35 * 3 + 27 * 1) / 62, 1, 5]),
     # variances 1, 1, 0: one of the two that vary, the first; squares then sum to 9 and 1
     "selected by variance": ({"density": 0.5}, [[3, 1, 5], [1, -1, 5]], [(9 * 3 + 1 * 1) / 10, 0, 0]),
+    # variances 1, 1, 1e-400 and 0: two of the three that vary; squares then sum to 10 and 2
+    "what varies by less than has a square": (
+        {"density": 0.7},
+        [[3, 1, 1e-200, 5], [1, -1, 3e-200, 5]],
+        [(10 * 3 + 2 * 1) / 12, 1, 0, 0],
+    ),
     "the minority is erased": ({}, [[-4, 2], [1, 2], [1, 2]], [-4, 2]),
     "of one task nothing varies": ({"density": 0.9}, [[3, 1, 5]], [0, 0, 0]),
     "one task is itself": ({}, [[3, -1, 5]], [3, -1, 5]),

@@ -92,7 +92,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         distinct = frame.distinct if errors.level.formed else frame.columns
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
-            found, possible = np.asarray([live]), np.append(values, 0.0)
+            found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
     if len(found):
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (

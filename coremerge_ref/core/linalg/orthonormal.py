@@ -10,6 +10,7 @@ from coremerge_ref.core.linalg.norms import squared
 
 _NEAR = 2.0  # ‖L‖ ‖L⁻¹‖ / R up to which one pass loses less than a digit (it is 1 for orthonormal columns)
 _LOST = 30.0  # residuals, in units of eps · R, up to which a factorization is taken
+_EACH = 8.0  # and one of m / 2 + 8 eps, up to which explain takes a column and its coordinates for equal
 
 
 class Factored(NamedTuple):
@@ -100,7 +101,7 @@ def _proven(X: Array, unit: Array, Q: Array, C: Array) -> Array:
     probes = arrays.cast(xp.stack([xp.cos((k + 1.0) * columns) for k in range(4)], axis=-1), X.dtype)
     probes = unit[..., :, None] * probes  # (…, R, 4), which sees every column at norm 1
     error = X @ probes - Q @ (C @ probes)
-    return _small(error, _LOST * arrays.eps(X.dtype) * X.shape[-1])
+    return _small(error, arrays.eps(X.dtype) * min(_LOST * X.shape[-1], X.shape[-2] / 2 + _EACH))
 
 
 def _small(error: Array, bound: float) -> Array:
