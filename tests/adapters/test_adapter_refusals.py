@@ -213,6 +213,21 @@ def test_a_header_with_what_is_no_tensor_is_refused_by_its_name(value: object, t
 
 
 @pytest.mark.parametrize(
+    ("read", "rest", "expected"),
+    [
+        ("", '["a"]', "{"),
+        ('{"a" ', "3}", ":"),
+        (f'{{"a": {json.dumps(E)} ', '"b": 3}', ","),
+        (f'{{"a": {json.dumps(E)}, ', "}", "a string"),
+    ],
+)
+def test_what_a_header_lacks_is_said_and_where(read: str, rest: str, expected: str, tmp_path: Path) -> None:
+    folder = folders.write(tmp_path / "a")
+    (folder / "adapter_model.safetensors").write_bytes(header((read + rest).encode()))
+    refused(folder, "adapter_model.safetensors", f"expected {expected} at character {len(read)} of the header")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",
