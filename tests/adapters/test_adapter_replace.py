@@ -194,8 +194,9 @@ def test_force_replaces_adapter_folders_alone(two: tuple[Path, Path], tmp_path: 
         ("missing/out", "parent"),
         ("file/out", "parent"),
     ):
-        with pytest.raises(AdapterError, match=words):
+        with pytest.raises(AdapterError, match=words) as caught:
             merge_folders([two[0]], tmp_path / name, "ta", force=True)
+        assert str(caught.value).startswith(f"'{tmp_path / name}")
     assert names(tmp_path) == before
     assert (tmp_path / "papers" / "thesis.tex").read_text() == "years of work"
 
