@@ -118,14 +118,11 @@ class Server:
             finally:
                 os._exit(code)
         os.close(sink)
-        data, end = b"", time.monotonic() + 8 * seconds + 20
-        while (left := end - time.monotonic()) > 0 and select.select([source], [], [], left)[0]:
+        data, end, timely = b"", time.monotonic() + 8 * seconds + 20, False
+        while not timely and (left := end - time.monotonic()) > 0 and select.select([source], [], [], left)[0]:
             chunk = os.read(source, 1 << 16)
-            if not chunk:
-                break
-            data += chunk
+            data, timely = data + chunk, not chunk
         os.close(source)
-        timely = left > 0
         if not timely:
             os.killpg(pid, signal.SIGKILL)  # and what it started
         status = os.waitpid(pid, 0)[1]

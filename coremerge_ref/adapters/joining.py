@@ -50,7 +50,6 @@ def join_parts(parts: Sequence[str | Path], output: str | Path, *, force: bool =
         how["recipe"] = {**how["recipe"], "output": os.fspath(output)}
     reading = Options(
         dense=dense,
-        dtype=how.get("dtype"),
         **{name: how.get(name, ()) for name in ("include", "exclude", "rename")},
         allow_missing=bool(how.get("allow_missing")),
     )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from coremerge_ref.adapters.folder import Adapter
 from coremerge_ref.adapters.formats.together import check_together
@@ -77,7 +78,7 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
         open_ended = {name: module for name, module in adapter.modules.items() if module.shape[1] is None}
         widths = {name: known.get(name) or _from_base(module, base) for name, module in open_ended.items()}
         unknown = [name for name, width in widths.items() if width is None]
-        fallback = getattr(reader, "width", None)
+        fallback: Any = getattr(reader, "width", None)  # of VeRA alone
         if unknown and (fallback is None or len({module.shape[0] for module in open_ended.values()}) > 1):
             raise AdapterError(
                 f"{shown(adapter.path)}: {reader.title} does not hold the input sizes of its modules, such as "
@@ -89,7 +90,7 @@ def resolve_widths(adapters: Sequence[Adapter], base: BaseShapes | None) -> list
                 "vera_A; if the base model's differ, PEFT will refuse the output: give the base model with --base"
             )
         if open_ended:
-            reader.resolve({name: width or int(fallback or 0) for name, width in widths.items()})
+            reader.resolve({name: fallback if width is None else width for name, width in widths.items()})
         notes += _unflatten(adapter, base)
     return notes
 

@@ -212,6 +212,32 @@ def test_a_header_with_what_is_no_tensor_is_refused_by_its_name(value: object, t
     refused(folder, "adapter_model.safetensors", "'second'", "dtype, shape and data_offsets")
 
 
+def test_a_header_of_the_largest_size_is_read_and_one_byte_more_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folders.write(tmp_path / "a")
+    (size,) = struct.unpack("<Q", (folder / "adapter_model.safetensors").read_bytes()[:8])
+    monkeypatch.setattr("coremerge_ref.adapters.tensors.HEADER_LIMIT", size)
+    assert Adapter(folder).modules
+    monkeypatch.setattr("coremerge_ref.adapters.tensors.HEADER_LIMIT", size - 1)
+    refused(folder, "adapter_model.safetensors", f"at most {size - 1} bytes, got {size}")
+
+
+@pytest.mark.parametrize(
+    ("read", "rest", "expected"),
+    [
+        ("", '["a"]', "{"),
+        ('{"a" ', "3}", ":"),
+        (f'{{"a": {json.dumps(E)} ', '"b": 3}', ","),
+        (f'{{"a": {json.dumps(E)}, ', "}", "a string"),
+    ],
+)
+def test_what_a_header_lacks_is_said_and_where(read: str, rest: str, expected: str, tmp_path: Path) -> None:
+    folder = folders.write(tmp_path / "a")
+    (folder / "adapter_model.safetensors").write_bytes(header((read + rest).encode()))
+    refused(folder, "adapter_model.safetensors", f"expected {expected} at character {len(read)} of the header")
+
+
 @pytest.mark.parametrize(
     "content",
     [

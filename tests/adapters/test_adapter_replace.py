@@ -18,6 +18,7 @@ import adapter_folders as folders
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from said import parts
 
 from coremerge_ref.adapters import contents, leftovers, merge_folders, replace, writer
 from coremerge_ref.adapters.replace import check_output, replaced
@@ -193,8 +194,9 @@ def test_force_replaces_adapter_folders_alone(two: tuple[Path, Path], tmp_path: 
         ("missing/out", "parent"),
         ("file/out", "parent"),
     ):
-        with pytest.raises(AdapterError, match=words):
+        with pytest.raises(AdapterError, match=words) as caught:
             merge_folders([two[0]], tmp_path / name, "ta", force=True)
+        assert str(caught.value).startswith(f"'{tmp_path / name}")
     assert names(tmp_path) == before
     assert (tmp_path / "papers" / "thesis.tex").read_text() == "years of work"
 
@@ -397,7 +399,7 @@ def test_what_appears_where_nothing_was_is_not_replaced(
     real = replace.rename_new
     if late:
         monkeypatch.setattr(replace, "rename_new", at_last)
-    with pytest.raises(AdapterError, match="changed while"):
+    with pytest.raises(AdapterError, match=parts(f"'{output}': … changed while")):
         merge_folders([two[0]], output, "ta", force=force, progress=lambda *_: None if late else appear())
     assert everything(tmp_path) == after
     assert names(tmp_path) == ["one", "out", "two"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coremerge_ref.adapters.cutting import Cut
+from coremerge_ref.adapters.cutting import Cut, facts
 from coremerge_ref.core.updates import DenseUpdate, LowRankUpdate
 from coremerge_ref.errors import ParameterError
 from coremerge_ref.testing import THRESHOLD, ratio
@@ -116,6 +116,11 @@ def test_what_lies_beyond_counts() -> None:
     assert Cut(retain=0.99).count(S, beyond) == 2  # all there is, which is not enough
     info = Cut(rank=1).apply(update([8, 4]), beyond=beyond).info
     assert ratio(info["error"], math.sqrt(21 / 85), scale=1.0, eps=2.0**-52, kappa=10) <= THRESHOLD
+
+
+def test_where_all_lies_beyond_nothing_is_kept_and_all_is_lost() -> None:
+    kept = {"energy": 0.0, "cumulative": 0.0, "ratio": 1.0}
+    assert facts(np.zeros(2), 0, beyond=3.0) == {"norm": 3.0, "of": 0, "error": 1.0, **kept}
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,9 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("coremerge_ref.adapters.extract.free_memory", lambda: 20_000.0)
     with pytest.raises(ParameterError, match=r"'l\.0\.up'.*--exclude"):
         extract_adapter(base, fine, tmp_path / "out", rank=1)  # 12 × 40 entries of 8 bytes, eight times
+    monkeypatch.setattr("coremerge_ref.adapters.extract.free_memory", lambda: 30_720.0)
+    extract_adapter(base, fine, tmp_path / "exactly", rank=1)
+    monkeypatch.setattr("coremerge_ref.adapters.extract.free_memory", lambda: 20_000.0)
     extract_adapter(base, fine, tmp_path / "out", rank=1, svd="randomized")
     extract_adapter(base, fine, tmp_path / "small", rank=1, include=["l.0.q"], exclude=["up"], svd="randomized")
 

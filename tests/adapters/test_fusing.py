@@ -193,6 +193,8 @@ def test_each_sum_is_rounded_once_and_the_rest_is_bit_for_bit(dtype: Any, tmp_pa
     given = folders.lora_tensors()
     adapter = folders.write(tmp_path / "a", given)
     merge_folders([adapter], tmp_path / "out", "ta", into=base)
+    with safe_open(tmp_path / "out" / "model.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt", "by": "hand"}
     after = load_file(tmp_path / "out" / "model.safetensors")
     wide = {name.removeprefix(folders.PREFIX): tensor.astype(np.float64) for name, tensor in given.items()}
     added = {

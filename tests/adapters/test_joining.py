@@ -66,12 +66,13 @@ def test_parts_of_adapters_that_share_no_module(tmp_path: Path) -> None:
     assert b"other" in merged_both_ways(["a", "c"], allow_missing=True)["adapter_model.safetensors"]
 
 
+@pytest.mark.parametrize("dtype", [None, "float16"])
 @pytest.mark.parametrize("others", ["first", "mean", "drop"])
-def test_parts_of_adapters_with_heads(others: str, tmp_path: Path) -> None:
+def test_parts_of_adapters_with_heads(others: str, dtype: str | None, tmp_path: Path) -> None:
     for seed, name in enumerate(("x", "y")):
         head = {f"{folders.PREFIX}head.weight": np.full((3, 4), seed, np.float32)}
         folders.write(tmp_path / name, folders.lora_tensors(seed) | head, modules_to_save=["head"])
-    joined = merged_both_ways(["x", "y"], others=others)
+    joined = merged_both_ways(["x", "y"], others=others, dtype=dtype)
     assert (b"head.weight" in joined["adapter_model.safetensors"]) == (others != "drop")
 
 

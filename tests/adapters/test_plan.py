@@ -116,6 +116,7 @@ def test_names_without_pefts_prefix_get_it_and_this_is_said(tmp_path: Path) -> N
     for word in (f"{PREFIX!r}", str(tmp_path / "1")):
         assert word in note
     assert str(tmp_path / "0") not in note
+    assert [layer.name for layer in plan(held[::-1]).layers] == [f"{PREFIX}q"]
 
 
 def test_a_renaming_by_hand_is_told_apart_from_one_that_was_found(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_every_format_at_a_rank(name: str, tmp_path: Path) -> None:
     given = MAKERS[name](tmp_path)
     out = tmp_path / f"out{given.suffix}"
     report = resize_adapter(given, out, rank=k)
+    assert report.output == str(out)
     before, after = updates(given), updates(out)
     assert before.keys() == after.keys()
     adapter = Adapter(out)

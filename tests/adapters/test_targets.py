@@ -101,6 +101,14 @@ def test_exact_expressions_catch_these_and_nothing_else(paths: list[str]) -> Non
     assert caught({"target_modules": targets.exactly(paths)}) == set(paths)
 
 
+@pytest.mark.parametrize("value", [3, {"q": 1}, ["q", 3], "", []])
+def test_what_names_no_module_is_as_good_as_absent(value: Any) -> None:
+    assert targets.joined([{"target_modules": value}] * 2) is None
+    assert targets.joined([{"target_modules": ["q"], "exclude_modules": value}, {"target_modules": ["q"]}]) == {
+        "target_modules": ["q"], "exclude_modules": None, "layers_to_transform": None, "layers_pattern": None,
+    }  # fmt: skip
+
+
 def merged(tmp_path: Path, configs: list[dict[str, Any]], **arguments: Any) -> dict[str, Any]:
     """The output's config for adapters of q and k in two layers, with those config fields."""
     tensors = {}

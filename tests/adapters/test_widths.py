@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from said import parts
 
 from coremerge_ref.adapters import Adapter
+from coremerge_ref.adapters.modules import CONV, LINEAR
 from coremerge_ref.adapters.widths import BaseShapes, resolve_widths
 from coremerge_ref.errors import AdapterError
 
@@ -110,3 +111,19 @@ def test_sizes_that_cannot_be_known_are_asked_for(known: dict[str, Any], tmp_pat
     wanted = f"'{tmp_path / 'a'}': PEFT VeRA … 'k' … --base"  # as they lie in the file
     with pytest.raises(AdapterError, match=parts(wanted)):
         resolve_widths([adapter], there)
+
+
+def test_a_flattened_product_gets_the_kernel_of_its_convolution(tmp_path: Path) -> None:
+    """LoHa of a 3 × 3 convolution of two channels and of a linear layer, both of 4 × 18."""
+    sides = {"w1_a": (4, 2), "w1_b": (2, 18), "w2_a": (4, 2), "w2_b": (2, 18)}
+    tensors = {
+        f"lora_unet_{name}.hada_{role}": np.ones(shape, np.float32)
+        for name in ("conv", "linear")
+        for role, shape in sides.items()
+    }
+    save_file(tensors, tmp_path / "loha.safetensors")
+    adapter = Adapter(tmp_path / "loha.safetensors")
+    shapes = base(tmp_path / "x.safetensors", conv_DOT_weight=(4, 2, 3, 3), linear_DOT_weight=(4, 18))
+    assert resolve_widths([adapter], shapes) == []
+    kernels = {name: (module.kind, module.kernel) for name, module in adapter.modules.items()}
+    assert kernels == {"lora_unet_conv": (CONV, (2, 3, 3)), "lora_unet_linear": (LINEAR, ())}

@@ -1,14 +1,17 @@
 """benchmarks/mutation: what it draws, how it names a change, and that every reason is of a function that exists."""
 
 import ast
+import signal
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.mutation import reasons, selecting
+from benchmarks.mutation import reasons, selecting, server
 from benchmarks.mutation.mutants import KINDS, PACKAGE, PACKAGES, ROOT, Mutant, kind_of, modules
 from benchmarks.mutation.page import judged
 from benchmarks.mutation.results import Result, first_and_last, note, read
@@ -114,6 +117,19 @@ def test_what_a_test_kills_that_was_there_before_is_killed_at_first(tmp_path) ->
     pairs = first_and_last(read(file), lambda draw: {"t.py::old"}).values()
     assert judged(pairs, 0, {}) == {"killed": 1, "survived": 1}
     assert judged(pairs, 1, {}) == {"killed": 2}
+
+
+def test_a_test_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """28 seconds by the clock are allowed where one of the processor is: 0.1 are left."""
+
+    class Waiting(server.Server):
+        def _each(self, mutant: str, tests: Sequence[str]) -> Iterator[str]:
+            signal.pause()
+            yield "never"
+
+    clock = iter([0.0, 27.9])
+    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert Waiting(lambda _: None).run("", [], 1.0) == server.TIMEOUT
 
 
 def test_variants_are_one_test_with_numpy_first() -> None:

@@ -228,6 +228,15 @@ def test_an_error_is_told_with_its_traceback_from_the_function_on():
     assert "answers.py" not in answer.traceback.replace("test_answers.py", "")  # who called it
 
 
+@pytest.mark.parametrize(
+    "answer", [np.zeros((2, 3), [("re", float), ("im", float)]), np.zeros((2, 3), "V8"), np.zeros((2, 3), "m8[s]")]
+)
+def test_what_is_no_array_of_numbers_is_named(answer):
+    with pytest.raises(TypeError, match="array of numbers, got dtype") as caught:
+        host(answer)
+    assert str(answer.dtype) in str(caught.value)
+
+
 def test_an_error_of_what_was_returned_has_no_traceback():
     answer = call(lambda case: "right", CASE)
     assert (answer.kind, answer.traceback) == (BROKEN, "")

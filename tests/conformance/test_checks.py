@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from said import parts
 
-from coremerge_ref.conformance import cases, parametrize_with_checks
+from coremerge_ref.conformance import cases, parametrize_with_checks, parametrize_with_properties
 from coremerge_ref.conformance.answers import ANSWERED, BROKEN, UNSUPPORTED, Answer
 from coremerge_ref.conformance.checks import _ask
 
@@ -125,3 +125,5 @@ def test_what_makes_no_sense_is_refused_when_the_tests_are_collected() -> None:
         parametrize_with_checks(right, only="ta/", expected_failures={"tis/": "misspelt"})
     with pytest.raises(ValueError, match=parts("timeout … isolate=True")):
         parametrize_with_checks(right, timeout=3.0)
+    with pytest.raises(ValueError, match=parts("timeout … isolate=True")):
+        parametrize_with_properties(right, timeout=3.0)

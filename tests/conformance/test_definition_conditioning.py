@@ -166,6 +166,16 @@ def test_a_cut_between_two_equal_singular_values_leaves_a_rotation_open_whatever
         assert found.freedom == freedom
 
 
+@pytest.mark.parametrize("size", [2.0**-60, 1.0, 2.0**60])
+@pytest.mark.parametrize(("second", "told"), [(1e-10, False), (1e-14, True), (0.0, False)])
+def test_a_singular_value_at_the_level_of_rounding_is_told_whatever_their_size(
+    second: float, told: bool, size: float
+) -> None:
+    tasks = [(np.diag([1.0, second]) * size, np.eye(2))]
+    reasons = conditioning(merge_exactly(tasks, "tsv", {"tsv": {"k": 2}}, "full")).reasons
+    assert any("at the level of rounding" in reason for reason in reasons) is told
+
+
 # ---- votes -------------------------------------------------------------------------------------------------------
 def test_votes_are_open_with_the_weights_that_they_are_cast_with() -> None:
     """Of 2 − 1 and 3 − 1.5, the second twice: a sum of zero, which takes the sign of a sum within rounding of zero."""

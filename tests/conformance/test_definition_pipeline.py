@@ -104,6 +104,14 @@ def test_a_task_has_no_entries_in_a_layer_that_it_lacks(method: str) -> None:
     assert over_the_model(layers[::-1], method, density=0.5, keep="exact") == found[::-1]
 
 
+@pytest.mark.parametrize("method", ["trim+ta", "ties"])
+def test_a_layer_in_which_a_task_is_zero_has_its_entries_all_the_same(method: str) -> None:
+    """Of four, two of which are zero, two are kept; of the two of a task that lacks the layer, one."""
+    for second, expected in (([0, 0], [7, 6]), (None, [7, 0])):
+        layers = [layer_of([7, 6], [0, 0]), layer_of(second, [0, 0])]
+        assert over_the_model(layers, method, density=0.5, keep="exact")[0] == expected
+
+
 def test_what_is_rounding_in_one_layer_is_none_in_another() -> None:
     """1e-20 is a ten thousandth of what is rounding of 1, and all that the second layer has."""
     layers = [layer_of([1.0, 0.5]), layer_of([1e-20, 4e-21])]

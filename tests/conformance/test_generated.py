@@ -52,25 +52,29 @@ def test_a_new_seed_each_time_is_told():
 
 # ---- what is drawn -----------------------------------------------------------------------------------------------
 RANKS = (0, 1, 2, 3)
-DRAWN = [generated.drawn_updates(np.random.default_rng(seed), None, RANKS) for seed in range(400)]
 
 
-def test_tasks_are_of_every_number_rank_size_and_scale() -> None:
-    assert {len(updates) for updates in DRAWN} == {1, 2, 3, 4}
-    tasks = [task for updates in DRAWN for task in updates]
+@pytest.fixture
+def drawn() -> list[list[generated.Update]]:
+    return [generated.drawn_updates(np.random.default_rng(seed), None, RANKS) for seed in range(400)]
+
+
+def test_tasks_are_of_every_number_rank_size_and_scale(drawn: list[list[generated.Update]]) -> None:
+    assert {len(updates) for updates in drawn} == {1, 2, 3, 4}
+    tasks = [task for updates in drawn for task in updates]
     assert {B.shape[1] for B, _, _ in tasks} == set(RANKS)
     assert {B.shape[0] for B, _, _ in tasks} == {A.shape[1] for _, A, _ in tasks} == set(range(1, 8))
     assert {s for *_, s in tasks} == {1.0, 0.5, 3.0}
-    assert all(len({(B.shape[0], A.shape[1]) for B, A, _ in updates}) == 1 for updates in DRAWN)
+    assert all(len({(B.shape[0], A.shape[1]) for B, A, _ in updates}) == 1 for updates in drawn)
     whole = generated.drawn_updates(np.random.default_rng(0), [(2, 9)], (2,))
     assert {(B.shape, A.shape) for B, A, _ in whole} == {((2, 2), (2, 9))}
 
 
-def test_some_tasks_are_whole_numbers_and_some_copies_of_the_one_before() -> None:
+def test_some_tasks_are_whole_numbers_and_some_copies_of_the_one_before(drawn: list[list[generated.Update]]) -> None:
     def kind(x: np.ndarray) -> bool:
         return bool(x.any() and np.array_equal(x, np.round(x)))
 
-    pairs = [(old, new) for updates in DRAWN for old, new in pairwise(updates) if old[0].any() and old[1].any()]
+    pairs = [(old, new) for updates in drawn for old, new in pairwise(updates) if old[0].any() and old[1].any()]
     factors = [
         (by, power)
         for (B, A, _), (b, a, _) in pairs
@@ -81,7 +85,7 @@ def test_some_tasks_are_whole_numbers_and_some_copies_of_the_one_before() -> Non
     assert {by for by, _ in factors} == {1.0, -1.0, 2.0}
     assert {power for _, power in factors} == set(range(-3, 4))
     assert 0.1 < len(factors) / len(pairs) < 0.25
-    first = [updates[0] for updates in DRAWN if updates[0][0].size > 3]
+    first = [updates[0] for updates in drawn if updates[0][0].size > 3]
     assert 0.2 < sum(kind(B) for B, _, _ in first) / len(first) < 0.4
     sizes = {np.log2(np.abs(A[A != 0]).min()) for B, A, _ in first if kind(B) and A.any()}
     assert sizes == set(range(-3, 4))

@@ -143,6 +143,15 @@ def test_ties_takes_the_mean_of_what_agrees(
     np.testing.assert_allclose(found, [expected], rtol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("divisor", ["count", "weight"])
+def test_ties_of_single_precision_divides_in_it(divisor: str, dtype: type) -> None:
+    stack, weights = np.array([[[1.0]], [[1.0]], [[5.0]]], dtype=dtype), np.ones(3, dtype=dtype)
+    found = ties(Arithmetic(dtype=dtype), stack, np.zeros(3), weights, {**GIVEN, "divisor": divisor}, 1)
+    assert found.dtype == dtype
+    assert found.item() == dtype(7) / dtype(3)
+
+
 @pytest.mark.parametrize(
     ("changes", "mistakes", "expected", "factor"),
     [

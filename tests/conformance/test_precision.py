@@ -27,6 +27,12 @@ def test_single_precision_is_detected(change):
     assert detect((c, 2 * c.expected) for c in CASES) is FLOAT64
 
 
+def test_one_answer_that_is_right_in_single_precision_alone_is_enough():
+    case = next(c for c in CASES if c.name == "ta/core/generic")
+    assert detect([(case, case.expected * (1 + 2.0**-24))]) is FLOAT32
+    assert detect([(case, case.expected * (1 + 2.0**-12))]) is FLOAT64  # right in neither
+
+
 def test_what_single_precision_cannot_hold_is_not_asked():
     single = conformance.cases(precision="float32")
     assert {"huge", "tiny", "denormal"}.isdisjoint(c.family for c in single)

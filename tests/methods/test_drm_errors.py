@@ -121,7 +121,8 @@ def test_vectors_that_may_turn_into_each_other_leave_everything_open(e: float, u
     """Of values 1 and 0.9, one in each task, by √2 e √1.81 / 0.19, 1 at e = 0.0999; the result may then be any."""
     M = [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.9]]]
     found = of_norms(M, [e, e], weights=(1.0, -2.0))
-    assert len(doubted(found, "the singular vectors of [M_1 … M_T] whose coordinates count are not")) == undetermined
+    doubt = "drm: the singular vectors of [M_1 … M_T] whose coordinates count are not determined, "
+    assert len(doubted(found, doubt)) == undetermined
     if undetermined:
         assert float(found.delta) == pytest.approx(np.hypot(1.0, 1.8) + 1.0 + 1.8 + 2**0.5 * e)
 

@@ -208,6 +208,19 @@ def test_a_task_whose_entries_are_equally_large_scores_by_sums_alone() -> None:
     assert not found.doubts
 
 
+def test_entries_that_may_be_equally_large_may_also_be_far_apart_in_their_task() -> None:
+    """Errors bring the first task's others down to its least, 0.5, which is exact, and no further.
+
+    As long as one differs from it, sizes are scaled to [0, 1] all the same, so that e² in scores hangs on the errors.
+    """
+    larger = np.asarray([0, 2, 4, 4]) * 2.0**-12
+    M, E = np.asarray([0.5 + larger, [-0.45, 5, 5, 5]]), np.zeros((2, 4))
+    E[0, 1:] = (larger - EPS * (0.5 + larger))[1:]  # ends of intervals are further out by EPS of the entry
+    changes = moved(M, E, 1.0)
+    assert (changes.max(axis=0)[1:] > 1).all()
+    assert (changes <= explained(M, E, 1.0).entry[0]).all()
+
+
 @pytest.mark.parametrize("name", ["input", "compute"])
 def test_where_all_sums_count_as_zero_without_being_so_all_score_alike_or_none_does(name: str) -> None:
     """Sums 0.05, 0.06 and 0.07 at the level 0.1 count as zero; what arithmetic made of zeros they may be."""

@@ -117,6 +117,13 @@ def test_a_finer_bound_on_the_norm_holds_when_entries_are_pruned_and_is_none_bes
         assert (float(errors.delta[0]), errors.jumped) == (pytest.approx(delta), jumped)
 
 
+def test_a_jump_from_before_is_not_forgotten_where_pruning_is_clear() -> None:
+    everything = np.ones((1, 1, 2), dtype=bool)
+    errors = errors_of([[[0.5, 0.5]]], jumped=True)
+    pruned(errors, stack_of([[[2.0, 2.0]]], [0.0]), everything, ~everything)
+    assert errors.jumped
+
+
 def test_of_an_empty_task_nothing_is_in_doubt_and_of_others_all_stays() -> None:
     errors = errors_of(np.ones((2, 1, 2)), unsure=np.ones((2, 1, 2), dtype=bool))
     emptied(errors, 0)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from coremerge_ref.adapters import Adapter, merge_folders
 from coremerge_ref.adapters.formats.spellings import SPELLINGS, Spelling
+from coremerge_ref.adapters.modules import CONV
 from coremerge_ref.errors import AdapterError
 from coremerge_ref.testing import THRESHOLD, ratio
 
@@ -194,6 +195,20 @@ def test_folders_with_one_file_give_a_folder_with_one_file(tmp_path: Path) -> No
     assert (tmp_path / "out" / "pytorch_lora_weights.safetensors").is_file()
     check_sum([tmp_path / "0/any.safetensors", tmp_path / "1/any.safetensors"], next((tmp_path / "out").glob("*.saf*")))
     assert Adapter(tmp_path / "out").modules
+
+
+def test_a_kronecker_product_with_a_core_is_of_a_convolution(tmp_path: Path) -> None:
+    w1, t2, w2_a, w2_b = draw(0, 2, 3), draw(1, 2, 2, 3, 5), draw(2, 2, 4), draw(3, 2, 7)
+    tensors = {"lokr_w1": w1, "lokr_t2": t2, "lokr_w2_a": w2_a, "lokr_w2_b": w2_b}
+    save_file({f"a.{role}": array for role, array in tensors.items()}, tmp_path / "x.safetensors")
+    adapter = Adapter(tmp_path / "x.safetensors")
+    module = adapter.modules["a"]
+    assert (module.kind, module.shape, module.kernel) == (CONV, (8, 315), (21, 3, 5))
+    wide = [array.astype(np.float64) for array in (w1, t2, w2_a, w2_b)]
+    expected = np.einsum("ab,rskl,ro,si->aobikl", *wide).reshape(8, 315)
+    update = adapter.load(["a"])["a"]
+    found = float(update.scale) * (update.B.astype(np.float64) @ update.A.astype(np.float64))
+    assert ratio(found, expected, scale=float(np.linalg.norm(expected)), eps=2.0**-23) <= THRESHOLD
 
 
 @pytest.mark.parametrize(
