@@ -10,6 +10,9 @@ from coremerge_ref.core import linalg
 from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd
 
 
+UNDERFLOW = 2.0**10  # smallest normal numbers that products which underflow may add up to
+
+
 @dataclass(frozen=True)
 class Level:
     """One size of error: every column of B_t and row of A_t is known up to eps · growth of its norm.
@@ -172,11 +175,11 @@ class Errors:
         """`error` as decisions about zero see it: what counts as zero is twice what arithmetic makes of zero.
 
         But not where singular values were divided out, which small ones do not bear, nor where entries that come and go
-        make more of it.
+        make more of it, nor where digits were lost to underflow, of which no level knows.
         """
         if not self.level.formed or self.divided:
             return error
-        half = np.minimum(error, np.asarray(level) / 2)
+        half = np.minimum(error, np.maximum(np.asarray(level) / 2, UNDERFLOW * self.level.tiny))
         return np.where(error > 4 * np.asarray(level), error, half) if self.jumped else half
 
     def tied(self, S: Vector) -> Vector:
