@@ -9,7 +9,6 @@ import numpy as np
 from coremerge_ref.core import linalg
 from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd
 
-
 UNDERFLOW = 2.0**10  # smallest normal numbers that products which underflow may add up to
 
 
