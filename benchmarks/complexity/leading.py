@@ -17,10 +17,11 @@ Term = tuple[int, int, int]  # exponents of n, r, T
 Polynomial = dict[Term, Fraction]
 METHODS = ("ta", "iso", "tsv", "ties", "dare", "cart")
 
-# Where counts are polynomials: n a multiple of every T, and every r a multiple of 25, so that CART's 4 % are whole.
-_N = [1500 * i for i in range(1, 5)]
+# Where counts are polynomials: n a multiple of every T, every r a multiple of 25, so that CART's 4 % are whole, and T
+# above 2, since CART of two tasks is their mean.
+_N = [1800 * i for i in range(1, 5)]
 _R = [25 * i for i in range(1, 6)]
-_T = [2, 3, 4, 5, 6, 10]
+_T = [3, 4, 5, 6, 9, 10]
 
 
 def polynomial(f: Callable[[int, int, int], Fraction]) -> Polynomial:

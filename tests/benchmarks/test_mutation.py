@@ -119,6 +119,9 @@ def test_what_a_test_kills_that_was_there_before_is_killed_at_first(tmp_path) ->
     assert judged(pairs, 1, {}) == {"killed": 2}
 
 
+@pytest.mark.filterwarnings(
+    r"ignore:os.fork\(\) was called:RuntimeWarning"
+)  # by JAX, where a test before has loaded it
 def test_a_test_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """28 seconds by the clock are allowed where one of the processor is: 0.1 are left."""
 
