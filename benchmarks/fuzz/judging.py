@@ -23,15 +23,11 @@ PROBES = 30  # changes at random where a discontinuity may lie within rounding, 
 
 def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     """Everything broken by this trial; a merge that refuses its inputs by an error of ours breaks nothing."""
-    space, _ = SPACES[trial.space]
-    common = {"space": space, "weights": trial.weights, "compute_dtype": trial.precision}
-    try:
-        merged = cm.merge(trial.updates, trial.pipeline, out_dtype="float64", **common)
-    except cm.CoreMergeError:
+    answer = answered(trial)
+    if answer is None:
         return []
-    e = cm.explain(trial.updates, trial.pipeline, **common)
-    exact = exactly(trial)
-    computed = np.asarray(merged.to_dense())
+    merged, e = answer
+    exact, computed = exactly(trial), np.asarray(merged.to_dense())
     error, size, terms = distance(computed, exact), norm(computed), terms_of(trial)
     found = []
     # a bound above 1 is of no size in particular: all may have cancelled, here and not there
@@ -45,6 +41,17 @@ def findings(trial: Trial, quick: bool = False) -> list[tuple[str, str]]:
     if not quick:
         found += searched(trial, e, computed)
     return found
+
+
+def answered(trial: Trial) -> tuple[Any, Any] | None:
+    """The merge, its numbers in float64, and what explain says of it; None where it is refused by an error of ours."""
+    space, _ = SPACES[trial.space]
+    common = {"space": space, "weights": trial.weights, "compute_dtype": trial.precision}
+    try:
+        merged = cm.merge(trial.updates, trial.pipeline, out_dtype="float64", **common)
+    except cm.CoreMergeError:
+        return None
+    return merged, cm.explain(trial.updates, trial.pipeline, **common)
 
 
 def exactly(trial: Trial) -> np.ndarray:

@@ -4,12 +4,7 @@ inputs moved by their rounding, both held against `explain`.
     python -m benchmarks.fuzz.medium [--trials N] [--seed S]    exit 1 where a promise is broken
 """
 
-import argparse
-import os
 import sys
-import traceback
-import warnings
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +12,7 @@ import numpy as np
 
 import coremerge_ref as cm
 from benchmarks.fuzz.judging import SENSITIVE, distance, moved_by, norm, rounding_at_random
+from benchmarks.fuzz.running import run
 from benchmarks.fuzz.trials import DTYPES, SPACES, Trial, dependent, pipeline, settings
 from coremerge_ref.testing import KINDS, Recipe
 
@@ -94,29 +90,6 @@ def explained(trial: Trial) -> Any:
     """What explain says of it."""
     space, _ = SPACES[trial.space]
     return cm.explain(trial.updates, trial.pipeline, space, weights=trial.weights, compute_dtype=trial.precision)
-
-
-def run(draw: Any, findings: Any, description: str | None) -> int:
-    """Runs trials as the command line asks for them, and prints what is broken; 1 where something is."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=2_000)
-    parser.add_argument("--seed", type=int, help="the first seed; drawn anew otherwise")
-    options = parser.parse_args()
-    first = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
-    print(f"{options.trials} trials from seed {first}", flush=True)
-    warnings.simplefilter("error")  # a warning of NumPy's is a crash
-    counts: Counter[str] = Counter()
-    for seed in range(first, first + options.trials):
-        trial = draw(seed)
-        try:
-            broken = findings(trial)
-        except Exception as error:  # a crash is a finding
-            broken = [("crash", "".join(traceback.format_exception_only(error)).strip())]
-        for kind, sentence in broken:
-            counts[kind] += 1
-            print(f"{kind}: {sentence}; {trial}", flush=True)
-    print(", ".join(f"{n} {kind}" for kind, n in counts.items()) or "nothing broken")
-    return int(bool(counts))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ def probed(
     """For each layer ten times the largest change seen as all inputs change at random: an estimate, see `estimate`.
 
     Changes of √eps, scaled down, count up to a hundred times those of the errors' own size: what is more comes from a
-    discontinuity that lies within the one and not within the other. What changes of that size do is no more than the
-    noise, what arithmetic may make of a merge, or counts.
+    discontinuity that lies within the one and not within the other. Up to the noise, what
+    arithmetic may make of a merge, what the small changes do is no sign of a discontinuity, and bounds the others.
     """
     rng, size = np.random.default_rng(0), max(level.size for level in levels)
     steps = (size, max(size, max(level.eps for level in levels) ** 0.5))
