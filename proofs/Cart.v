@@ -73,3 +73,38 @@ by apply: lowrank_determined; rewrite (centre_some t CE).
 Qed.
 
 End Cart.
+
+(* Two tasks deviate from their mean by as much, in opposite ways, so what is
+   kept of one takes away what is kept of the other: their mean, whatever k and
+   lambda are. *)
+Section Two.
+Variables (F : realFieldType) (lambda : F) (k m n : nat).
+Implicit Types A B X Y Z : 'M[F]_(m, n).
+
+Lemma lowrank_opp X Y : lowrank k X Y -> lowrank k (- X) (- Y).
+Proof.
+move=> [a [b [P1 [s1 [Q1 [P2 [s2 [Q2 [[[PP QQ s0 XE] s21] aE YE]]]]]]]]].
+exists a, b, (- P1), s1, Q1, (- P2), s2, Q2.
+split=> //; last by rewrite YE !mulNmx.
+have PN : row_mx (- P1) (- P2) = - row_mx P1 P2 by rewrite opp_row_mx.
+split=> //; rewrite PN; split=> //; last by rewrite XE !mulNmx.
+by rewrite /orthonormal [X in X *m _]raddfN mulNmx mulmxN opprK.
+Qed.
+
+Theorem cart_of_two A B Y Z :
+  let mean := 2^-1 *: (A + B) in
+  gap k (A - mean) -> lowrank k (A - mean) Y -> lowrank k (B - mean) Z ->
+  mean + lambda *: (Y + Z) = mean.
+Proof.
+move=> mean Agap AY BZ.
+have BE : B - mean = - (A - mean).
+  have half : mean + mean = A + B.
+    rewrite -mulr2n -scaler_nat scalerA divff; first by rewrite scale1r.
+    by rewrite Num.Theory.pnatr_eq0.
+  by apply/eqP; rewrite -addr_eq0 addrACA -opprD half (addrC B) subrr.
+have {}BZ : lowrank k (A - mean) (- Z).
+  by rewrite -[A - mean]opprK -BE; exact: lowrank_opp.
+by rewrite (lowrank_determined Agap AY BZ) addNr scaler0 addr0.
+Qed.
+
+End Two.

@@ -189,6 +189,18 @@ exists a, b, P, s, Q, P', s', Q'; split=> //.
 by split=> // i j; exact: ltW.
 Qed.
 
+Theorem cart_of_two_is_the_mean : Statements.cart_of_two_is_the_mean.
+Proof.
+move=> F k lambda cut truncated m n A B Y Z mean Agap.
+have cutE X V : truncated m n X V -> lowrank k X V.
+  move=> [a [b [P [s [Q [P' [s' [Q' [[PP QQ s0 XE aE] ss VE]]]]]]]]].
+  by exists a, b, P, s, Q, P', s', Q'.
+move=> /cutE AY /cutE BZ; apply: (cart_of_two lambda _ AY BZ).
+have [a [b [P [s [Q [P' [s' [Q' [[PP QQ s0 XE aE] ss]]]]]]]]] := Agap.
+exists a, b, P, s, Q, P', s', Q'; split=> //.
+by split=> // i j; exact: ltW.
+Qed.
+
 Theorem iso_c_gives_one_update : Statements.iso_c_gives_one_update.
 Proof.
 move=> F T w iso_c m n D.

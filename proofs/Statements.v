@@ -194,6 +194,25 @@ Definition cart_gives_one_update : Prop :=
     exists2 Y, cart p q (fun t => U^T *m D t *m V) Y &
       forall Z, cart p q (fun t => U^T *m D t *m V) Z -> U *m Z *m V^T = X.
 
+(* CART of two tasks is their mean, whatever the rank and the coefficient. *)
+Definition cart_of_two_is_the_mean : Prop :=
+  forall (F : rcfType) (k : nat) (lambda : F),
+  let cut m n a b (X : 'M[F]_(m, n)) (P : 'M[F]_(m, a)) s (Q : 'M[F]_(n, a))
+      (P' : 'M[F]_(m, b)) s' (Q' : 'M[F]_(n, b)) :=
+    [/\ (row_mx P P')^T *m row_mx P P' = 1%:M,
+        (row_mx Q Q')^T *m row_mx Q Q' = 1%:M,
+        forall i, 0 < row_mx s s' 0 i,
+        X = row_mx P P' *m diag_mx (row_mx s s') *m (row_mx Q Q')^T
+      & a = minn k (a + b)] in
+  let truncated m n (X Y : 'M[F]_(m, n)) := exists a b P s Q P' s' Q',
+    [/\ cut m n a b X P s Q P' s' Q', forall i j, s' 0 j <= s 0 i
+      & Y = P *m diag_mx s *m Q^T] in
+  forall m n (A B Y Z : 'M[F]_(m, n)), let mean := 2^-1 *: (A + B) in
+  (exists a b P s Q P' s' Q', cut m n a b (A - mean) P s Q P' s' Q' /\
+     forall i j, s' 0 j < s 0 i) ->
+  truncated m n (A - mean) Y -> truncated m n (B - mean) Z ->
+  mean + lambda *: (Y + Z) = mean.
+
 (* Iso-C over the support likewise, and without any gap. *)
 Definition iso_c_gives_one_update : Prop :=
   forall (F : rcfType) (T : nat) (w : 'I_T -> F),

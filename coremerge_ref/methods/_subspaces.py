@@ -1,4 +1,4 @@
-"""What the spectral methods' `carry` share: cuts in spectra, values that may be zero, polar factors."""
+"""What the spectral methods' `carry` share: cuts in spectra, values that may be zero, spaces of all columns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, polar, turns
+from coremerge_ref.perturbation.theorems import another_rank, norm, turns
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 
@@ -17,6 +17,7 @@ class Leading:
     """Leading triplets P (p, s), S (s), Q (q, s) of a matrix, see linalg.leading.
 
     error: how far rounding may turn their span. turns (s): that of each one's vectors per unit of error in the matrix.
+    known: how many singular values do not count as zero, those that are cut among them.
     """
 
     P: np.ndarray
@@ -24,6 +25,7 @@ class Leading:
     Q: np.ndarray
     error: float
     turns: np.ndarray
+    known: int
 
 
 def leading(
@@ -51,7 +53,7 @@ def leading(
         possible = (M != 0) | (errors.entry[task] > 0 if task is not None else True)
         at_zero(stage, errors, S, level, delta, rank, possible, task, what, floor)
     if kept == 0:
-        return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0])
+        return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0], 0)
     if kept > rank:
         errors.doubt(
             stage, f"singular value {rank + 1} of {what} is rounding, and above the level that counts as zero", task
@@ -71,7 +73,7 @@ def leading(
     )
     apart = S[kept - 1] - (S[kept] if kept < live else 0.0)
     error = level / float(apart) if apart > 0 else 1.0
-    return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns)
+    return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns, len(known))
 
 
 def at_zero(
@@ -104,69 +106,6 @@ def at_zero(
             f"singular value {found[0] + 1} of {what} is {value:.1e} of the largest, at the level that counts as zero",
             task,
         )
-
-
-def orthogonalizing(
-    stage: Any,
-    errors: Errors,
-    X: np.ndarray,
-    levels: np.ndarray,
-    turned: list[tuple[np.ndarray, np.ndarray]],
-    known: float,
-    side: str,
-    span: tuple[int, float],
-) -> tuple[float, float, int]:
-    """Bounds on the change of polar(X) diag(levels), X = [P_1 … P_T], and of polar(X), and the rank of it.
-
-    turned: of each block bounds on the turns of its columns, and bounds δ τ_i by the norm of one error, which
-    all columns share: it turns the block by at most δ max τ_i (Wedin 1972). X changes by the root of the sum of their
-    squares, and its polar factor by that times its condition number. A single orthonormal block is its own polar
-    factor, and every column then counts with its own level. known: relative level up to which a singular value of X
-    is none, before it is held at √eps.
-    span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
-    square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
-    """
-    turned, L = [block for block in turned if len(block[0])], errors.singular_values(X)
-    uncut = max(known, ZERO * errors.unit)
-    cut = min(uncut, errors.unit**0.5)
-    support = int(np.sum(L > cut * L[0])) if len(L) else 0
-    active = int(np.sum(np.any(X != 0, axis=0)))
-    errors.spectrum(stage, f"singular values of [P_1 … P_T], {side}", L, support, cut * L[0] if len(L) else 0.0)
-    if support == 0 or active == 0:
-        return 0.0, 0.0, 0
-    own = errors.level.decomposed * norm(X)  # of the polar factor's SVD
-    moved = norm([min(norm(columns), float(shared.max())) for columns, shared in turned]) + own
-    size = errors.shape[side == "right"]
-    factor = polar(L[:support], (size, active))
-    errors.margin(stage, f"σ_min of [P_1 … P_T], {side} (polar factor),", L[support - 1], amplifies=factor)
-    if len(turned) == 1:
-        columns, shared = (x * levels for x in turned[0])
-        each = min(norm(columns), float(shared.max())) if np.isfinite(moved) else np.inf
-        return each + own * float(levels.max()), moved, support
-    inside = L[: min(active, size)]
-    lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
-    found = np.flatnonzero(errors.near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
-    if len(found):
-        errors.doubt(
-            stage,
-            f"singular value {found[0] + 1} of [P_1 … P_T], {side}, is {inside[found[0]]:.1e}, at the cut of the "
-            "polar factor: tasks share a direction up to the error",
-        )
-    else:
-        errors.check(
-            stage,
-            moved * factor,
-            f"the smallest singular value of [P_1 … P_T], {side}, is {L[support - 1]:.1e}, so the polar factor is not "
-            "determined",
-        )
-    if not np.isfinite(moved * factor):
-        return np.inf, np.inf, support
-    change = moved * factor
-    if span[0] == support == active:
-        square = moved * polar(L[:support], (support, support))
-        change = min(change, norm([square, span[1]]) + own * factor)
-    change *= beyond(moved * factor)
-    return change * float(levels.max()), change, support
 
 
 def spanned(

@@ -65,7 +65,7 @@ class Cart(Stage):
         share = arrays.rounded(stack.short_side * self.fraction, self.rounding)
         k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
         mean = xp.sum(stack.M, axis=0) / stack.T
-        if stack.T == 2:  # M_1 − M̄ = −(M_2 − M̄)
+        if stack.T == 2:  # M_1 − M̄ = −(M_2 − M̄), see Cart.v, cart_of_two
             return stack.merged(mean, max(1.0, abs(self.coefficient)), k=k, cancelled=k > 0)
         # a deviation is computed from all tasks, so rounding in any of them is its own
         level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)
@@ -131,7 +131,7 @@ class Cart(Stage):
             own = np.abs((np.arange(stack.T) == t) - 1 / stack.T)
             P, S, Qh = errors.svd(D)
             kept = min(k, int(np.sum(S > level)))
-            part = Leading(P[:, :kept], S[:kept], Qh[:kept].T, 0.0, turns(S, kept))
+            part = Leading(P[:, :kept], S[:kept], Qh[:kept].T, 0.0, turns(S, kept), kept)
             met = known(errors, (P, S, Qh), joined(scaled(columns, own)), np.tensordot(own, entry, axes=1))
             turn = known_turns(errors, D, part, float(own @ delta), met)
             within = np.minimum(met.within[:kept, :kept], float(own @ delta))

@@ -1,6 +1,6 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,10 +8,11 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._orthogonalizing import crossing, orthogonalizing
 from coremerge_ref.methods._graded import joined, known, known_turns, scaled, times
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._residuals import Residuals
-from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned
+from coremerge_ref.methods._subspaces import leading, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
@@ -137,6 +138,7 @@ class IsoCts(Stage):
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
+        crossings = {side: [crossing(errors, total, common, side, every, of_sum)] for side in sides}
         for t, M in enumerate(residual):
             part = leading(
                 self, errors, M, each, float(levels[t]), float(off[t]), t, "the residual of M_t",
@@ -152,6 +154,10 @@ class IsoCts(Stage):
             one, rows = slice(t, t + 1), (n + 1, np.inf)
             if n == min(int(ranks[t]), M.shape[1]):
                 rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
+            # left vectors turn with U_c, too, of which `met` knows nothing
+            apart = None if met is None else replace(met, left=np.full(len(met.left), np.inf))
+            for side in sides:
+                crossings[side].append(crossing(errors, M, part, side, float(off[t]), apart, bent))
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))
@@ -167,7 +173,8 @@ class IsoCts(Stage):
         for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
             turned = [(np.minimum(x, 4.0), np.minimum(y, 4.0)) for x, y in sides[side]]  # no turn is wider
             change, _, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), np.full(len(sigma), mean), turned, error, side, spans[side]
+                self, errors, np.concatenate(X, axis=1), np.full(len(sigma), mean), turned, error, side, spans[side],
+                crossings[side],
             )
             bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)

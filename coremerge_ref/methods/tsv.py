@@ -9,9 +9,10 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
+from coremerge_ref.methods._orthogonalizing import crossing, orthogonalizing
 from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled, times
 from coremerge_ref.methods._orthonormal import met_by_rows
-from coremerge_ref.methods._subspaces import leading, orthogonalizing, spanned, spanning
+from coremerge_ref.methods._subspaces import leading, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
@@ -114,8 +115,12 @@ class Tsv(Stage):
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
             span = spanned(errors, stack.M, delta, errors.rank, side, factors and not errors.divided)
+            crossings = [
+                crossing(errors, M, part, side, own, finer)
+                for M, part, own, finer in zip(stack.M, parts, delta, met, strict=True)
+            ]
             moved, change, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span
+                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, crossings
             )
             bound, turn, rank = bound + moved, turn + change, min(rank, support)
             changes.append((np.concatenate(X, axis=1), support, change))

@@ -187,9 +187,8 @@ def test_the_sum_has_the_columns_of_all_and_weights_multiply_them() -> None:
 
 def test_where_nothing_finer_is_known_vectors_turn_by_the_norm_of_the_error() -> None:
     M, errors = np.diag([4.0, 2.0, 0.5]), errors_of(np.full((3, 3), np.inf), (9, 9))
-    part = Leading(
-        np.eye(3)[:, :2], np.asarray([4.0, 2.0]), np.eye(3)[:, :2], 0.0, turns(np.asarray([4.0, 2.0, 0.5]), 2)
-    )
+    S = np.asarray([4.0, 2.0, 0.5])
+    part = Leading(np.eye(3)[:, :2], S[:2], np.eye(3)[:, :2], 0.0, turns(S, 2), 3)
     found = known_turns(errors, M, part, STEP, known(errors, thin(M), None, errors.entry))
     np.testing.assert_allclose(found.left, STEP * part.turns)
     np.testing.assert_allclose(found.right, found.left)
@@ -244,6 +243,6 @@ def test_what_is_not_known_of_entries_is_not_known_of_zeros_either_and_the_norm_
     M = np.diag([4.0, 2.0, 0.0])
     errors = errors_of(np.full((3, 3), np.inf), (3, 3))
     P, S, Qh = thin(M)
-    part = Leading(P[:, :1], S[:1], Qh[:1].T, 0.0, turns(S, 1))
+    part = Leading(P[:, :1], S[:1], Qh[:1].T, 0.0, turns(S, 1), 1)
     found = known_turns(errors, M, part, 1e-3, known(errors, (P, S, Qh), None, errors.entry))
     np.testing.assert_allclose([*found.left, *found.right], 1e-3 * 20**0.5 / 12)

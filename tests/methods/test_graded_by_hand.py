@@ -139,7 +139,7 @@ TURNS = np.asarray([17**0.5 / 15, 5**0.5 / 3])  # √(σ_i² + 1) / (σ_i² − 
 
 
 def part(k: int, turns: Any) -> Leading:
-    return Leading(np.eye(3)[:, :k], np.diag(M)[:k], np.eye(3)[:, :k], 0.0, np.asarray(turns, dtype=float))
+    return Leading(np.eye(3)[:, :k], np.diag(M)[:k], np.eye(3)[:, :k], 0.0, np.asarray(turns, dtype=float), k)
 
 
 def test_first_order_turns_of_two_of_three_vectors() -> None:

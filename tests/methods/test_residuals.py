@@ -48,7 +48,7 @@ def residuals(
     errors: Errors, factors: Any = (), entries: Any = ENTRIES, k: int = 2, weights: Any = (1, 1, 1)
 ) -> Residuals:
     eye, S = np.eye(5), np.asarray([8.0, 4, 2])
-    common = Leading(eye[:, :k], S[:k], np.eye(3)[:, :k], 0.0, np.zeros(k))
+    common = Leading(eye[:, :k], S[:k], np.eye(3)[:, :k], 0.0, np.zeros(k), k)
     met = Met(OF_SUM, np.full(3, 99.0), np.full(3, 99.0))
     return Residuals(errors, (eye[:, :3], S, np.eye(3)), common, met, list(factors), np.asarray(entries), weights)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremerge_ref.methods._subspaces import orthogonalizing
+from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.perturbation.carried import Errors, Level
 
 
@@ -31,7 +31,7 @@ def polar_of(
     errors: Errors | None = None,
 ) -> tuple[float, float, int]:  # fmt: skip
     X, errors = np.asarray(X, dtype=float), known_to() if errors is None else errors
-    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span)
+    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span, [])
 
 
 def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_value() -> None:
