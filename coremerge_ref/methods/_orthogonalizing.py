@@ -29,8 +29,11 @@ class Crossing:
     narrow: bool
 
 
+Block = tuple[np.ndarray, Leading, float, Met | None, Any]  # M, part, error, finer, slack, see `crossing`
+
+
 def crossing(
-    errors: Errors, M: np.ndarray, part: Leading, side: str, error: float, finer: Met | None, slack: Any = 0.0
+    errors: Errors, side: str, M: np.ndarray, part: Leading, error: float, finer: Met | None, slack: Any = 0.0
 ) -> Crossing:
     """That of the leading `part` of M, known up to `error`, of which singular vectors meet what is `finer` known; slack
     (k,) adds to turns of second order."""
@@ -48,18 +51,19 @@ def crossing(
     return Crossing((P, Qh.T)[at][:, k : part.known], into, most, error, second, narrow)
 
 
-def crossed(X: Triplets, blocks: Sequence[Crossing]) -> float:
+def crossed(X: Triplets, crossings: Sequence[Crossing]) -> float:
     """Bound on the change of polar(X), X = U diag(s) Vᵀ of which nothing is cut, to first order.
 
-    A column i that turns into a unit vector p moves polar(X) = U Vᵀ by U K Vᵀ, K_kl = (a_k b_l − a_l b_k) / (s_k + s_l),
-    a = Uᵀ p and b = Vᵀ e_i, and beyond its spans by √(1 − ‖a‖²) ‖b / s‖ and √(1 − ‖b‖²) ‖a / s‖ (Higham 2008, 8): by
-    as much as the condition number says only where the turn meets the smallest s, which narrow gaps need not.
+    A column i that turns into a unit vector p moves polar(X) = U Vᵀ by U K Vᵀ, K_kl = (a_k b_l − a_l b_k) /
+    (s_k + s_l), a = Uᵀ p, b = Vᵀ e_i, and beyond its spans by √(1 − ‖a‖²) ‖b / s‖ and √(1 − ‖b‖²) ‖a / s‖ (Higham
+    2008, 8): by as much as the condition number says only where the turn meets the smallest s, which narrow gaps need
+    not.
     ‖K‖² = 2 Σ D_kl a_k² b_l² − 2 cᵀ D c, D_kl = 1 / (s_k + s_l)² and c = a b. D is positive definite, so cᵀ D c is at
     least (eᵀ D c)² / eᵀ D e, e that of the smallest s.
     """
     U, s, V = X[0], X[1], X[2].T
     D, total, at = 1 / (s[:, None] + s) ** 2, 0.0, 0
-    for block in blocks:
+    for block in crossings:
         k = len(block.into)
         a, b = U.T @ block.others, V[at : at + k].T  # (r, j), (r, k)
         at += k
@@ -97,7 +101,7 @@ def orthogonalizing(
     known: float,
     side: str,
     span: tuple[int, float],
-    crossings: Sequence[Crossing],
+    blocks: Sequence[Block] = (),
 ) -> tuple[float, float, int]:
     """Bounds on the change of polar(X) diag(levels), X = [P_1 … P_T], and of polar(X), and the rank of it.
 
@@ -108,7 +112,7 @@ def orthogonalizing(
     is none, before it is held at √eps.
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
     square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
-    crossings: of all blocks, see `crossed`, which takes the place of the condition number where that is less.
+    blocks: what `crossing` asks of each; `crossed` takes the place of the condition number where it is less.
     """
     turned, L = [block for block in turned if len(block[0])], errors.singular_values(X)
     uncut = max(known, ZERO * errors.unit)
@@ -150,9 +154,9 @@ def orthogonalizing(
         square = moved * polar(L[:support], (support, support))
         change = min(change, norm([square, span[1]]) + own * factor)
     change *= beyond(moved * factor)
-    if factor > MODEST and any(block.narrow for block in crossings):
+    crossings = [crossing(errors, side, *block) for block in blocks if factor > MODEST]
+    if any(one.narrow for one in crossings):
         P, S, Qh = errors.svd(X)
-        kept = P[:, :support], S[:support], Qh[:support]
-        more = factor * (own + sum(norm(block.second) for block in crossings)) + 4 * (moved * factor) ** 2
-        change = min(change, crossed(kept, crossings) + more)
+        more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * (moved * factor) ** 2
+        change = min(change, crossed((P[:, :support], S[:support], Qh[:support]), crossings) + more)
     return change * float(levels.max()), change, support

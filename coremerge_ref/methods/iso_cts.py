@@ -8,8 +8,8 @@ import numpy as np
 from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._orthogonalizing import crossing, orthogonalizing
 from coremerge_ref.methods._graded import joined, known, known_turns, scaled, times
+from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._residuals import Residuals
 from coremerge_ref.methods._subspaces import leading, spanned
@@ -138,7 +138,7 @@ class IsoCts(Stage):
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
-        crossings = {side: [crossing(errors, total, common, side, every, of_sum)] for side in sides}
+        blocks: list[Any] = [(total, common, every, of_sum)]
         for t, M in enumerate(residual):
             part = leading(
                 self, errors, M, each, float(levels[t]), float(off[t]), t, "the residual of M_t",
@@ -156,8 +156,7 @@ class IsoCts(Stage):
                 rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
             # left vectors turn with U_c, too, of which `met` knows nothing
             apart = None if met is None else replace(met, left=np.full(len(met.left), np.inf))
-            for side in sides:
-                crossings[side].append(crossing(errors, M, part, side, float(off[t]), apart, bent))
+            blocks.append((M, part, float(off[t]), apart, bent))
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))
@@ -173,8 +172,15 @@ class IsoCts(Stage):
         for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
             turned = [(np.minimum(x, 4.0), np.minimum(y, 4.0)) for x, y in sides[side]]  # no turn is wider
             change, _, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), np.full(len(sigma), mean), turned, error, side, spans[side],
-                crossings[side],
+                self,
+                errors,
+                np.concatenate(X, axis=1),
+                np.full(len(sigma), mean),
+                turned,
+                error,
+                side,
+                spans[side],
+                blocks,
             )
             bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)

@@ -9,8 +9,8 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._orthogonalizing import crossing, orthogonalizing
 from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled, times
+from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import leading, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
@@ -109,18 +109,15 @@ class Tsv(Stage):
             met = [
                 one & met_by_rows(errors, errors.svd(M), [times(float(c), M.shape[1]) for c in w]) for one, M, w in each
             ]
-        turns = [known_turns(errors, *one) for one in zip(stack.M, parts, delta, met, strict=True)]
+        blocks: list[Any] = list(zip(stack.M, parts, delta, met, strict=True))
+        turns = [known_turns(errors, *block) for block in blocks]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
             span = spanned(errors, stack.M, delta, errors.rank, side, factors and not errors.divided)
-            crossings = [
-                crossing(errors, M, part, side, own, finer)
-                for M, part, own, finer in zip(stack.M, parts, delta, met, strict=True)
-            ]
             moved, change, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, crossings
+                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, blocks
             )
             bound, turn, rank = bound + moved, turn + change, min(rank, support)
             changes.append((np.concatenate(X, axis=1), support, change))

@@ -62,7 +62,7 @@ def test_polar_factors_move_no_further_than_the_bound_and_nearly_as_far(
     """The worst error of all is found by differences of every entry: singular values of the Jacobian of each task."""
     stack, k = stack_of(shape, seed), 2
     X, errors = side_by_side(stack, k, side), errors_of(shape)
-    blocks = [crossing(errors, M, part_of(M, k), side, 1.0, None) for M in stack]
+    blocks = [crossing(errors, side, M, part_of(M, k), 1.0, None) for M in stack]
     bound, found = crossed(np.linalg.svd(X, full_matrices=False), blocks), 0.0
     for t in range(2):
         columns = []
@@ -134,20 +134,20 @@ def test_the_largest_sum_of_nothing_is_nothing_and_without_caps_cauchys() -> Non
 def test_a_crossing_says_what_turns_into_what() -> None:
     M, errors = np.diag([4.0, 2.0, 1.0, 0.0])[:, :3], errors_of((4, 3))
     met = Met(np.arange(9.0).reshape(3, 3), np.asarray([1.0, 2.0, 3.0]), np.asarray([4.0, 5.0, 6.0]))
-    left = crossing(errors, M, part_of(M, 1), "left", 0.5, met, 0.25)
+    left = crossing(errors, "left", M, part_of(M, 1), 0.5, met, 0.25)
     np.testing.assert_allclose(np.abs(left.others), np.eye(4)[:, 1:3])
     np.testing.assert_allclose(left.into, [[20**0.5 / 12, 17**0.5 / 15, 1 / 4]])
     # (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²), E_ij = 3 i + j; and 1 / 4 of what lies beyond
     np.testing.assert_allclose(left.most, [[(4 * 3 + 2 * 1) / 12, (4 * 6 + 1 * 2) / 15, 1 / 4]])
     np.testing.assert_allclose(left.second, [4 * (0.5 * 20**0.5 / 12) ** 2 + 0.25])
     assert (left.error, left.narrow) == (0.5, False)  # a gap of half
-    right = crossing(errors, M, part_of(M, 1), "right", 0.5, met)
+    right = crossing(errors, "right", M, part_of(M, 1), 0.5, met)
     np.testing.assert_allclose(right.most, [[(4 * 1 + 2 * 3) / 12, (4 * 2 + 1 * 6) / 15, 4 / 4]])
     assert right.into[0, -1] == 0.0  # three columns, and nothing beyond
-    assert crossing(errors, M, part_of(M, 2), "left", 0.5, None).narrow is False
+    assert crossing(errors, "left", M, part_of(M, 2), 0.5, None).narrow is False
     near = np.diag([4.0, 3.0, 1.0, 0.0])[:, :3]
-    assert crossing(errors, near, part_of(near, 1), "left", 0.5, None).narrow is True
-    none = crossing(errors, M, Leading(M[:, :0], np.zeros(0), M[:0].T, 0.0, np.zeros(0), 0), "left", 0.5, None)
+    assert crossing(errors, "left", near, part_of(near, 1), 0.5, None).narrow is True
+    none = crossing(errors, "left", M, Leading(M[:, :0], np.zeros(0), M[:0].T, 0.0, np.zeros(0), 0), 0.5, None)
     assert (none.into.shape, none.narrow) == ((0, 1), False)
 
 
@@ -162,12 +162,12 @@ def test_narrow_gaps_do_not_meet_small_values_of_the_polar_factor(side: str) -> 
     errors, X = errors_of((24, 24)), side_by_side(stack, k, side)
     parts = [part_of(M, k) for M in stack]
     turned = [(size * part.turns, size * part.turns) for part in parts]
-    blocks = [crossing(errors, M, part, side, size, None) for M, part in zip(stack, parts, strict=True)]
+    blocks = [(M, part, size, None, 0.0) for M, part in zip(stack, parts, strict=True)]
     levels, span = np.ones(2 * k), (0, 0.0)
     plain = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, [])[0]
     finer = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, blocks)[0]
     assert finer < plain / 3
-    first = crossed(np.linalg.svd(X), blocks)
+    first = crossed(np.linalg.svd(X), [crossing(errors, side, *block) for block in blocks])
     L = np.linalg.svd(X)[1]
     moved = size * max(np.linalg.norm(part.turns) for part in parts)
     assert first < finer < first + 1e-3 * plain + 16 * (moved * polar(L, X.shape)) ** 2 * beyond(0.1)

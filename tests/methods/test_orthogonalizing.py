@@ -31,7 +31,7 @@ def polar_of(
     errors: Errors | None = None,
 ) -> tuple[float, float, int]:  # fmt: skip
     X, errors = np.asarray(X, dtype=float), known_to() if errors is None else errors
-    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span, [])
+    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span)
 
 
 def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_value() -> None:
