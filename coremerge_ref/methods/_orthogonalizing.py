@@ -11,7 +11,7 @@ from coremerge_ref.methods._subspaces import ZERO, Leading
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.perturbation.theorems import beyond, coupling, norm, polar, safely
 
-MODEST, NARROW = 8.0, 2.0  # condition numbers, of the polar factor and of cuts, up to which no more is asked
+MODEST = 8.0  # a condition number up to which no more is asked
 ROUNDING = 2.0**-46  # of sums of which most is taken away again
 
 
@@ -19,14 +19,13 @@ ROUNDING = 2.0**-46  # of sums of which most is taken away again
 class Crossing:
     """The vectors of one block on one side: how far each of the k kept ones turns, per unit of error, into each of
     `others` (p, j) that are cut and, last, into what lies beyond all of them, `into` (k, j + 1), and that by any error
-    at `most`. The error's norm, bounds (k,) on turns of second order, and whether any gap is narrow."""
+    at `most`. The error's norm, and bounds (k,) on turns of second order."""
 
     others: np.ndarray
     into: np.ndarray
     most: np.ndarray
     error: float
     second: np.ndarray
-    narrow: bool
 
 
 Block = tuple[np.ndarray, Leading, float, Met | None, Any]  # M, part, error, finer, slack, see `crossing`
@@ -47,8 +46,7 @@ def crossing(
         most[:, :-1] = turned_into(finer, S, k)[at][:, : part.known - k]
         most[:, -1] = (finer.left, finer.right)[at][:k] / part.S if part.known == len(S) else np.inf
     second = 4 * safely(error, part.turns) ** 2 + slack
-    narrow = bool(np.any(safely(into[:, :-1], S[:k, None]) > NARROW))
-    return Crossing((P, Qh.T)[at][:, k : part.known], into, most, error, second, narrow)
+    return Crossing((P, Qh.T)[at][:, k : part.known], into, most, error, second)
 
 
 def crossed(X: Triplets, crossings: Sequence[Crossing]) -> float:
@@ -154,8 +152,8 @@ def orthogonalizing(
         square = moved * polar(L[:support], (support, support))
         change = min(change, norm([square, span[1]]) + own * factor)
     change *= beyond(moved * factor)
-    crossings = [crossing(errors, side, *block) for block in blocks if factor > MODEST]
-    if any(one.narrow for one in crossings):
+    if factor > MODEST and any(part.known > len(part.S) for _, part, *_ in blocks):
+        crossings = [crossing(errors, side, *block) for block in blocks]
         P, S, Qh = errors.svd(X)
         more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * (moved * factor) ** 2
         change = min(change, crossed((P[:, :support], S[:support], Qh[:support]), crossings) + more)

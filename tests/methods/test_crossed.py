@@ -1,5 +1,8 @@
 """How far polar factors move as kept singular vectors turn into those that are cut, beside errors that are made."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -93,21 +96,21 @@ def test_one_turn_moves_it_by_what_it_meets(shape: tuple[int, int], seed: int) -
     p, triplets = p / np.linalg.norm(p), np.linalg.svd(X, full_matrices=False)
     zero, all_of = np.zeros((1, 2)), np.full((1, 2), np.inf)
     for i in range(shape[1]):
-        blocks = [Crossing(p, zero, all_of, 1.0, np.zeros(1), True)] * shape[1]
-        blocks[i] = Crossing(p, np.asarray([[3.0, 0.0]]), all_of, 0.5, np.zeros(1), True)
+        blocks = [Crossing(p, zero, all_of, 1.0, np.zeros(1))] * shape[1]
+        blocks[i] = Crossing(p, np.asarray([[3.0, 0.0]]), all_of, 0.5, np.zeros(1))
         found, true = crossed(triplets, blocks), 1.5 * moved_by(X, i, p[:, 0])
         assert true * (1 - 1e-6) <= found <= 1.5 * polar(triplets[1], shape) * (1 + 1e-9) * 2**0.5
         worst = max(moved_by(X, i, q / np.linalg.norm(q)) for q in rng.standard_normal((200, shape[0])))
-        blocks[i] = Crossing(p, np.asarray([[0.0, 3.0]]), all_of, 0.5, np.zeros(1), True)
+        blocks[i] = Crossing(p, np.asarray([[0.0, 3.0]]), all_of, 0.5, np.zeros(1))
         assert crossed(triplets, blocks) >= 1.5 * worst * (1 - 1e-6)
 
 
 def test_what_the_smallest_value_alone_meets_moves_nothing() -> None:
     """K is antisymmetric: one direction has no turn within itself, however small its value."""
     X, p, none = np.diag([1.0, 1e-3]), np.asarray([[0.0], [1.0]]), np.full((1, 2), np.inf)
-    blocks = [Crossing(p, np.asarray([[x, 0.0]]), none, 1.0, np.zeros(1), True) for x in (0.0, 1.0)]
+    blocks = [Crossing(p, np.asarray([[x, 0.0]]), none, 1.0, np.zeros(1)) for x in (0.0, 1.0)]
     assert crossed(np.linalg.svd(X), blocks) < 1e-4 > moved_by(X, 1, p[:, 0])
-    blocks = [Crossing(p, np.asarray([[x, 0.0]]), none, 1.0, np.zeros(1), True) for x in (1.0, 0.0)]
+    blocks = [Crossing(p, np.asarray([[x, 0.0]]), none, 1.0, np.zeros(1)) for x in (1.0, 0.0)]
     assert crossed(np.linalg.svd(X), blocks) == pytest.approx(2**0.5 / (1 + 1e-3), rel=1e-6)
 
 
@@ -140,15 +143,12 @@ def test_a_crossing_says_what_turns_into_what() -> None:
     # (σ_i E_ji + σ_j E_ij) / (σ_i² − σ_j²), E_ij = 3 i + j; and 1 / 4 of what lies beyond
     np.testing.assert_allclose(left.most, [[(4 * 3 + 2 * 1) / 12, (4 * 6 + 1 * 2) / 15, 1 / 4]])
     np.testing.assert_allclose(left.second, [4 * (0.5 * 20**0.5 / 12) ** 2 + 0.25])
-    assert (left.error, left.narrow) == (0.5, False)  # a gap of half
+    assert left.error == 0.5
     right = crossing(errors, "right", M, part_of(M, 1), 0.5, met)
     np.testing.assert_allclose(right.most, [[(4 * 1 + 2 * 3) / 12, (4 * 2 + 1 * 6) / 15, 4 / 4]])
     assert right.into[0, -1] == 0.0  # three columns, and nothing beyond
-    assert crossing(errors, "left", M, part_of(M, 2), 0.5, None).narrow is False
-    near = np.diag([4.0, 3.0, 1.0, 0.0])[:, :3]
-    assert crossing(errors, "left", near, part_of(near, 1), 0.5, None).narrow is True
     none = crossing(errors, "left", M, Leading(M[:, :0], np.zeros(0), M[:0].T, 0.0, np.zeros(0), 0), 0.5, None)
-    assert (none.into.shape, none.narrow) == ((0, 1), False)
+    assert none.into.shape == (0, 1)
 
 
 class Stage:
@@ -162,10 +162,14 @@ def test_narrow_gaps_do_not_meet_small_values_of_the_polar_factor(side: str) -> 
     errors, X = errors_of((24, 24)), side_by_side(stack, k, side)
     parts = [part_of(M, k) for M in stack]
     turned = [(size * part.turns, size * part.turns) for part in parts]
-    blocks = [(M, part, size, None, 0.0) for M, part in zip(stack, parts, strict=True)]
+    blocks: list[Any] = [(M, part, size, None, 0.0) for M, part in zip(stack, parts, strict=True)]
     levels, span = np.ones(2 * k), (0, 0.0)
     plain = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, [])[0]
     finer = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, blocks)[0]
+    uncut = [(M, replace(part, known=k), *rest) for M, part, *rest in blocks]
+    assert orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, uncut)[0] == pytest.approx(
+        plain, rel=1e-12
+    )
     assert finer < plain / 3
     first = crossed(np.linalg.svd(X), [crossing(errors, side, *block) for block in blocks])
     L = np.linalg.svd(X)[1]
