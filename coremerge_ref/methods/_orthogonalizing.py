@@ -80,10 +80,11 @@ def largest_sum(slopes: np.ndarray, size: float, most: np.ndarray) -> float:
 
     For every m > 0 it is at most Σ max (slope · e − m e² / 2) + m size² / 2.
     """
-    steepest, cap = norm(slopes), most / np.where(slopes > 0, slopes, 1.0)
-    found = min(steepest * size, float(np.sum(safely(slopes, cap))))
-    if not 0 < found < np.inf:
+    steepest = norm(slopes)
+    found = min(float(safely(steepest, size)), float(np.sum(most)))
+    if not 0 < found < np.inf or not steepest < np.inf:
         return found
+    cap = most / np.where(slopes > 0, slopes, 1.0)
     for m in steepest / size * 0.5 ** np.arange(12):
         e = np.minimum(slopes / m, cap)
         found = min(found, float(np.sum(slopes * e - m * e**2 / 2) + m * size**2 / 2))

@@ -134,6 +134,13 @@ def test_the_largest_sum_of_nothing_is_nothing_and_without_caps_cauchys() -> Non
     assert largest_sum(np.asarray([[0.0, 4.0]]), 2.0, np.asarray([[0.0, 1e-3]])) == pytest.approx(1e-3, rel=0.05)
 
 
+def test_the_largest_sum_where_equal_singular_values_turn_without_a_bound() -> None:
+    slopes, caps = np.asarray([[np.inf, 4.0]]), np.asarray([[3.0, 5.0]])
+    assert largest_sum(slopes, 2.0, caps) == 8.0
+    assert largest_sum(slopes, 2.0, np.full((1, 2), np.inf)) == np.inf
+    assert largest_sum(slopes, 0.0, caps) == 0.0
+
+
 def test_a_crossing_says_what_turns_into_what() -> None:
     M, errors = np.diag([4.0, 2.0, 1.0, 0.0])[:, :3], errors_of((4, 3))
     met = Met(np.arange(9.0).reshape(3, 3), np.asarray([1.0, 2.0, 3.0]), np.asarray([4.0, 5.0, 6.0]))
