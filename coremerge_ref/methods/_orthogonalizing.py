@@ -40,11 +40,13 @@ def crossing(
     k, at = len(part.S), int(side == "right")
     into = np.zeros((k, part.known - k + 1))
     into[:, :-1] = coupling(S[:k, None], S[None, k : part.known])
-    into[:, -1] = 1 / part.S if part.known < errors.shape[at] else 0.0
+    with np.errstate(over="ignore"):
+        inverse = 1 / part.S
+    into[:, -1] = inverse if part.known < errors.shape[at] else 0.0
     most = np.full(into.shape, np.inf)
     if finer is not None and k:
         most[:, :-1] = turned_into(finer, S, k)[at][:, : part.known - k]
-        most[:, -1] = (finer.left, finer.right)[at][:k] / part.S if part.known == len(S) else np.inf
+        most[:, -1] = safely((finer.left, finer.right)[at][:k], inverse) if part.known == len(S) else np.inf
     second = 4 * safely(error, part.turns) ** 2 + slack
     return Crossing((P, Qh.T)[at][:, k : part.known], into, most, error, second)
 
@@ -71,24 +73,27 @@ def crossed(X: Triplets, crossings: Sequence[Crossing]) -> float:
         squares += np.outer(leaving, lost) + np.outer(missed, np.sum((a / s[:, None]) ** 2, axis=0))
         farthest = np.maximum(inside.max(axis=0), leaving) + missed / s[-1] ** 2
         moves = np.sqrt(np.maximum(np.column_stack([squares, farthest]), 0.0))
-        total += largest_sum(moves * block.into, block.error, safely(moves, block.most))
+        total += largest_sum(safely(moves, block.into), block.error, safely(moves, block.most))
     return total
 
 
 def largest_sum(slopes: np.ndarray, size: float, most: np.ndarray) -> float:
     """Bound on Σ slopes · e for e ≥ 0 of norm `size` with no term above `most`.
 
-    For every m > 0 it is at most Σ max (slope · e − m e² / 2) + m size² / 2.
+    For every m > 0 it is at most Σ max (slope · e − m e² / 2) + m size² / 2. Numbers may be near the ends of their
+    range.
     """
     steepest = norm(slopes)
-    found = min(float(safely(steepest, size)), float(np.sum(most)))
-    if not 0 < found < np.inf or not steepest < np.inf:
-        return found
-    cap = most / np.where(slopes > 0, slopes, 1.0)
-    for m in steepest / size * 0.5 ** np.arange(12):
+    whole, every = float(safely(steepest, size)), float(np.sum(most))
+    if not 0 < whole < np.inf:
+        return min(whole, every)
+    with np.errstate(over="ignore"):  # in units of all of them
+        slopes, most, found = slopes / steepest, most / whole, min(1.0, every / whole)
+        cap = most / np.where(slopes > 0, slopes, 1.0)
+    for m in 0.5 ** np.arange(12):
         e = np.minimum(slopes / m, cap)
-        found = min(found, float(np.sum(slopes * e - m * e**2 / 2) + m * size**2 / 2))
-    return found
+        found = min(found, float(np.sum(slopes * e - m * e**2 / 2) + m / 2))
+    return found * whole
 
 
 def orthogonalizing(

@@ -182,3 +182,6 @@ def test_narrow_gaps_do_not_meet_small_values_of_the_polar_factor(side: str) -> 
     L = np.linalg.svd(X)[1]
     moved = size * max(np.linalg.norm(part.turns) for part in parts)
     assert first < finer < first + 1e-3 * plain + 16 * (moved * polar(L, X.shape)) ** 2 * beyond(0.1)
+
+    tiny = largest_sum(1e150 * np.asarray([[3.0, 4.0]]), 1e-160, np.asarray([[np.inf, 1e-10]]))
+    assert tiny == pytest.approx(1e-10 * largest_sum(np.asarray([[3.0, 4.0]]), 1.0, np.asarray([[np.inf, 1.0]])))

@@ -11,6 +11,7 @@ import numpy as np
 from coremerge_ref.perturbation.carried import Errors, Margin, Spectrum
 
 WELL_POSED, SENSITIVE, ILL_POSED = VERDICTS = ("well-posed", "sensitive", "ill-posed")
+DOUBLE = 2.0**-52  # eps of float64
 SENSITIVE_ABOVE = 1e-3  # relative error of the result
 LOOSE = 1.0  # a bound above the result itself says nothing
 
@@ -71,6 +72,17 @@ class Explanation:
         """Why, in one sentence."""
         return self.bound.reason
 
+    @property
+    def narrower_zeros(self) -> dict[str, int]:
+        """How many singular values of what this arithmetic takes for zero and float64 would not: the merge in float64
+        is another one there, which no bound on rounding tells."""
+        found = {}
+        for s in self.spectra:
+            over = [int(np.sum(s.values > (s.cut or 0.0) * share)) for share in (1.0, DOUBLE / self.bound.eps)]
+            if s.cut and over[0] == s.kept < over[1]:  # else a rank cuts them off as well
+                found[s.title] = over[1] - over[0]
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON: plain numbers and lists, None for what is infinite."""
         made = {name: getattr(self, name) for name in ("layer", "method", "space", "verdict", "reason")}
@@ -83,6 +95,7 @@ class Explanation:
         made |= {"bound": asdict(self.bound), "input_bound": asdict(self.input_bound), "estimated": self.estimated}
         made["margins"] = [asdict(margin) for margin in self.margins]
         made["spectra"] = [asdict(spectrum) | {"values": spectrum.values.tolist()} for spectrum in self.spectra]
+        made["narrower_zeros"] = self.narrower_zeros
         made["undecided"] = None if self.undecided is None else np.argwhere(self.undecided).tolist()
         return _finite(made)
 

@@ -48,6 +48,9 @@ def described(e: "Explanation") -> Group:
             ends = (f"{s.values[i]:.3g}" if 0 <= i < len(s.values) else "" for i in (0, s.kept - 1, s.kept))
             table.add_row(s.title, f"{s.kept} of {len(s.values)}", *ends, f"{s.cut:.1e}" if s.cut else "")
         parts.append(Padding(table, (1, 0, 0, 0)))
+    if e.narrower_zeros:
+        what = "; ".join(f"{title}, {count}" for title, count in e.narrower_zeros.items())
+        parts.append(Text(f"\nTaken for zero in {e.bound.dtype} and not in float64, which is another merge: {what}."))
     return Group(*parts)
 
 
@@ -108,6 +111,9 @@ def tabulated(many: "Explanations", every: bool = False) -> Group:
             parts.append(Text(f"{members[0].layer}: {bad.reason}. What to do: {bad.remedy}."))
     if any(e.estimated for e in many.values()):
         parts.append(Text(ESTIMATED))
+    if count := sum(bool(e.narrower_zeros) for e in many.values()):
+        what = f"{next(iter(many.values())).bound.dtype} takes singular values for zero that float64 would not"
+        parts.append(Text(f"In {count} of {len(many)} layers {what}, which is another merge."))
     if len(shown) < len(groups):
         parts.append(Text(f"and {sum(map(len, groups.values())) - sum(map(len, shown))} layers more; --all shows them"))
     return Group(*parts)

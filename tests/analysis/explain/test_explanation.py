@@ -75,6 +75,7 @@ def test_json_holds_all_that_an_explanation_does() -> None:
             {"stage": "core", "what": "[B]", "values": [2.0, 1.0], "kept": 1, "cut": 0.5, "task": 0},
             {"stage": "core", "what": "[A]", "values": [3.0], "kept": 1, "cut": None, "task": None},
         ],
+        "narrower_zeros": {},
     }  # fmt: skip
     assert replace(e, undecided=None).to_dict()["undecided"] is None
     assert replace(e, undecided=undecided & False).to_dict()["undecided"] == []
