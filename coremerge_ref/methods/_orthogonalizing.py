@@ -106,6 +106,7 @@ def orthogonalizing(
     side: str,
     span: tuple[int, float],
     blocks: Sequence[Block] = (),
+    rotated: float = 0.0,
 ) -> tuple[float, float, int]:
     """Bounds on the change of polar(X) diag(levels), X = [P_1 … P_T], and of polar(X), and the rank of it.
 
@@ -116,7 +117,8 @@ def orthogonalizing(
     is none, before it is held at √eps.
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
     square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
-    blocks: what `crossing` asks of each; `crossed` takes the place of the condition number where it is less.
+    blocks: what `crossing` asks of each; `crossed` takes the place of the condition number where it is less, beside
+    `rotated`, how far all columns turn as one, and their polar factor with them.
     """
     turned, L = [block for block in turned if len(block[0])], errors.singular_values(X)
     uncut = max(known, ZERO * errors.unit)
@@ -162,5 +164,6 @@ def orthogonalizing(
         crossings = [crossing(errors, side, *block) for block in blocks]
         P, S, Qh = errors.svd(X)
         more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * (moved * factor) ** 2
-        change = min(change, crossed((P[:, :support], S[:support], Qh[:support]), crossings) + more)
+        first = crossed((P[:, :support], S[:support], Qh[:support]), crossings)
+        change = min(change, first + rotated + more)
     return change * float(levels.max()), change, support

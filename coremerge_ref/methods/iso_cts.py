@@ -1,6 +1,6 @@
 """Iso-CTS: common and task-specific directions at one common singular value (Marczak et al., 2025)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -138,7 +138,7 @@ class IsoCts(Stage):
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
         spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
-        blocks: list[Any] = [(total, common, every, of_sum)]
+        blocks: list[Any] = []
         for t, M in enumerate(residual):
             part = leading(
                 self, errors, M, each, float(levels[t]), float(off[t]), t, "the residual of M_t",
@@ -154,9 +154,7 @@ class IsoCts(Stage):
             one, rows = slice(t, t + 1), (n + 1, np.inf)
             if n == min(int(ranks[t]), M.shape[1]):
                 rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
-            # left vectors turn with U_c, too, of which `met` knows nothing
-            apart = None if met is None else replace(met, left=np.full(len(met.left), np.inf))
-            blocks.append((M, part, float(off[t]), apart, bent))
+            blocks.append((M, part, float(off[t]), met, bent))
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf
                 sides[side].append((np.minimum(getattr(found[-1], side), most), np.minimum(found[-1].shared, most)))
@@ -169,19 +167,16 @@ class IsoCts(Stage):
         spread = sum(turns.values for turns in found)
         bound, rank = mean * norm([turns.pairing for turns in found]) + spread / len(sigma) ** 0.5, len(sigma)
         error = max(part.error for part in own)
-        for side, X in (("left", [part.P for part in own]), ("right", [part.Q for part in own])):
+        # what turns U_c turns what is left of all tasks into U_c: all of [U_c P_1 … P_T] as one
+        whole_turn = 2**0.5 * min(norm(first.left), float(first.shared.max(initial=0.0)))
+        levels = np.full(len(sigma), mean)
+        for side, name, of_common, rotated in (("left", "P", 0.0, whole_turn), ("right", "Q", every, 0.0)):
+            X = np.concatenate([getattr(part, name) for part in own], axis=1)
             turned = [(np.minimum(x, 4.0), np.minimum(y, 4.0)) for x, y in sides[side]]  # no turn is wider
             change, _, support = orthogonalizing(
-                self,
-                errors,
-                np.concatenate(X, axis=1),
-                np.full(len(sigma), mean),
-                turned,
-                error,
-                side,
-                spans[side],
-                blocks,
-            )
+                self, errors, X, levels, turned, error, side, spans[side],
+                [(total, common, of_common, of_sum, 0.0), *blocks], rotated,
+            )  # fmt: skip
             bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)
 

@@ -265,7 +265,7 @@ def test_no_climb_along_the_gradient_comes_above_the_bound(method: str) -> None:
 
 
 @pytest.mark.parametrize("space", ["core", "knots", "full"])
-@pytest.mark.parametrize("method", ["tsv", "ties"])
+@pytest.mark.parametrize("method", ["tsv", "ties", "dare+tsv", "dare+iso_cts"])
 def test_no_climb_by_differences_comes_above_the_bound(method: str, space: str) -> None:
     pairs = inputs("gaussian", 8, 2)
     bound, change = cm.explain(pairs, method, space).input_bound, largest_by_differences(pairs, method, space)
