@@ -155,7 +155,7 @@ def test_of_two_tasks_nothing_is_decided(level: str) -> None:
 
 @pytest.mark.parametrize("space", [name for name, space in SPACES.items() if space.lossless])
 @pytest.mark.parametrize("weights", [None, (0.5, -2.0)])
-def test_cart_of_two_tasks_is_their_mean(space: str, weights: Any) -> None:
+def test_cart_of_two_tasks_says_that_it_is_their_mean(space: str, weights: Any) -> None:
     rng = np.random.default_rng(7)
     updates = [cm.LowRankUpdate(rng.standard_normal((9, 3)), rng.standard_normal((3, 8))) for _ in range(2)]
     made = [w * u.B @ u.A for w, u in zip(weights or (1.0, 1.0), updates, strict=True)]

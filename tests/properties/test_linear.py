@@ -117,6 +117,20 @@ def test_copies_merge_into_one(backend: Backend, precision: str, recipe: Recipe,
     assert ratio(found, copies * dense(factors)[0], copies * size(factors), eps) <= THRESHOLD
 
 
+@for_all(
+    recipe=some_recipes(min_tasks=2, max_tasks=2), space=SPACES, k=st.integers(1, 4), coefficient=st.floats(-4, 4),
+    fraction=st.floats(0.1, 1),
+)  # fmt: skip
+def test_cart_of_two_tasks_is_their_mean(
+    backend: Backend, precision: str, recipe: Recipe, space: Any, k: int, coefficient: float, fraction: float
+) -> None:
+    """What is kept of opposite deviations cancels, also where singular values at the cut are equal."""
+    updates, factors, eps = made(backend, precision, recipe)
+    for method in (cm.Cart(k=k, coefficient=coefficient), cm.Cart(fraction=fraction, coefficient=coefficient)):
+        found = backend.dense(cm.merge(updates, method, space, compute_dtype=precision))
+        assert ratio(found, sum(dense(factors)) / 2, size(factors), eps) <= THRESHOLD
+
+
 @for_all(recipe=some_recipes(min_tasks=2), method=methods("orthogonal"), precisions=("float64",))
 def test_a_weight_of_zero_takes_the_task_out(
     backend: Backend, precision: str, recipe: Recipe, method: Pipeline
