@@ -40,7 +40,7 @@ def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray | None = None, wit
             crossed = share[..., :, None] * np.broadcast_to(within, own.shape)[..., None, :]
             total = each[..., :, None] + each[..., None, :] + crossed + np.swapaxes(crossed, -1, -2)
             both = np.hypot(share[..., :, None], share[..., None, :])
-            inside = np.minimum(inside, safely(total / both, C))
+            inside = np.fmin(inside, safely(total / both, C))  # 0 / 0 of two values of zero, of which nothing is known
         outside = np.minimum(safely(own, 1 / np.abs(S)), 2.0)
         nearest = np.max(C[..., np.arange(1, n), np.arange(n - 1)], axis=-1, initial=0.0)
         most = safely(2**0.5 * error, nearest)

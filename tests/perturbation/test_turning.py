@@ -86,3 +86,10 @@ def test_rows_mix_by_their_own_turns_or_all_rows_by_the_widest_whatever_their_si
         mixed(narrow, np.stack([M, 2 * M])) / c, [[[2, 2], [0, 0], [0, 0]], [[4, 4], [0, 0], [0, 0]]]
     )
     assert mixed(turn, 0 * M).tolist() == [[0, 0]] * 3
+
+
+def test_two_values_of_zero_turn_by_no_more_than_to_the_other_side_and_not_by_no_number() -> None:
+    found = turning(np.asarray([2.0, 0.0, 0.0]), np.asarray(1e-3), np.full(3, 1e-3), np.zeros(3))
+    assert found.inside[1, 2] == found.inside[2, 1] == 2.0
+    assert found.inside[0, 1] == pytest.approx(1e-3 / 2)
+    assert not np.isnan(found.widest).any()

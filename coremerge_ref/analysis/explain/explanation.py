@@ -183,6 +183,8 @@ def judged(errors: Errors, bound: float, size: float) -> Bound:
     A discontinuity whose outcomes all lie within SENSITIVE_ABOVE decides nothing, and the reason names it; of an
     estimate that is not known.
     """
+    if math.isnan(bound):  # no number is no bound
+        bound = math.inf
     relative = bound / size if size > 0 else (math.inf if bound > 0 else 0.0)
     level, remedy = errors.level, ""
     at = errors.doubts[0][0] if errors.doubts and relative > 0 else ""

@@ -259,9 +259,10 @@ def judged_as(level: Level, bound: float, size: float, doubts: Any, verdict: str
     assert re.search(parts(said), found.reason)
     assert (found.dtype, found.eps, found.growth) == (level.dtype, level.eps, level.growth)
     expected = bound / size if size else (np.inf if bound else 0.0)
-    assert found.relative == pytest.approx(expected, nan_ok=True)
-    assert found.condition == pytest.approx(expected / (level.eps * level.growth), nan_ok=True)
-    assert found.discontinuity == ("two equal values" if doubts and bound > 0 else "")
+    expected = np.inf if np.isnan(expected) else expected
+    assert found.relative == pytest.approx(expected)
+    assert found.condition == pytest.approx(expected / (level.eps * level.growth))
+    assert found.discontinuity == ("two equal values" if doubts and bound != 0 else "")
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,7 @@ def judged_as(level: Level, bound: float, size: float, doubts: Any, verdict: str
         (COMPUTE, 0.0, 0.0, "well-posed", "at most 0.0e+00", ""),
         (COMPUTE, 1e-300, 0.0, "sensitive", "as much as its size", ""),
         (COMPUTE, np.nan, 1.0, "sensitive", "as much as its size", ""),
+        (COMPUTE, np.nan, 0.0, "sensitive", "as much as its size", ""),
         (HALF, 1e-4, 2.0, "well-posed", "rounding to float16 moves", ""),
         (HALF, 0.5, 2.0, "sensitive", "rounding to float16 may move", WIDER["float16"]),
         (replace(COMPUTE, dtype="float32"), 0.5, 2.0, "sensitive", "float32 may move", WIDER["float32"]),
@@ -293,6 +295,7 @@ def test_a_bound_is_judged_by_its_share_of_the_result(
         (COMPUTE, 2e-3, "well-posed", "1.0e-03 … hangs on rounding (two equal values)", ""),
         (COMPUTE, 1e-4, "well-posed", "5.0e-05 … hangs on rounding (two equal values)", ""),
         (COMPUTE, 0.0, "well-posed", "at most 0.0e+00 of its size", ""),
+        (COMPUTE, np.nan, "ill-posed", "two equal values", "take another rank"),
         (HALF, 0.5, "ill-posed", "two equal values", f"{WIDER['float16']}, or take another rank"),
         (replace(HALF, dtype="float64"), 0.5, "ill-posed", "two equal values", "take another rank"),
     ],
