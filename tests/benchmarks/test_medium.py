@@ -13,6 +13,7 @@ FIRST, TRIALS = 20261130, 40
 # ta+iso of 48 × 48 in KnOTS without singular values, where 3 of 19 directions are below float32's level, which sixty
 # digits with that level say, too; sce in full space, where one entry of one task is
 ZEROS = 159739599, 159740809
+PARTS = 1582216542  # drm of tasks that share directions but for float32's rounding, which float64 takes for parts
 TIED = 190396309  # iso_cts, whose common directions end between equal singular values
 ONE_LEVEL = 2170184431  # trim+pcb of 256 × 48 in full space, float32
 
@@ -51,3 +52,7 @@ def test_what_is_zero_in_float32_alone_is_no_error_of_it(seed: int, monkeypatch:
 
 def test_equal_singular_values_at_a_cut_make_no_warning() -> None:
     assert findings(draw(TIED)) == []
+
+
+def test_where_rounded_inputs_decide_float32_and_float64_may_differ() -> None:
+    assert findings(draw(PARTS)) == []
