@@ -236,6 +236,12 @@ def test_rounded_inputs_move_no_merge_further_than_they_once_did(seed: int) -> N
     assert findings(trial) == [], trial  # bounds were exceeded by a five hundredth and by two million times
 
 
+@pytest.mark.xfail(strict=True, reason="1.31 times: of copies in float16 the change goes as the square of the rounding")
+def test_rounded_copies_of_vectors_move_no_merge_further_than_their_bound() -> None:
+    trial = replace(draw(10379334304), space=PAPER)
+    assert findings(trial, quick=True) == [], trial
+
+
 # a task of 1e-32 beside others; columns that float16 cannot tell apart
 @pytest.mark.parametrize("seed", [11200728900, 11234978500])
 def test_what_was_once_named_is_not_named_again(seed: int) -> None:
