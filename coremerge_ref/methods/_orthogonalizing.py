@@ -11,8 +11,8 @@ from coremerge_ref.methods._subspaces import ZERO, Leading
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.perturbation.theorems import beyond, coupling, norm, polar, safely
 
+EPS = 2.0**-52  # of a sum of which most is taken away again, as often as it has terms
 MODEST = 8.0  # a condition number up to which no more is asked
-ROUNDING = 2.0**-46  # of sums of which most is taken away again
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def crossed(X: Triplets, crossings: Sequence[Crossing]) -> float:
         at += k
         inside, leaving = 2 * D @ b**2, np.sum((b / s[:, None]) ** 2, axis=0)  # (r, k), (k,)
         lost, missed = (np.maximum(1 - np.sum(x**2, axis=0), 0.0) for x in (a, b))  # (j,), (k,)
-        squares = (1 + ROUNDING) * inside.T @ a**2 - 2 * (b.T @ (D[-1][:, None] * a)) ** 2 / D[-1, -1]
+        squares = (1 + 8 * len(s) * EPS) * inside.T @ a**2 - 2 * (b.T @ (D[-1][:, None] * a)) ** 2 / D[-1, -1]
         squares += np.outer(leaving, lost) + np.outer(missed, np.sum((a / s[:, None]) ** 2, axis=0))
         farthest = np.maximum(inside.max(axis=0), leaving) + missed / s[-1] ** 2
         moves = np.sqrt(np.maximum(np.column_stack([squares, farthest]), 0.0))

@@ -90,7 +90,7 @@ def moved_by(X: np.ndarray, i: int, p: np.ndarray) -> float:
 @pytest.mark.parametrize("shape", [(4, 4), (6, 4), (2, 2), (3, 2)])
 @pytest.mark.parametrize("seed", range(4))
 def test_one_turn_moves_it_by_what_it_meets(shape: tuple[int, int], seed: int) -> None:
-    """All of it but what of cᵀ D c is not known; of two rows and columns two thirds at least."""
+    """Never less; into any direction beyond those that are cut, no less than the farthest of two hundred."""
     rng = np.random.default_rng([seed, *shape])
     X, p = rng.standard_normal(shape), rng.standard_normal((shape[0], 1))
     p, triplets = p / np.linalg.norm(p), np.linalg.svd(X, full_matrices=False)
@@ -183,5 +183,7 @@ def test_narrow_gaps_do_not_meet_small_values_of_the_polar_factor(side: str) -> 
     moved = size * max(np.linalg.norm(part.turns) for part in parts)
     assert first < finer < first + 1e-3 * plain + 16 * (moved * polar(L, X.shape)) ** 2 * beyond(0.1)
 
+
+def test_the_largest_sum_of_numbers_near_the_ends_of_their_range() -> None:
     tiny = largest_sum(1e150 * np.asarray([[3.0, 4.0]]), 1e-160, np.asarray([[np.inf, 1e-10]]))
     assert tiny == pytest.approx(1e-10 * largest_sum(np.asarray([[3.0, 4.0]]), 1.0, np.asarray([[np.inf, 1.0]])))

@@ -74,8 +74,11 @@ class Explanation:
 
     @property
     def narrower_zeros(self) -> dict[str, int]:
-        """How many singular values of what this arithmetic takes for zero and float64 would not: the merge in float64
-        is another one there, which no bound on rounding tells."""
+        """By the title of a spectrum, how many singular values this arithmetic takes for zero and float64 would not.
+
+        The merge in float64 is another one there, which no bound on rounding tells. Directions that the frames leave
+        out are not among them: explain sees what the arithmetic left in. Empty in float64.
+        """
         found = {}
         for s in self.spectra:
             over = [int(np.sum(s.values > (s.cut or 0.0) * share)) for share in (1.0, DOUBLE / self.bound.eps)]
