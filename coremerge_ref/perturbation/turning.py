@@ -1,6 +1,6 @@
 """How far errors turn singular vectors, of one matrix or of many at once (Wedin 1972; Stewart and Sun 1990, V)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,23 @@ def turning(S: np.ndarray, error: np.ndarray, own: np.ndarray | None = None, wit
     apart = ~np.eye(n, dtype=bool)
     inside, whole = np.where(apart, inside, 0.0), np.where(apart, whole, 0.0)
     return Turn(inside, whole.max(axis=-1, initial=0.0), most, outside)
+
+
+def owned(size: float, coordinates: list[np.ndarray], norms: list[np.ndarray], S: np.ndarray, error: np.ndarray) -> Any:
+    """Bounds (…, n) on ‖E v_i‖, v_i the right singular vectors of a stack [U C_1 … U C_T] of the singular values S
+    (…, n), the columns of its error E at most `size` of their norms (…, r_t), ‖E‖ at most error (…).
+
+    Copies, and whatever depends on other columns, leave directions V⊥ out. Through them E turns u_i by E V⊥ (E V⊥)ᵀ u_i
+    / σ_i², of second order, which counts as E v_i of ‖E V⊥‖² / σ_i, where a column has 1 − Σ_i v_i² of itself in V⊥.
+    """
+    n = S.shape[-1]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        V = [np.abs(C[..., :n, :]) / S[..., None] for C in coordinates]  # (…, n, r_t), row i is v_i
+        first = sum((v @ x[..., None])[..., 0] for v, x in zip(V, norms, strict=True))
+        rest = [np.maximum(1 - np.sum(v * v, axis=-2), 0.0) for v in V]
+        left_out = size * np.sqrt(sum(np.sum(x * x * r, axis=-1) for x, r in zip(norms, rest, strict=True)))[..., None]
+        own = size * first + left_out * (left_out / S)
+    return np.where(S > 0, np.minimum(own, error[..., None]), error[..., None])
 
 
 def mixed(turn: Turn, M: np.ndarray) -> np.ndarray:

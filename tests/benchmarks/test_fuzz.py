@@ -227,6 +227,7 @@ EXCEEDED = {
     9097452537: TUCKER,
     8854114965: PAPER,
     11234990709: UNSCALED,
+    10379334304: PAPER,
 }
 
 
@@ -234,12 +235,6 @@ EXCEEDED = {
 def test_rounded_inputs_move_no_merge_further_than_they_once_did(seed: int) -> None:
     trial = replace(draw(seed), space=EXCEEDED[seed])
     assert findings(trial) == [], trial  # bounds were exceeded by a five hundredth and by two million times
-
-
-@pytest.mark.xfail(strict=True, reason="1.31 times: of copies in float16 the change goes as the square of the rounding")
-def test_rounded_copies_of_vectors_move_no_merge_further_than_their_bound() -> None:
-    trial = replace(draw(10379334304), space=PAPER)
-    assert findings(trial, quick=True) == [], trial
 
 
 # a task of 1e-32 beside others; columns that float16 cannot tell apart

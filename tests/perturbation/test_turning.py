@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coremerge_ref.perturbation.turning import Turn, mixed, turning
+from coremerge_ref.perturbation.turning import Turn, mixed, owned, turning
 from coremerge_ref.testing import orthonormal
 
 H = 1e-9
@@ -50,6 +50,33 @@ def test_errors_as_graded_as_the_values_turn_small_ones_little(seed: int) -> Non
     assert (out <= turn.outside / H * (1 + 1e-4) + 1e-4).all()
     assert turn.outside[-1] / H < 10  # where the norm alone lets it turn by a thousand
     assert turning(S, np.asarray(H * np.linalg.norm(E))).outside[-1] / H > 1000
+
+
+@pytest.mark.parametrize("copies", [1, -1, 0.01])
+def test_copies_that_part_turn_a_small_vector_by_the_square_of_what_parts_them(copies: float) -> None:
+    """Two columns along e_1, one of 1 along e_2, and errors of the first along e_2 + e_3, 0.1 in all: e_2 turns to e_3
+    by a hundredth, where its own column is off by 1e-4 only."""
+    size, b = 1e-4, np.asarray([1000.0, 1000.0 * copies, 1.0])
+    X = np.zeros((4, 3))
+    X[0, :2], X[1, 2] = b[:2], 1.0
+    P, values, _ = np.linalg.svd(X, full_matrices=False)
+    E = np.zeros((4, 3))
+    E[1:3, 0], E[1:3, 1] = size * b[0] / 2**0.5, -size * b[1] / 2**0.5
+    moved = np.linalg.svd(X + E)[0][:, 1]
+    coordinates, norms = [(P[:, :2].T @ X)[:, at] for at in ([0], [1, 2])], [np.abs(b[at]) for at in ([0], [1, 2])]
+    own = owned(size, coordinates, norms, values[:2], np.asarray(size * np.linalg.norm(b)))
+    out = np.linalg.norm(moved - P[:, :2] @ (P[:, :2].T @ moved))
+    first = size * b[2]  # of the small column's own error, and no copy's
+    assert (first < out / 1.5) == (abs(copies) == 1)
+    assert out <= own[1] <= 4 * out + 2 * first
+
+
+def test_where_columns_are_independent_each_vector_meets_its_own_errors_alone() -> None:
+    b = [np.asarray([1000.0]), np.asarray([1.0])]
+    own = owned(
+        1e-4, [np.asarray([[1000.0], [0.0]]), np.asarray([[0.0], [1.0]])], b, np.asarray([1e3, 1.0]), np.asarray(0.1)
+    )
+    np.testing.assert_allclose(own, [0.1, 1e-4])
 
 
 def test_no_vector_turns_further_than_to_the_other_side_and_none_into_itself() -> None:

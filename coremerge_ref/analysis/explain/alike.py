@@ -7,7 +7,7 @@ import numpy as np
 
 from coremerge_ref.core import linalg
 from coremerge_ref.perturbation.carried import Level
-from coremerge_ref.perturbation.turning import Turn, turning
+from coremerge_ref.perturbation.turning import Turn, owned, turning
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +33,10 @@ class Alike:
     def _turn(self, level: Level, live: int) -> tuple[np.ndarray, Turn]:
         """(the layers' places among those of that live size (…), their turns)."""
         which = self.live == live
-        S, tasks = self.S[which][:, :live], list(zip(self.coordinates, self.norms, strict=True))
+        S = self.S[which][:, :live]
         together = np.asarray(linalg.norm(np.concatenate(self.norms, axis=-1)[which][..., None]))
         error = max(level.size, level.decomposed) * together
         own = np.broadcast_to(error[:, None], S.shape)
         if level.name != "compute":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares = [np.abs(C[which])[:, :live] / S[..., None] for C, _ in tasks]  # see Frame.own
-                parts = [(share @ x[which][..., None])[..., 0] for share, (_, x) in zip(shares, tasks, strict=True)]
-                own = np.minimum(level.size * sum(parts), own)
+            own = owned(level.size, [C[which] for C in self.coordinates], [x[which] for x in self.norms], S, error)
         return np.cumsum(which).reshape(which.shape) - 1, turning(S, error, own)

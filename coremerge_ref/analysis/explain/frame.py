@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors, Level
 from coremerge_ref.perturbation.theorems import LIMIT, coupling, lengths, norm, safely
-from coremerge_ref.perturbation.turning import Turn, mixed, turning
+from coremerge_ref.perturbation.turning import Turn, mixed, owned, turning
 
 ALLOWANCE = 8.0  # eps: scaling, normalizing, the last bits of a QR or an SVD, and storing a value, one each
 
@@ -81,7 +82,7 @@ class Frame:
         return max(errors.level.size, errors.level.decomposed) * norm(np.concatenate(self.norms))
 
     def own(self, errors: Errors) -> np.ndarray:
-        """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error.
+        """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error, see owned.
 
         Rounding of inputs stays within each column; a decomposition spreads its own over all.
         """
@@ -91,17 +92,18 @@ class Frame:
     def _own(self, errors: Errors) -> np.ndarray:
         if errors.level.name == "compute" or self.S is None:
             return np.full(self.live, self.error(errors))
-        size, S, n = errors.level.size, self.S[: self.live], self.live
-        whole, most = np.where(S > 0, S, 1.0), self.error(errors)
+        S, n, most = self.S[: self.live], self.live, self.error(errors)
+        if not self.of_updates:
+            return owned(errors.level.size, self.coordinates, self.norms, S, np.asarray(most))
         # divided first: products of two norms of one factor may leave float64, or be nothing
-        parts = (
-            [d * (lengths(X, axis=-1)[:n] / whole) for d, X in zip(errors.entering, self.M, strict=True)]
-            if self.of_updates
-            else [
-                size * ((np.abs(C[:n]) / whole[:, None]) @ x) for C, x in zip(self.coordinates, self.norms, strict=True)
-            ]
-        )
-        return np.where(S > 0, np.minimum(sum(parts), most), most)
+        whole = np.where(S > 0, S, 1.0)
+        own = sum(d * (lengths(X, axis=-1)[:n] / whole) for d, X in zip(errors.entering, self.M, strict=True))
+        return np.where(S > 0, np.minimum(own + self._left_out(errors), most), most)
+
+    def _left_out(self, errors: Errors) -> Any:
+        """What `owned` says of directions left out, of a stack of updates: E_B 𝐀 V⊥ is nothing where V spans all of
+        𝐀."""
+        return safely(self.error(errors), self.error(errors) / self.S[: self.live]) if self.live < self.columns else 0.0
 
     @property
     def inner(self) -> list[np.ndarray]:
@@ -120,6 +122,7 @@ class Frame:
             return own, np.zeros(self.live)
         both = g * g * sum(float(b @ a) for b, a in zip(self.norms, self.facing[1], strict=True))  # E_B E_A
         beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True)) + both
+        beta = beta + self._left_out(errors)
         pairs = zip(self.coordinates, self.facing[1], strict=True)
         return np.fmin(beta, own), g * sum(np.abs(L[: self.live]) @ a for L, a in pairs)
 
