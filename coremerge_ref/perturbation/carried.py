@@ -84,6 +84,12 @@ class Spectrum:
         """What they are the singular values of."""
         return f"{self.stage}: {of_task(self.task)}{self.what}"
 
+    @property
+    def zeros(self) -> int:
+        """How many count as zero, where that is what ends those that are kept."""
+        above = len(self.values) if self.cut is None else int(np.sum(self.values > self.cut))
+        return len(self.values) - above if self.kept == above else 0
+
 
 def of_task(task: int | None) -> str:
     """'task 2: ', or nothing."""

@@ -59,10 +59,11 @@ def owned(size: float, coordinates: list[np.ndarray], norms: list[np.ndarray], S
     n = S.shape[-1]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         V = [np.abs(C[..., :n, :]) / S[..., None] for C in coordinates]  # (…, n, r_t), row i is v_i
-        first = sum((v @ x[..., None])[..., 0] for v, x in zip(V, norms, strict=True))
-        rest = [np.maximum(1 - np.sum(v * v, axis=-2), 0.0) for v in V]
-        left_out = size * np.sqrt(sum(np.sum(x * x * r, axis=-1) for x, r in zip(norms, rest, strict=True)))[..., None]
-        own = size * first + left_out * (left_out / S)
+        own = size * sum((v @ x[..., None])[..., 0] for v, x in zip(V, norms, strict=True))
+        if n < sum(x.shape[-1] for x in norms):
+            rest = [x * np.sqrt(np.maximum(1 - np.sum(v * v, axis=-2), 0.0)) for v, x in zip(V, norms, strict=True)]
+            left_out = size * np.hypot.reduce(np.concatenate(rest, axis=-1), axis=-1, keepdims=True)
+            own = own + left_out * (left_out / S)
     return np.where(S > 0, np.minimum(own, error[..., None]), error[..., None])
 
 

@@ -52,8 +52,9 @@ def test_errors_as_graded_as_the_values_turn_small_ones_little(seed: int) -> Non
     assert turning(S, np.asarray(H * np.linalg.norm(E))).outside[-1] / H > 1000
 
 
+@pytest.mark.parametrize("unit", [1.0, 2.0**600, 2.0**-600])
 @pytest.mark.parametrize("copies", [1, -1, 0.01])
-def test_copies_that_part_turn_a_small_vector_by_the_square_of_what_parts_them(copies: float) -> None:
+def test_copies_that_part_turn_a_small_vector_by_the_square_of_what_parts_them(copies: float, unit: float) -> None:
     """Two columns along e_1, one of 1 along e_2, and errors of the first along e_2 + e_3, 0.1 in all: e_2 turns to e_3
     by a hundredth, where its own column is off by 1e-4 only."""
     size, b = 1e-4, np.asarray([1000.0, 1000.0 * copies, 1.0])
@@ -64,7 +65,8 @@ def test_copies_that_part_turn_a_small_vector_by_the_square_of_what_parts_them(c
     E[1:3, 0], E[1:3, 1] = size * b[0] / 2**0.5, -size * b[1] / 2**0.5
     moved = np.linalg.svd(X + E)[0][:, 1]
     coordinates, norms = [(P[:, :2].T @ X)[:, at] for at in ([0], [1, 2])], [np.abs(b[at]) for at in ([0], [1, 2])]
-    own = owned(size, coordinates, norms, values[:2], np.asarray(size * np.linalg.norm(b)))
+    scaled = [unit * C for C in coordinates], [unit * x for x in norms], unit * values[:2]
+    own = owned(size, *scaled, np.asarray(unit * size * np.linalg.norm(b))) / unit
     out = np.linalg.norm(moved - P[:, :2] @ (P[:, :2].T @ moved))
     first = size * b[2]  # of the small column's own error, and no copy's
     assert (first < out / 1.5) == (abs(copies) == 1)

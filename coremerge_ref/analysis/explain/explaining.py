@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from coremerge_ref.analysis.explain.explanation import Explanation, Explanations, judged
-from coremerge_ref.analysis.explain.layers import Group, coarsest, layers_of, on_host, one
+from coremerge_ref.analysis.explain.layers import Group, Layer, coarsest, layers_of, on_host, one
 from coremerge_ref.analysis.explain.probing import probed
 from coremerge_ref.analysis.explain.walking import level_at, walk
 from coremerge_ref.core import arrays
@@ -134,4 +134,29 @@ def _explained(groups: list[Group], pipeline: Pipeline, space: Space) -> dict[st
             undecided=errors.undecided,
             estimated=errors.estimated,
         )
+    _narrower_zeros(made, layers, groups, pipeline, space)
     return made
+
+
+def _narrower_zeros(
+    made: dict[str, Explanation], layers: list[Layer], groups: list[Group], pipeline: Pipeline, space: Space
+) -> None:
+    """Fills in what `Explanation.narrower_zeros` says: float64 is asked, where any layer took for zero what is no copy.
+
+    Ranks that refer to live sizes change with them: matrices of another size are not compared.
+    """
+    if groups[0].is_sum or groups[0].compute == "float64":
+        return
+    zeros = {}
+    for layer in layers:
+        copies = all(f.identity or f.live >= min(f.size, f.distinct) for f in (layer.left, layer.right))
+        spectra = made[layer.name].spectra
+        zeros[layer.name] = [s for s in spectra if s.zeros and not (copies and s.stage == space.name)]
+    if not any(zeros.values()):
+        return
+    for name, wide in _explained([group.in_float64() for group in groups], pipeline, space).items():
+        others = {s.title: s for s in wide.spectra}
+        for s in zeros[name]:
+            other = others.get(s.title, s)
+            if s.kept < other.kept and (s.stage == space.name or len(s.values) == len(other.values)):
+                made[name].narrower_zeros[s.title] = other.kept - s.kept

@@ -11,7 +11,6 @@ import numpy as np
 from coremerge_ref.perturbation.carried import Errors, Margin, Spectrum
 
 WELL_POSED, SENSITIVE, ILL_POSED = VERDICTS = ("well-posed", "sensitive", "ill-posed")
-DOUBLE = 2.0**-52  # eps of float64
 SENSITIVE_ABOVE = 1e-3  # relative error of the result
 LOOSE = 1.0  # a bound above the result itself says nothing
 
@@ -45,6 +44,9 @@ class Explanation:
     input_bound: by the rounding of the inputs to their own dtype, if they were rounded from something. margins and
     spectra: what the stages divide by and decide on. undecided: entries (p, q) in the space's coordinates that hang on
     rounding, None where nothing elects. estimated: some stage has no error theory here and was probed instead.
+    narrower_zeros: by the title of a spectrum, how many singular values this arithmetic takes for zero and float64 does
+    not, whose merge is another one then, which no bound on rounding tells; those of directions that frames leave out
+    are among them, and it is empty in float64.
     """
 
     layer: str
@@ -61,6 +63,7 @@ class Explanation:
     spectra: tuple[Spectrum, ...]
     undecided: np.ndarray | None = None
     estimated: bool = False
+    narrower_zeros: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -71,20 +74,6 @@ class Explanation:
     def reason(self) -> str:
         """Why, in one sentence."""
         return self.bound.reason
-
-    @property
-    def narrower_zeros(self) -> dict[str, int]:
-        """By the title of a spectrum, how many singular values this arithmetic takes for zero and float64 would not.
-
-        The merge in float64 is another one there, which no bound on rounding tells. Directions that the frames leave
-        out are not among them: explain sees what the arithmetic left in. Empty in float64.
-        """
-        found = {}
-        for s in self.spectra:
-            over = [int(np.sum(s.values > (s.cut or 0.0) * share)) for share in (1.0, DOUBLE / self.bound.eps)]
-            if s.cut and over[0] == s.kept < over[1]:  # else a rank cuts them off as well
-                found[s.title] = over[1] - over[0]
-        return found
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: plain numbers and lists, None for what is infinite."""

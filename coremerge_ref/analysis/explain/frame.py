@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -100,10 +99,12 @@ class Frame:
         own = sum(d * (lengths(X, axis=-1)[:n] / whole) for d, X in zip(errors.entering, self.M, strict=True))
         return np.where(S > 0, np.minimum(own + self._left_out(errors), most), most)
 
-    def _left_out(self, errors: Errors) -> Any:
-        """What `owned` says of directions left out, of a stack of updates: E_B 𝐀 V⊥ is nothing where V spans all of
-        𝐀."""
-        return safely(self.error(errors), self.error(errors) / self.S[: self.live]) if self.live < self.columns else 0.0
+    def _left_out(self, errors: Errors) -> np.ndarray:
+        """What `owned` says of directions left out, of a stack of updates: nothing, where V spans all rows of 𝐀."""
+        assert self.S is not None
+        error = self.error(errors)
+        with np.errstate(divide="ignore", over="ignore"):
+            return safely(error, error / self.S[: self.live]) if self.live < self.columns else np.zeros(self.live)
 
     @property
     def inner(self) -> list[np.ndarray]:

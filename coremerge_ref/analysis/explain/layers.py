@@ -47,6 +47,11 @@ class Group(Prepared):
         self.given, self.dtype, self.compute = given, dtype, arrays.dtype_name(compute)
         self.shape, self.unit = self.present[0].shape[-2:], arrays.eps(self.compute)
 
+    def in_float64(self) -> "Group":
+        """The same layers, merged in float64."""
+        given = self.given, self.dtype, [self.factor], self.is_sum
+        return Group(self.updates, self.space, "float64", self.names, *given)
+
     def check_products(self, M: Any, level: Any) -> None:
         """As merge, which forms no product of what it sums: a task too small for its digits is lost beside others."""
         if not self.is_sum:
