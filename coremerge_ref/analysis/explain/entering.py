@@ -34,11 +34,24 @@ def entered(
     delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
     place: Any = (slice(None), *terms[1])
     g, rank, factors = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), None
-    if level.name != "compute" and not np.any(terms[0].beyond[place]):
-        pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, strict=True)
-        factors = [(L, R, g * b, g * a) for L, R, b, a in pairs]
+    if level.name != "compute":
+        pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, terms[0].beyond[place], strict=True)
+        factors = [beside(L, R, g * b, g * a, g * rest) for L, R, b, a, rest in pairs]
     sizes, computed = (left.size, right.size), not (left.identity and right.identity)
     return Errors(level, sizes, delta, entry, rank, tasks, computed, entering=delta, factors=factors, **rest)
+
+
+def beside(L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray, rest: float) -> Any:
+    """L (p, r), R (q, r) and bounds on the columns of their errors, and any error of norm `rest` (p, q) as that of a
+    product with an identity."""
+    if not rest:
+        return L, R, b, a
+    p, q = len(L), len(R)
+    if p < q:
+        more = np.eye(p), np.zeros((q, p)), np.zeros(p), np.full(p, rest)
+    else:
+        more = np.zeros((p, q)), np.eye(q), np.full(q, rest), np.zeros(q)
+    return tuple(np.concatenate(pair, axis=-1) for pair in zip((L, R, b, a), more, strict=True))
 
 
 def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.ndarray) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
+from coremerge_ref.analysis.explain.entering import beside
 from coremerge_ref.analysis.explain.terms import Factors, terms_of
 from coremerge_ref.perturbation.carried import Level
 from coremerge_ref.testing import Recipe
@@ -87,6 +88,38 @@ def test_what_columns_cancel_is_in_no_frame_but_its_errors_are_in_the_bound(
         moved = max(moved, float(np.linalg.norm(X @ Y - exact)))
     assert moved <= bound.relative * np.linalg.norm(exact)
     assert moved > bound.relative * np.linalg.norm(exact) / 10
+
+
+def test_a_task_whose_columns_cancel_leaves_bounds_of_others_as_they_are() -> None:
+    """Two columns at an angle of 1e-4, as two rows are, make singular values 1e-8 apart, and errors move neither by
+    much, in Tucker's bases as in any; the other task's rows are multiples of each other, and its weight 0."""
+    rng = np.random.default_rng(3)
+    near = np.asarray([[1.0, 1.0], [0.0, 1e-4]])
+    B, A = rng.standard_normal((7, 2)) @ near, near.T @ rng.standard_normal((2, 9))
+    row = rng.standard_normal((1, 9))
+    pairs = [(B, A), (rng.standard_normal((7, 2)), np.concatenate([row, 3 * row]))]
+    found = [cm.explain(pairs, "mean+iso", space, weights=[1.0, 0.0]) for space in (cm.Core("tucker"), "core")]
+    assert found[0].input_bound.condition == pytest.approx(found[1].input_bound.condition, rel=1e-3)
+    assert found[0].input_bound.condition < 1e-3 * found[0].bound.condition
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
+def test_what_is_beside_factors_may_be_any_error_of_its_norm(shape: tuple[int, int]) -> None:
+    """E = E_L Rᵀ + L E_Rᵀ for columns of E_L and E_R within their bounds."""
+    rng = np.random.default_rng(0)
+    given = rng.standard_normal((shape[0], 2)), rng.standard_normal((shape[1], 2)), np.ones(2), np.ones(2)
+    L, R, b, a = beside(*given, 0.5)
+    for part, own in zip((L, R, b, a), given, strict=True):
+        np.testing.assert_array_equal(part[..., :2], own)
+    E = rng.standard_normal(shape)
+    E *= 0.5 / np.linalg.norm(E)
+    L, R, b, a = L[:, 2:], R[:, 2:], b[2:], a[2:]
+    X, Y = E @ np.linalg.pinv(R.T), (np.linalg.pinv(L) @ E).T
+    np.testing.assert_allclose(X @ R.T + L @ Y.T, E)
+    assert (np.linalg.norm(X, axis=0) <= b).all()
+    assert (np.linalg.norm(Y, axis=0) <= a).all()
+    assert len(b) == min(shape)
+    assert beside(*given, 0.0) == given
 
 
 @pytest.mark.parametrize("share", [1.0, 0.99999, 0.6])
