@@ -86,7 +86,7 @@ class Cart(Stage):
         delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
-        rank = min(int(np.sum(errors.rank)), *after.M.shape)
+        rank = min(int(errors.ranks(before.weights).sum()), *after.M.shape)
         whole, lost = k >= rank and not unsized, 0.0
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
@@ -116,7 +116,7 @@ class Cart(Stage):
             if not (errors.level.formed or unsized or errors.divided or errors.factors is None):
                 columns, w = scaled(errors.factors, before.weights), np.abs(np.asarray(before.weights))[:, None, None]
                 factors = partial(self._factors, errors, stack, columns, safely(w, errors.entry), delta, k)
-            errors = errors.merged(bound, None, after.M)
+            errors = errors.merged(bound, None, after.M, rank)
             errors.factors = factors
             return errors
         errors = carry_sum(self, errors, before, after, shares)

@@ -101,7 +101,7 @@ class IsoCts(Stage):
         lost = errors.lost
         unsized = errors.uses_size(self)
         if not unsized and self._is_whole(errors, before, after):
-            summed_up, taken = summed(before), min(int(errors.rank.sum()), *after.M.shape)
+            summed_up, taken = summed(before), min(int(errors.ranks(before.weights).sum()), *after.M.shape)
             values = errors.singular_values(np.asarray(summed_up.M))[:taken]
             apart = int(after.info["common"]) < taken
             errors = carry_iso(self, carry_sum(self, errors, before, summed_up, before.weights), summed_up)
@@ -112,7 +112,7 @@ class IsoCts(Stage):
             return errors.merged(float(errors.delta) + float(values.mean()) * min(lost_in_rest, 4.0), None, after.M)
         stack, delta = before.weighted(), errors.weighted(before)[0]
         count, each = int(after.info["common"]), int(after.info["task"])
-        every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.rank
+        every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.ranks(before.weights)
         total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
         common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole)
         Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
@@ -182,16 +182,16 @@ class IsoCts(Stage):
 
     def _is_whole(self, errors: Errors, stack: Any, after: Any) -> bool:
         """Whether all directions of all tasks together are common, or those of one task alone common or its own."""
-        whole, total = min(int(errors.rank.sum()), *after.M.shape), summed(stack)
+        ranks = errors.ranks(stack.weights)
+        whole, total = min(int(ranks.sum()), *after.M.shape), summed(stack)
         S, level, common = (
             errors.singular_values(np.asarray(total.M)),
             float(total.rounding_level),
             int(after.info["common"]),
         )
-        there = np.count_nonzero((errors.rank > 0) & (np.asarray(stack.weights) != 0))
         if whole == 0 or not S[whole - 1] > level:
             return False
-        if common >= whole or there > 1:
+        if common >= whole or np.count_nonzero(ranks) > 1:
             return bool(common >= whole)
         off = float(errors.weighted(stack)[0].sum())
         apart = S[common - 1] - S[common] - 2 * off if common else np.inf

@@ -66,7 +66,8 @@ def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficient
     errors.margin(stage, "size of the sum relative to its terms", share, amplifies=1 / share if share else np.inf)
     summing = errors.unit * (before.T / 2 + 1) if errors.level.name == "compute" else 0.0
     entry = np.tensordot(c, errors.entry + summing * np.abs(before.M) if summing else errors.entry, axes=1)
-    errors = errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M)
+    rank = min(*after.M.shape, int(errors.ranks(c).sum()))
+    errors = errors.merged(float(c @ errors.delta) + summing * sizes, entry, after.M, rank)
     if undivided is not None:
         errors.undivided = tuple(np.tensordot(c, X, axes=1) for X in undivided)
     if factors is not None:

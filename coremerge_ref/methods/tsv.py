@@ -89,9 +89,10 @@ class Tsv(Stage):
         """
         lost = errors.lost
         unsized = self.k is None and errors.uses_size(self)
-        there = [t for t, w in enumerate(before.weights) if w and errors.rank[t]]
-        if len(there) == 1 and int(after.info["k"]) >= errors.rank[there[0]] and not unsized:
-            return self._alone(errors, before, after, there[0])
+        ranks = errors.ranks(before.weights)
+        there = np.flatnonzero(ranks)
+        if len(there) == 1 and int(after.info["k"]) >= ranks[there[0]] and not unsized:
+            return self._alone(errors, before, after, int(there[0]))
         stack, k = before.weighted(), int(after.info["k"])
         delta, total = errors.weighted(before)
         parts = [
@@ -115,7 +116,7 @@ class Tsv(Stage):
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
-            span = spanned(errors, stack.M, delta, errors.rank, side, factors and not errors.divided)
+            span = spanned(errors, stack.M, delta, ranks, side, factors and not errors.divided)
             moved, change, support = orthogonalizing(
                 self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, blocks
             )

@@ -234,6 +234,10 @@ class Errors:
         own = np.asarray(linalg.norm(M)) * self.level.decomposed if self.level.decomposed else 0.0
         return np.asarray(delta + own)
 
+    def ranks(self, weights: Any) -> Vector:
+        """`rank` (T,) of w_t M_t: errors give a task of weight 0 none."""
+        return np.where(np.asarray(weights) != 0, self.rank, 0)
+
     def weighted(self, stack: Any) -> tuple[Vector, float]:
         """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""
         delta = safely(np.abs(np.asarray(stack.weights)), self.decomposed(stack.M, self.delta))

@@ -148,6 +148,30 @@ def test_iso_after_ties_of_one_whole_task_is_as_well_known_as_iso_of_the_task(or
 
 
 @pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("method", ["iso_cts", "ta+iso", "mean+iso", "tsv+iso"])
+def test_a_task_of_weight_zero_raises_no_rank(method: str, space: str) -> None:
+    """What rounding gives it is multiplied by 0: the merge is as well known as without it."""
+    pairs = pairs_of(Recipe(m=11, n=8, ranks=(1, 2, 1), scales=(1e-3, 3.0, 1.0), seed=2))
+    weights = [0.5, 0.0, -0.7]
+    e = cm.explain(pairs, method, SPACES[space], weights=weights)
+    alone = cm.explain([pairs[0], None, pairs[2]], method, SPACES[space], weights=weights)
+    assert e.verdict == e.input_bound.verdict == alone.verdict == "well-posed"
+    assert e.input_bound.condition <= 1.5 * alone.input_bound.condition
+    measured = worst(merged(method, SPACES[space], weights), pairs, step=1e-8)
+    assert measured <= e.input_bound.condition * 1.01
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_deviations_of_which_nothing_is_cut_sum_to_nothing_whatever_a_task_of_weight_zero_could_add(space: str) -> None:
+    """Two directions are there, and two are kept of every deviation: CART is the mean, and its bound the mean's."""
+    pairs = pairs_of(Recipe(m=11, n=8, ranks=(1, 2, 1), scales=(1e-3, 3.0, 1.0), seed=2))
+    cart, mean = (
+        cm.explain(pairs, [m, cm.Iso()], SPACES[space], weights=[0.5, 0.0, -0.7]) for m in (cm.Cart(k=2), cm.Mean())
+    )
+    assert cart.input_bound.condition == pytest.approx(mean.input_bound.condition, rel=1.0)
+
+
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4])
 def test_the_residual_of_a_task_that_is_most_of_the_sum_follows_the_common_directions(small: float, space: str) -> None:
     """What errors of the task leave beside the common directions is what they turn those by, but for a small share."""
