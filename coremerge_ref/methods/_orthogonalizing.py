@@ -137,7 +137,7 @@ def orthogonalizing(
         columns, shared = (x * levels for x in turned[0])
         each = min(norm(columns), float(shared.max())) if np.isfinite(moved) else np.inf
         return each + own * float(levels.max()), moved, support
-    inside = L[: min(active, size)]
+    inside = L[: min(active, size, max(span[0], support))]
     lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
     found = np.flatnonzero(errors.near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
     if len(found):

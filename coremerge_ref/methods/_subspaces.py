@@ -109,17 +109,29 @@ def at_zero(
 
 
 def spanned(
-    errors: Errors, M: np.ndarray, delta: np.ndarray, rank: np.ndarray, side: str, columns: Any = False
+    errors: Errors,
+    M: np.ndarray,
+    delta: np.ndarray,
+    rank: np.ndarray,
+    side: str,
+    columns: Any = False,
+    tasks: slice = slice(None),
 ) -> tuple[int, float]:
-    """Dimension and turn of the sum of the column (side "left") or row spaces of all M_t (T, p, q) with errors `delta`.
+    """Dimension and turn of the sum of the column (side "left") or row spaces of all M_t (T, p, q) with errors `delta`,
+    of those `tasks`.
 
-    The ranks, which errors do not raise, bound the dimension. Where it is reached, the space is that of all R singular
+    The ranks, which errors do not raise, bound the dimension, and so do the rows of the frame that no mask makes zero
+    in all tasks. Where it is reached, the space is that of all R singular
     vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972). It is not moved where it is all
     of a frame that turns along, and as that of all columns of factors where those still are the tasks' and R.
     """
     S, at = errors.singular_values(spanning(M, side)), int(side == "right")
-    R = min(int(np.sum(rank)), M.shape[1 + at])
-    if errors.closed and R == M.shape[1 + at]:
+    rows, entry = M.shape[1 + at], errors.entry[tasks]
+    if not entry.all():
+        possible = ((M != 0) | (entry > 0)) & (rank > 0)[:, None, None]
+        rows = int(np.count_nonzero(possible.any(axis=(0, 2 - at))))
+    R = min(int(np.sum(rank)), rows)
+    if errors.closed and R == rows:
         return R, 0.0
     turn = norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
     count, own = errors.columns[side]() if columns else (0, np.inf)

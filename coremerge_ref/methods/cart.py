@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import array_namespace
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import Factors, joined, known, known_turns, retold, scaled
 from coremerge_ref.methods._subspaces import Leading
@@ -62,8 +62,7 @@ class Cart(Stage):
         """The merged matrix; info["k"] is the rank each deviation was cut to, "cancelled" is there with two tasks."""
         stack = item.weighted()
         xp = array_namespace(stack.M)
-        share = arrays.rounded(stack.short_side * self.fraction, self.rounding)
-        k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, stack.rows)
+        k = self.cut(stack.short_side) if self.k is None else arrays.sizes(self.k, stack.rows)
         mean = xp.sum(stack.M, axis=0) / stack.T
         if stack.T == 2:  # M_1 − M̄ = −(M_2 − M̄), see Cart.v, cart_of_two
             return stack.merged(mean, max(1.0, abs(self.coefficient)), k=k, cancelled=k > 0)
@@ -71,6 +70,10 @@ class Cart(Stage):
         level = xp.broadcast_to(xp.max(stack.rounding_level, axis=0), stack.rounding_level.shape)
         parts = xp.sum(stack.with_entries(stack.M - mean, level).leading(k).product(), axis=0)
         return stack.merged(mean + self.coefficient * parts, max(1.0, abs(self.coefficient)), k=k)
+
+    def cut(self, short_side: Array) -> Array:
+        """The relative rank k of a live size's smaller side."""
+        return arrays.clipped(arrays.rounded(short_side * self.fraction, self.rounding), 1.0)
 
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """δ̄ + |λ| Σ_t (δ_t + δ̄) σ_k / (σ_k − σ_{k+1}), δ̄ the error of the mean, σ those of M_t − M̄.
@@ -81,12 +84,12 @@ class Cart(Stage):
         shares = np.asarray(before.weights) / before.T
         if not self.coefficient or before.T <= 2:  # what is kept of deviations is nothing, or cancels
             return carry_sum(self, errors, before, after, shares)
-        unsized = self.k is None and errors.uses_size(self)
-        stack = before.weighted()
+        stack, rank = before.weighted(), min(int(errors.ranks(before.weights).sum()), *after.M.shape)
+        setting: Any = lambda *live: min(int(self.cut(np.min(live))), rank)  # noqa: E731
+        unsized = self.k is None and errors.uses_size(self, setting=setting)
         delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
-        rank = min(int(errors.ranks(before.weights).sum()), *after.M.shape)
         whole, lost = k >= rank and not unsized, 0.0
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them

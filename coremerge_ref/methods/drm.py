@@ -104,14 +104,15 @@ class Drm(Stage):
         """As TIES, on coordinates in the left singular vectors of [M_1 … M_T], which errors turn into each other."""
         if self.direction == "horizontal":
             return self._turned(errors, before, after)
-        errors.entry = errors.entry.mT
+        errors.entry, errors.live = errors.entry.mT, errors.live[::-1]
         mirrored = replace(before.with_entries(before.M.mT), rows=before.cols, cols=before.rows)
         errors = self._turned(errors, mirrored, replace(after, M=after.M.T))
-        errors.entry = errors.entry.T
+        errors.entry, errors.live = errors.entry.T, errors.live[::-1]
         return errors
 
     def _turned(self, errors: Errors, stack: Any, after: Any) -> Errors:
-        unsized, level = errors.uses_size(self), float(np.max(stack.rounding_level))
+        unsized = errors.uses_size(self, setting=lambda rows, cols: cols)
+        level = float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
         each = errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta)
         error = norm(each)

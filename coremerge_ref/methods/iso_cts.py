@@ -153,7 +153,7 @@ class IsoCts(Stage):
             least.append(off[t] / S[-1] if n else 0.0)
             one, rows = slice(t, t + 1), (n + 1, np.inf)
             if n == min(int(ranks[t]), M.shape[1]):
-                rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right")
+                rows = spanned(errors, stack.M[one], delta[one], ranks[one], "right", tasks=one)
             blocks.append((M, part, float(off[t]), met, bent))
             for side, (size, moved) in (("left", (left, norm([turn, spans["left"][1]]))), ("right", rows)):
                 most = moved + formed / S[-1] if 0 < n == size else np.inf

@@ -171,7 +171,8 @@ class Karcher(Stage):
                     for x, y, (L, R, b, a) in zip(k, kappa, errors.factors, strict=True)
                 ]
             )
-        errors = errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M)
+        rank = min(int(errors.ranks(alpha).sum()), *after.M.shape)
+        errors = errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M, rank)
         errors.factors = factors
         return errors
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coremerge_ref.core import arrays
-from coremerge_ref.core.arrays import array_namespace
+from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled, times
 from coremerge_ref.methods._orthogonalizing import orthogonalizing
@@ -58,9 +58,8 @@ class Tsv(Stage):
     def apply(self, item: Stack) -> Merged:
         """The merged matrix; info["k"] is the rank each task was cut to, "k_raised" where ⌊…⌋ was 0 and 1 was taken."""
         xp, w = array_namespace(item.M), item.weigh()
-        share = arrays.rounded(item.short_side / item.T, "floor")
-        info: dict[str, Any] = {"k_raised": share < 1} if self.k is None else {}
-        k = arrays.clipped(share, 1.0) if self.k is None else arrays.sizes(self.k, item.rows)
+        info: dict[str, Any] = {"k_raised": item.short_side < item.T} if self.k is None else {}
+        k = self.cut(item.short_side, item.T) if self.k is None else arrays.sizes(self.k, item.rows)
         parts = item.leading(k)
         # w_t M_t has the triplets of M_t with w_t S_t, none where w_t = 0; P_t, Q_t may be any orthonormal bases of
         # their spans if the middle block is P_tᵀ M_t Q_t
@@ -72,6 +71,10 @@ class Tsv(Stage):
         U, V = (side_by_side(xp.where(w != 0, X, 0.0)) for X in (parts.P, parts.Q))
         error = xp.max(xp.where(w[..., 0, 0] != 0, parts.error, 0.0), axis=0)
         return item.merged(orthogonalized(U, middle, V, error), k=k, **info)
+
+    def cut(self, short_side: Array, T: int) -> Array:
+        """The relative rank k of a live size's smaller side."""
+        return arrays.clipped(arrays.rounded(short_side / T, "floor"), 1.0)
 
     def propagate(self, errors: list[Errors], before: list[Any], after: list[Any]) -> list[Errors]:
         """As carry says; what it decomposes of all layers at once."""
@@ -88,8 +91,9 @@ class Tsv(Stage):
         P_t with Q_t only up to δ_t / σ_k. One task of which nothing is cut stays itself.
         """
         lost = errors.lost
-        unsized = self.k is None and errors.uses_size(self)
         ranks = errors.ranks(before.weights)
+        setting: Any = lambda *live: min(int(self.cut(np.min(live), before.T)), ranks.max())  # noqa: E731
+        unsized = self.k is None and errors.uses_size(self, setting=setting)
         there = np.flatnonzero(ranks)
         if len(there) == 1 and int(after.info["k"]) >= ranks[there[0]] and not unsized:
             return self._alone(errors, before, after, int(there[0]))

@@ -112,7 +112,8 @@ class Errors:
     out of the span of all (p); `factors` are of diag(σ) N_t. columns: for each side, how many columns `factors` had at
     first that are not zero, and a bound on how far the span of all turns.
     doubts: (sentence, what to do), each a discontinuity within the error; size_doubt: one that only stages with
-    relative settings see. jumped: entries may have been taken for zero, so the error is not the arithmetic's alone.
+    relative settings see, and `live`, for each side between which live sizes it leaves open. jumped: entries may have
+    been taken for zero, so the error is not the arithmetic's alone.
     lost: how often no bound held. shared: what was computed once for all levels.
     """
 
@@ -128,6 +129,7 @@ class Errors:
     entering: Vector = field(default_factory=lambda: np.zeros(0))
     closed: bool = False
     size_doubt: str = ""
+    live: list[tuple[int, int]] = field(default_factory=list)
     unsure: Any = None
     undecided: Vector | None = None
     polar: tuple[float, float] | None = None
@@ -200,11 +202,18 @@ class Errors:
             return near(values, level, error)
         return np.asarray(np.abs(values - np.asarray(level)) < error + 2 * self.level.size * np.asarray(level))
 
-    def uses_size(self, stage: Any, beside: Iterable["Errors"] = ()) -> bool:
+    def uses_size(
+        self, stage: Any, beside: Iterable["Errors"] = (), setting: Callable[[int, int], Any] | None = None
+    ) -> bool:
         """Called by stages whose settings are relative to the live size: whether that is in doubt; or that of another
-        of the layers that they look at at once."""
+        of the layers that they look at at once. setting: a monotone function of live rows and columns; where it is the
+        same at both ends of what is open, nothing is."""
         others = (f"in another layer {other.size_doubt}" for other in beside if other.size_doubt)
         sentence = self.size_doubt or next(others, "")
+        if sentence and setting is not None and self.live:
+            least, most = zip(*self.live, strict=True)
+            if setting(*least) == setting(*most):
+                return False
         if sentence:
             self.doubt(stage, sentence, remedy="give an absolute rank, or use full space, whose size is fixed")
         return bool(sentence)

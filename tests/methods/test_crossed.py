@@ -170,7 +170,7 @@ def test_narrow_gaps_do_not_meet_small_values_of_the_polar_factor(side: str) -> 
     parts = [part_of(M, k) for M in stack]
     turned = [(size * part.turns, size * part.turns) for part in parts]
     blocks: list[Any] = [(M, part, size, None, 0.0) for M, part in zip(stack, parts, strict=True)]
-    levels, span = np.ones(2 * k), (0, 0.0)
+    levels, span = np.ones(2 * k), (99, np.inf)
     plain = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, [])[0]
     finer = orthogonalizing(Stage, errors, X, levels, turned, 0.0, side, span, blocks)[0]
     uncut = [(M, replace(part, known=k), *rest) for M, part, *rest in blocks]

@@ -27,8 +27,8 @@ BOTH = [(np.asarray([0.03]), np.asarray([0.04])), (np.asarray([0.05]), np.asarra
 
 
 def polar_of(
-    X: Any, turned: Any = BOTH, levels: Any = (3.0, 2.0), known: float = 0.0, side: str = "left", span: Any = (0, 0.0),
-    errors: Errors | None = None,
+    X: Any, turned: Any = BOTH, levels: Any = (3.0, 2.0), known: float = 0.0, side: str = "left",
+    span: Any = (9, np.inf), errors: Errors | None = None,
 ) -> tuple[float, float, int]:  # fmt: skip
     X, errors = np.asarray(X, dtype=float), known_to() if errors is None else errors
     return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span)
@@ -51,9 +51,9 @@ def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_valu
 @pytest.mark.parametrize(
     ("shape", "side", "span", "first"),
     [
-        ((2, 9), "left", (0, 0.0), 0.05 * 2 / (3 * SMALL)),  # a square one, of 2 / (σ_1 + σ_2)
-        ((9, 2), "left", (0, 0.0), 0.05 / SMALL),
-        ((9, 2), "right", (0, 0.0), 0.05 * 2 / (3 * SMALL)),
+        ((2, 9), "left", (9, np.inf), 0.05 * 2 / (3 * SMALL)),  # a square one, of 2 / (σ_1 + σ_2)
+        ((9, 2), "left", (9, np.inf), 0.05 / SMALL),
+        ((9, 2), "right", (9, np.inf), 0.05 * 2 / (3 * SMALL)),
         ((9, 9), "left", (2, 0.0), 0.05 * 2 / (3 * SMALL)),  # times a basis of the span, which turns beside it
         ((9, 9), "left", (2, 0.02), np.hypot(0.05 * 2 / (3 * SMALL), 0.02)),
         ((9, 9), "left", (2, 9.0), 0.05 / SMALL),

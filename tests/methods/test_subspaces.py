@@ -13,11 +13,16 @@ DELTA = np.asarray([3e-3, 4e-3])
 
 
 def span_of(
-    *M: np.ndarray, ranks: tuple[int, ...] = (1, 1), side: str = "left", columns: Any = None, closed: bool = False
+    *M: np.ndarray,
+    ranks: tuple[int, ...] = (1, 1),
+    side: str = "left",
+    columns: Any = None,
+    closed: bool = False,
+    entry: float = 1e-3,
 ) -> tuple[int, float]:
     level, stack = Level("input", "float64", 1e-7, 0.5), np.stack(M)
     errors = Errors(
-        level, (3, 4), DELTA, np.zeros(stack.shape), np.asarray(ranks), (0, 1), True, {}, 2.0**-52, closed=closed
+        level, (3, 4), DELTA, np.full(stack.shape, entry), np.asarray(ranks), (0, 1), True, {}, 2.0**-52, closed=closed
     )
     errors.columns = {side: lambda: columns}
     return spanned(errors, stack, DELTA, np.asarray(ranks), side, columns)
@@ -28,6 +33,15 @@ def test_it_turns_by_the_norm_of_all_errors_over_the_smallest_singular_value_of_
     """Of [2 e_1 f_1ᵀ, e_2 f_2ᵀ] 2 and 1, and so of the transposed ones: √(3² + 4²) thousandths."""
     assert span_of(2 * np.outer(E1, F1), np.outer(E2, F2), side=side) == (2, pytest.approx(5e-3))
     assert span_of(2 * np.outer(E1, F1), 0.5 * np.outer(E2, F2), side=side) == (2, pytest.approx(1e-2))
+
+
+def test_rows_that_a_mask_leaves_zero_in_all_tasks_are_in_no_span() -> None:
+    """Two rows of three are there, of two tasks of rank 2 each: all of those two, which no error leaves."""
+    M = np.eye(3, 4) * np.asarray([[1.0], [1.0], [0.0]])
+    assert span_of(M, 2 * M, ranks=(2, 2), entry=0.0) == (2, pytest.approx(5e-3 / 5**0.5))
+    assert span_of(M, 2 * M, ranks=(2, 2), entry=0.0, closed=True) == (2, 0.0)
+    assert span_of(M, M.T[:3, [0, 1, 2, 2]], ranks=(2, 0), entry=0.0, side="right") == (2, pytest.approx(5e-3 / 2**0.5))
+    assert span_of(M, 2 * M, ranks=(2, 2))[0] == 3  # where no mask is known of
 
 
 def test_columns_and_rows_span_different_spaces() -> None:

@@ -61,6 +61,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     Directions that count as zero without being so are lost: what they held is an error too.
     """
     if frame.identity:
+        errors.live.append((frame.size, frame.size))
         return
     blocks: list[np.ndarray] = []
     if frame.units is not None:
@@ -106,6 +107,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
+    errors.live.append((live - int(np.sum(found < live)), most) if len(found) else (live, live))
     if len(found):
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (

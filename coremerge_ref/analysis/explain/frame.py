@@ -103,7 +103,7 @@ class Frame:
         """What `owned` says of directions left out, of a stack of updates: nothing, where V spans all rows of 𝐀."""
         assert self.S is not None
         error = self.error(errors)
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return safely(error, error / self.S[: self.live]) if self.live < self.columns else np.zeros(self.live)
 
     @property

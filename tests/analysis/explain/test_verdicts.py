@@ -306,6 +306,56 @@ def test_iso_cts_in_float32_is_what_its_definition_says_with_the_zero_of_float32
     assert np.linalg.norm(rounded - coarse) < np.linalg.norm(coarse - fine) / 1000
 
 
+def rounded_tasks(what: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Three tasks of rank 4, 32 × 24, in float32: with one A, one B, or a copy among them."""
+    rng = np.random.default_rng(0)
+    (B, A), *others = [(rng.standard_normal((32, 4)), rng.standard_normal((4, 24))) for _ in range(3)]
+    pairs = {
+        "one A": [(B, A), *((Y, A) for Y, _ in others)],
+        "one B": [(B, A), *((B, X) for _, X in others)],
+        "a copy": [(B, A), others[0], (B, A)],
+        "a task of weight 0": [(B, A), *others],
+        "three tasks": [(B, A), *others],
+    }[what]
+    return [(Y.astype(np.float32), X.astype(np.float32)) for Y, X in pairs]
+
+
+KNOTS = cm.Knots()
+# (tasks, method, space), weights 1, 0, 1 for that of weight 0: rounding adds live directions, rows, or columns, or
+# finds zeros where a mask has left them
+DETERMINED = [
+    *[(what, "cart", space) for what in ("one A", "one B", "a copy") for space in ("core", KNOTS, "full")],
+    ("one B", cm.Drm(), "core"), ("one B", cm.Drm(), KNOTS), ("one A", cm.Drm(direction="vertical"), "core"),
+    ("a copy", "della+ta", KNOTS), ("one B", "della+ta", "core"), ("one A", [cm.Trim(), cm.Tsv(k=4)], "full"),
+    ("a task of weight 0", "iso_cts", "full"), ("a task of weight 0", "karcher+iso", "core"),
+    ("three tasks", "trim+tsv", "full"), ("three tasks", "trim+tsv", KNOTS),
+]  # fmt: skip
+UNDETERMINED = [
+    ("one A", "tsv", "core"), ("one B", "iso_cts", "core"), ("one A", cm.Drm(), "core"), ("one A", "della+ta", "core"),
+    ("one A", cm.Cart(k=None, fraction=0.5), "core"), ("a copy", "tsv", KNOTS), ("one A", "ta+iso", "core"),
+    ("one A", "ties", "core"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "method", "space", "defined"), [(*case, case in DETERMINED) for case in (*DETERMINED, *UNDETERMINED)]
+)
+def test_rounded_inputs_leave_undetermined_what_they_move_and_nothing_else(
+    what: str, method: object, space: object, defined: bool
+) -> None:
+    pairs, weights = rounded_tasks(what), [1.0, 0.0, 1.0] if what == "a task of weight 0" else None
+    bound = cm.explain(pairs, method, space, weights=weights).input_bound
+    assert (bound.verdict == "well-posed") == defined, bound.reason
+    wide = [(B.astype(np.float64), A.astype(np.float64)) for B, A in pairs]
+    merge, rng = merged(method, space, weights), np.random.default_rng(1)
+    base, moved = merge(wide), 0.0
+    for _ in range(5):
+        shaken = [tuple(X * (1 + 2.0**-24 * rng.choice([-1, 1], X.shape)) for X in pair) for pair in wide]
+        moved = max(moved, float(np.linalg.norm(merge(shaken) - base) / np.linalg.norm(base)))
+    assert moved <= bound.relative
+    assert (moved < 1e-4) == defined
+
+
 @pytest.mark.parametrize(("density", "verdict"), [(0.5, "ill-posed"), (1.0, "well-posed")])
 def test_a_live_size_in_doubt_matters_where_a_setting_refers_to_it(density: float, verdict: str) -> None:
     first = np.eye(4, 1)

@@ -72,7 +72,7 @@ def half_precision(cols: list[int], values: list[float]) -> tuple[np.ndarray, np
 @pytest.mark.parametrize(("least", "verdict"), [(0.1, "sensitive"), (1e-3, "sensitive"), (2e-4, "ill-posed")])
 def test_the_live_size_hangs_on_every_task_and_on_their_order_not(space: Any, least: float, verdict: str) -> None:
     """A direction below the rounding of its own task is no direction for sure, whichever task comes last."""
-    tasks = [half_precision([0, 1], [1, least]), half_precision([2], [1.0])]
+    tasks = [half_precision([0, 1], [1, least]), half_precision([2, 3], [1.0, 0.5])]
     for order in (tasks, tasks[::-1]):
         found = cm.explain(order, "tsv", space).input_bound
         assert found.verdict == verdict
@@ -85,7 +85,7 @@ def test_copies_that_rounding_may_tell_apart_are_told_with_what_to_do(method: st
     found = cm.explain([(B, A), (B, A)], method, cm.Knots(scaled=False)).input_bound
     assert found.verdict == "ill-posed"
     assert found.remedy.endswith(", or use KnOTS with its singular values, or core space")
-    other = cm.explain([(B, A), (B, A)], "tsv", "core").input_bound
+    other = cm.explain([(B, A), (B, A)], "ties", "core").input_bound
     assert other.remedy.endswith(", or give an absolute rank, or use full space, whose size is fixed")
 
 
