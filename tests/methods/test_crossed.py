@@ -56,7 +56,7 @@ def stack_of(shape: tuple[int, int], seed: int, k: int = 2, gap: float = 0.05) -
     return np.stack(made)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 7), (7, 4), (9, 6)])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 7), (7, 4), (9, 6), (3, 7)])
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", range(3))
 def test_polar_factors_move_no_further_than_the_bound_and_nearly_as_far(
@@ -87,7 +87,7 @@ def moved_by(X: np.ndarray, i: int, p: np.ndarray) -> float:
     return float(np.linalg.norm(polar_factor(X + E) - polar_factor(X - E)) / (2 * STEP))
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (6, 4), (2, 2), (3, 2)])
+@pytest.mark.parametrize("shape", [(4, 4), (6, 4), (2, 2), (3, 2), (2, 3), (3, 5)])
 @pytest.mark.parametrize("seed", range(4))
 def test_one_turn_moves_it_by_what_it_meets(shape: tuple[int, int], seed: int) -> None:
     """Never less; into any direction beyond those that are cut, no less than the farthest of two hundred."""
