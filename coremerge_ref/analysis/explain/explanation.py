@@ -44,9 +44,9 @@ class Explanation:
     input_bound: by the rounding of the inputs to their own dtype, if they were rounded from something. margins and
     spectra: what the stages divide by and decide on. undecided: entries (p, q) in the space's coordinates that hang on
     rounding, None where nothing elects. estimated: some stage has no error theory here and was probed instead.
-    narrower_zeros: by the title of a spectrum, how many singular values this arithmetic takes for zero and float64 does
-    not, whose merge is another one then, which no bound on rounding tells; those of directions that frames leave out
-    are among them, and it is empty in float64.
+    narrower_zeros: by the title of a spectrum, how many of its values this arithmetic takes for zero and float64 does
+    not, whose merge is another one then, which no bound on rounding tells; directions that frames leave out are among
+    them, single entries are not, and it is empty in float64.
     """
 
     layer: str
