@@ -101,7 +101,7 @@ class Della(Stage):
         open_ = unsure | (kept[1] & there & (inverse > 0))
         if open_.any():
             errors.doubt(self, f"{int(open_.sum())} entries have a rank in their row that is not determined")
-        if errors.uses_size(self, setting=lambda rows, cols: cols):
+        if errors.uses_size(self, setting=int, of=lambda rows, cols: cols):
             unsure = there
         lost = errors.entry.sum(axis=(-2, -1))
         pruned(errors, before, (after.M != 0) | (clean.M == 0), unsure)

@@ -111,7 +111,7 @@ class Drm(Stage):
         return errors
 
     def _turned(self, errors: Errors, stack: Any, after: Any) -> Errors:
-        unsized = errors.uses_size(self, setting=lambda rows, cols: cols)
+        unsized = errors.uses_size(self, setting=int, of=lambda rows, cols: cols)
         level = float(np.max(stack.rounding_level))
         # a turn of the frame on the right is one for all tasks, and leaves Σ M_t M_tᵀ as it is
         each = errors.decomposed(stack.M, errors.entering if len(errors.entering) else errors.delta)

@@ -98,12 +98,16 @@ class IsoCts(Stage):
         does not. Where U_c spans all columns, or one task alone is there with all of its directions, the result is
         that of iso on the sum.
         """
-        lost = errors.lost
-        unsized = errors.uses_size(self)
+        lost, whole = errors.lost, min(int(errors.ranks(before.weights).sum()), *after.M.shape)
+
+        def setting(d: int) -> list[int]:
+            return [min(int(count), whole) for count in self.counts(np.asarray(float(d)), before.T)]
+
+        unsized = errors.uses_size(self, setting=setting)
         if not unsized and self._is_whole(errors, before, after):
-            summed_up, taken = summed(before), min(int(errors.ranks(before.weights).sum()), *after.M.shape)
-            values = errors.singular_values(np.asarray(summed_up.M))[:taken]
-            apart = int(after.info["common"]) < taken
+            summed_up = summed(before)
+            values = errors.singular_values(np.asarray(summed_up.M))[:whole]
+            apart = int(after.info["common"]) < whole
             errors = carry_iso(self, carry_sum(self, errors, before, summed_up, before.weights), summed_up)
             if not apart or not errors.level.formed:
                 return errors
@@ -113,7 +117,7 @@ class IsoCts(Stage):
         stack, delta = before.weighted(), errors.weighted(before)[0]
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.ranks(before.weights)
-        total, whole = stack.M.sum(axis=0), min(int(ranks.sum()), *stack.M.shape[1:])
+        total = stack.M.sum(axis=0)
         common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole)
         Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
         kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), 2.0)

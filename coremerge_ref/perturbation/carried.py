@@ -203,16 +203,20 @@ class Errors:
         return np.asarray(np.abs(values - np.asarray(level)) < error + 2 * self.level.size * np.asarray(level))
 
     def uses_size(
-        self, stage: Any, beside: Iterable["Errors"] = (), setting: Callable[[int, int], Any] | None = None
+        self,
+        stage: Any,
+        beside: Iterable["Errors"] = (),
+        setting: Callable[[int], Any] | None = None,
+        of: Callable[[int, int], int] = min,
     ) -> bool:
         """Called by stages whose settings are relative to the live size: whether that is in doubt; or that of another
-        of the layers that they look at at once. setting: a monotone function of live rows and columns; where it is the
-        same at both ends of what is open, nothing is."""
+        of the layers that they look at at once. setting: what becomes of the number of live rows and columns that `of`
+        says, their smaller one; where it is the same of all that are open, nothing is."""
         others = (f"in another layer {other.size_doubt}" for other in beside if other.size_doubt)
         sentence = self.size_doubt or next(others, "")
         if sentence and setting is not None and self.live:
-            least, most = zip(*self.live, strict=True)
-            if setting(*least) == setting(*most):
+            least, most = (of(*ends) for ends in zip(*self.live, strict=True))
+            if all(setting(d) == setting(least) for d in range(least, most + 1)):
                 return False
         if sentence:
             self.doubt(stage, sentence, remedy="give an absolute rank, or use full space, whose size is fixed")
