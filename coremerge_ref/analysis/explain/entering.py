@@ -68,13 +68,13 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         X, values, columns = frame.units
         error = errors.level.size * X.shape[1] ** 0.5
     else:
-        slack: list[float] = []
+        slack = []
         for t, X in enumerate(M):
             P, s, _ = errors.svd(X)
             there = s > levels[t]
             blocks.append(P[:, there])
             with np.errstate(over="ignore"):
-                slack += list(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0))
+                slack.append(norm(np.minimum(safely(errors.delta[t], 1 / s[there]), 1.0)))
         error, X = norm(slack), np.concatenate(blocks, axis=1)
         values, columns = errors.singular_values(X) if X.size else np.zeros(1), int(np.count_nonzero(np.any(X, axis=0)))
     what, live = frame.name, frame.live
@@ -92,6 +92,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     # errors raise the rank to the number of columns that are not zero, and no further
     most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
+    if frame.of_updates and not (errors.level.formed or (most > 0 and possible[-1] > cut + error)):
+        error = norm(np.minimum(slack, _turned(errors, frame, [P.shape[1] for P in blocks])))
     clear = most > 0 and possible[-1] > cut + error
     own, above = errors.beside(error, cut), 0.0
     if frame.of_updates and errors.level.formed and not clear:
@@ -116,6 +118,16 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         )
     if dropped > max(error, cut / 2):
         errors.lost += 1
+
+
+def _turned(errors: Errors, frame: Frame, counts: list[int]) -> list[float]:
+    """Bounds on how far errors of a task's columns of norm 1 turn the space of its singular vectors, `counts` (T) of
+    them, where that is the columns' own, however small singular values of its update are (Wedin 1972)."""
+    found = []
+    for X, count in zip(frame.unit_columns(), counts, strict=True):
+        least = float(errors.singular_values(X)[-1]) if 0 < count == X.shape[1] <= len(X) else 0.0
+        found.append(errors.level.size * count**0.5 / least if least > 0 else np.inf)
+    return found
 
 
 def _off(errors: Errors, frame: Frame, counts: list[int]) -> tuple[float, bool]:

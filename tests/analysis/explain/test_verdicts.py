@@ -356,6 +356,25 @@ def test_rounded_inputs_leave_undetermined_what_they_move_and_nothing_else(
     assert (moved < 1e-4) == defined
 
 
+@pytest.mark.parametrize("space", [cm.Core(basis="tucker"), cm.Knots(transposed=True)], ids=str)
+@pytest.mark.parametrize("decades", [0.0, 3.0, 12.0])
+@pytest.mark.parametrize(("dtype", "verdict"), [("float64", "well-posed"), ("float32", "ill-posed")])
+def test_columns_of_the_other_side_turn_no_rows_however_small_singular_values_they_make(
+    space: object, decades: float, dtype: str, verdict: str
+) -> None:
+    """One A for all tasks: the rounding of float64 moves its rows by less than what counts as none. Columns of B at
+    angles down to 1e-12 make singular values as small."""
+    rng = np.random.default_rng(4)
+    A, near = rng.standard_normal((4, 24)), np.eye(4) * 10.0 ** -np.linspace(0, decades, 4) + np.eye(4)[[0]].T
+    pairs = [((rng.standard_normal((32, 4)) @ near).astype(dtype), A.astype(dtype)) for _ in range(3)]
+    bound = cm.explain(pairs, "trim+ta", space).input_bound
+    assert bound.verdict == verdict, bound.reason
+    if verdict == "well-posed":
+        merge, moves = merged("trim+ta", space), np.random.default_rng(1)
+        shaken = [tuple(X * (1 + 2.0**-53 * moves.choice([-1, 1], X.shape)) for X in pair) for pair in pairs]
+        assert np.linalg.norm(merge(shaken) - merge(pairs)) <= bound.relative * np.linalg.norm(merge(pairs))
+
+
 @pytest.mark.parametrize(("density", "verdict"), [(0.5, "ill-posed"), (1.0, "well-posed")])
 def test_a_live_size_in_doubt_matters_where_a_setting_refers_to_it(density: float, verdict: str) -> None:
     first = np.eye(4, 1)
