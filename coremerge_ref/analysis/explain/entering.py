@@ -7,6 +7,7 @@ import numpy as np
 from coremerge_ref.analysis.explain.frame import ALLOWANCE, Frame
 from coremerge_ref.analysis.explain.terms import Terms
 from coremerge_ref.core.linalg import thresholds
+from coremerge_ref.core.spaces import Full
 from coremerge_ref.perturbation.carried import Errors, Level
 from coremerge_ref.perturbation.theorems import norm, safely
 
@@ -109,8 +110,9 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
-    errors.live.append((live - int(np.sum(found < live)), most) if len(found) else (live, live))
-    if len(found):
+    fixed = isinstance(space, Full)  # settings refer to m × n, whatever frames the merge runs in
+    errors.live.append((live - int(np.sum(found < live)), most) if len(found) and not fixed else (live, live))
+    if len(found) and not fixed:
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (
             f"singular value {found[0] + 1} of {what} is {share:.1e} of the largest, known up to {known:.1e}, so the "

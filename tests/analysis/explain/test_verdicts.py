@@ -307,7 +307,7 @@ def test_iso_cts_in_float32_is_what_its_definition_says_with_the_zero_of_float32
 
 
 def rounded_tasks(what: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Three tasks of rank 4, 32 × 24, in float32: with one A, one B, or a copy among them."""
+    """Three tasks of rank 4, 32 × 24, in float32: with one A, one B, or a copy among them, see WEIGHTS."""
     rng = np.random.default_rng(0)
     (B, A), *others = [(rng.standard_normal((32, 4)), rng.standard_normal((4, 24))) for _ in range(3)]
     pairs = {
@@ -315,19 +315,21 @@ def rounded_tasks(what: str) -> list[tuple[np.ndarray, np.ndarray]]:
         "one B": [(B, A), *((B, X) for _, X in others)],
         "a copy": [(B, A), others[0], (B, A)],
         "a task of weight 0": [(B, A), *others],
+        "one task of weight": [(B, A), *((Y, A) for Y, _ in others)],
         "three tasks": [(B, A), *others],
     }[what]
     return [(Y.astype(np.float32), X.astype(np.float32)) for Y, X in pairs]
 
 
 KNOTS = cm.Knots()
-# (tasks, method, space), weights 1, 0, 1 for that of weight 0: rounding adds live directions, rows, or columns, or
+WEIGHTS = {"a task of weight 0": [1.0, 0.0, 1.0], "one task of weight": [0.5, 0.0, 0.0]}
+# (tasks, method, space): rounding adds live directions, rows, or columns, or
 # finds zeros where a mask has left them
 DETERMINED = [
     *[(what, "cart", space) for what in ("one A", "one B", "a copy") for space in ("core", KNOTS, "full")],
     ("one B", cm.Drm(), "core"), ("one B", cm.Drm(), KNOTS), ("one A", cm.Drm(direction="vertical"), "core"),
     ("a copy", "della+ta", KNOTS), ("one B", "della+ta", "core"), ("one A", [cm.Trim(), cm.Tsv(k=4)], "full"),
-    ("a task of weight 0", "iso_cts", "full"), ("a task of weight 0", "karcher+iso", "core"),
+    ("one task of weight", cm.IsoCts(0.3), "full"), ("a task of weight 0", "iso_cts", "full"), ("a task of weight 0", "karcher+iso", "core"),
     ("three tasks", "trim+tsv", "full"), ("three tasks", "trim+tsv", KNOTS),
 ]  # fmt: skip
 UNDETERMINED = [
@@ -343,7 +345,7 @@ UNDETERMINED = [
 def test_rounded_inputs_leave_undetermined_what_they_move_and_nothing_else(
     what: str, method: object, space: object, defined: bool
 ) -> None:
-    pairs, weights = rounded_tasks(what), [1.0, 0.0, 1.0] if what == "a task of weight 0" else None
+    pairs, weights = rounded_tasks(what), WEIGHTS.get(what)
     bound = cm.explain(pairs, method, space, weights=weights).input_bound
     assert (bound.verdict == "well-posed") == defined, bound.reason
     wide = [(B.astype(np.float64), A.astype(np.float64)) for B, A in pairs]
