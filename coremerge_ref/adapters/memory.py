@@ -119,7 +119,7 @@ def _found_out(pipeline: Pipeline, space: Space, tasks: int, weights: Sequence[f
     try:
         if not isinstance(merge(_small(tasks), pipeline, space, 1.0, weights), DenseUpdate):
             return 0.0
-        return measured(lambda updates: merge(updates, pipeline, space, 1.0, weights, out_dtype="float64"), tasks)
+        return measured(lambda updates: merge(updates, pipeline, space, 1.0, weights), tasks)
     except CoreMergeError:  # masks of another size, say
         return _UNKNOWN * tasks
 

@@ -100,9 +100,9 @@ def resize_adapter(
     return ResizeReport(report.output, report.ranks, before, report.bytes, report.seconds, layers, notes + about_ranks)
 
 
-def in_order(path: str) -> list[tuple[int, str]]:
-    """What sorts paths by the numbers of their layers: 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+def in_order(path: str) -> list[int | str]:
+    """What sorts paths by the numbers of their layers, 2 before 10: text, a number, text and so on."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", path))]
 
 
 def _about_ranks(family: str, kept: Sequence[int], written: tuple[int, int], one_rank: bool) -> list[str]:

@@ -111,7 +111,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
     fixed = isinstance(space, Full)  # settings refer to m × n, whatever frames the merge runs in
-    errors.live.append((live - int(np.sum(found < live)), most) if len(found) and not fixed else (live, live))
+    largest = max(most, min(frame.size, frame.columns))  # rounded inputs tell columns from each other
+    errors.live.append((live - int(np.sum(found < live)), largest) if len(found) and not fixed else (live, live))
     if len(found) and not fixed:
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (

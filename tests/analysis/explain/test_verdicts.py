@@ -329,7 +329,8 @@ DETERMINED = [
     *[(what, "cart", space) for what in ("one A", "one B", "a copy") for space in ("core", KNOTS, "full")],
     ("one B", cm.Drm(), "core"), ("one B", cm.Drm(), KNOTS), ("one A", cm.Drm(direction="vertical"), "core"),
     ("a copy", "della+ta", KNOTS), ("one B", "della+ta", "core"), ("one A", [cm.Trim(), cm.Tsv(k=4)], "full"),
-    ("one task of weight", cm.IsoCts(0.3), "full"), ("a task of weight 0", "iso_cts", "full"), ("a task of weight 0", "karcher+iso", "core"),
+    ("one task of weight", cm.IsoCts(0.3), "full"), ("a task of weight 0", "iso_cts", "full"),
+    ("a task of weight 0", "karcher+iso", "core"),
     ("three tasks", "trim+tsv", "full"), ("three tasks", "trim+tsv", KNOTS),
 ]  # fmt: skip
 UNDETERMINED = [
