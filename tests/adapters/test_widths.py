@@ -97,10 +97,8 @@ def test_a_base_weight_of_another_size_is_refused(shape: tuple[int, ...], tmp_pa
 
 
 def test_a_module_wider_than_the_shared_matrix_is_no_module_of_it(tmp_path: Path) -> None:
-    adapter = vera(tmp_path / "a", (4, 3))
-    wanted = (
-        f"'{tmp_path / 'a'}': module 'q': expected at most the 5 columns of vera_A, got 6; … do not belong together"
-    )
+    adapter, file = vera(tmp_path / "a", (4, 3)), tmp_path / "a" / "adapter_model.safetensors"
+    wanted = f"'{file}': module 'base_model.model.q': expected at most the 5 columns of vera_A, got 6"
     with pytest.raises(AdapterError, match=parts(wanted)):
         resolve_widths([adapter], base(tmp_path / "b", q_DOT_weight=(4, 6), k_DOT_weight=(3, 2)))
 
