@@ -104,6 +104,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     near = np.zeros(0, dtype=bool) if clear else errors.near(possible, cut, own)
     # what SVDs of two updates leave of a direction that they share is more than what is taken for none
     found = np.flatnonzero(near | ((possible > cut) & (possible <= cut + above)) if above else near)
+    least = live - int(np.sum(found < live))
     if frame.of_updates and error > cut:
         # arithmetic knows copies of a column from others, rounded inputs are none
         distinct = frame.distinct if errors.level.formed else frame.columns
@@ -112,7 +113,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
     fixed = isinstance(space, Full)  # settings refer to m × n, whatever frames the merge runs in
     largest = max(most, min(frame.size, frame.columns))  # rounded inputs tell columns from each other
-    errors.live.append((live - int(np.sum(found < live)), largest) if len(found) and not fixed else (live, live))
+    errors.live.append((least, largest) if len(found) and not fixed else (live, live))
     if len(found) and not fixed:
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (
