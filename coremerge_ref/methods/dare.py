@@ -86,10 +86,9 @@ class Dare(Stage):
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Errors of what is kept, times the factor; the l1 factor brings its own, those of both sums it divides."""
         zeroed(errors, before)
+        if not self.sees(before.T):  # nothing is dropped, and of what no entry holds nothing is
+            return errors
         clean, lost = denoised(before), errors.entry.sum(axis=(-2, -1))
-        l1 = None  # of what is all kept the factor is 1, whatever the errors
-        if self.sees(before.T):
-            pruned(errors, before, (after.M != 0) | (clean.M == 0), np.zeros(after.M.shape, dtype=bool))
-            l1 = lost if self.rescale == "l1" else None
-        rescaled(self, errors, clean, after, l1)
+        pruned(errors, before, (after.M != 0) | (clean.M == 0), np.zeros(after.M.shape, dtype=bool))
+        rescaled(self, errors, clean, after, lost if self.rescale == "l1" else None)
         return errors

@@ -132,7 +132,14 @@ class Ties(Stage):
             return stack.merged(total)
         share = w if self.divisor == "weight" else xp.ones_like(w)
         divisor = xp.sum(xp.where(agrees, xp.broadcast_to(share, stack.M.shape), 0.0), axis=0)
-        return stack.merged(total / xp.where(divisor == 0, 1.0, divisor))
+        divisor = xp.where(divisor == 0, 1.0, divisor)
+        merged = stack.merged(total / divisor)
+        if self.divisor == "count":
+            return merged
+        # weights divide out, of what counts as zero as well: the largest |w_t| ν_t of those who agree, over their sum
+        level = xp.where(agrees, arrays.detached(xp.abs(w)) * stack.rounding_level[..., None, None], 0.0)
+        level = xp.max(xp.max(level, axis=0) / arrays.detached(xp.abs(divisor)), axis=(-2, -1))
+        return replace(merged, rounding_level=level)
 
     def sees(self, T: int) -> tuple[str, ...]:
         """None where one task keeps all entries: it elects itself."""

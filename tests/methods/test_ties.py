@@ -182,3 +182,32 @@ def test_up_to_the_largest_level_of_all_tasks_a_sum_has_no_sign(order: str, expe
     merged = cm.Ties(1.0, zero_sign="positive", weight_order=order, elect="mass")([stack])[0]
     assert merged.M.tolist() == [[expected[0], (-4 / 4 - 1) / 2]]
     assert float(merged.rounding_level) == 0.25
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize(
+    ("weights", "aggregate", "divisor", "level"),
+    [
+        ((0.001, 0.001), "mean", "weight", 0.25),  # the mean is of size 1, and so is what rounding leaves
+        ((0.001, 0.003), "mean", "weight", 0.25),  # entries of one task alone are as it has them
+        ((0.001, 0.003), "mean", "count", 0.00075),
+        ((0.001, 0.003), "sum", "weight", 0.00075),
+        ((2.0, 0.0), "mean", "weight", 0.125),  # and no entry of the other's
+    ],
+)
+def test_what_counts_as_zero_is_divided_by_what_entries_are(
+    order: str, weights: tuple[float, float], aggregate: str, divisor: str, level: float
+) -> None:
+    stack = stack_of([[[4.0, 0.0], [2.0, -3.0]], [[0.0, 8.0], [6.0, 5.0]]], [0.125, 0.25], weights)
+    ties = cm.Ties(density=1.0, weight_order=order, aggregate=aggregate, divisor=divisor)
+    (merged,) = ties([stack])
+    assert float(merged.rounding_level) == pytest.approx(level, rel=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
+def test_iso_after_ties_that_divides_by_weights_sees_no_size_of_theirs(scale: float) -> None:
+    """A matrix of rank 4: no rounding of its counts as a fifth direction, however small the weights are."""
+    rng = np.random.default_rng(0)
+    pairs = [(rng.standard_normal((9, 4)), rng.standard_normal((4, 20)))]
+    update = cm.merge(pairs, [cm.Ties(density=1.0, divisor="weight"), cm.Iso()], "full", weights=[scale])
+    assert update.info["support"] == 4

@@ -103,18 +103,18 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         above = max(off, errors.level.decomposed * columns**0.5)
     near = np.zeros(0, dtype=bool) if clear else errors.near(possible, cut, own)
     # what SVDs of two updates leave of a direction that they share is more than what is taken for none
-    found = np.flatnonzero(near | ((possible > cut) & (possible <= cut + above)) if above else near)
-    least = live - int(np.sum(found < live))
+    found = open_ = np.flatnonzero(near | ((possible > cut) & (possible <= cut + above)) if above else near)
     if frame.of_updates and error > cut:
         # arithmetic knows copies of a column from others, rounded inputs are none
         distinct = frame.distinct if errors.level.formed else frame.columns
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
-    fixed = isinstance(space, Full)  # settings refer to m × n, whatever frames the merge runs in
-    largest = max(most, min(frame.size, frame.columns))  # rounded inputs tell columns from each other
-    errors.live.append((least, largest) if len(found) and not fixed else (live, live))
-    if len(found) and not fixed:
+    if not len(found) or isinstance(space, Full):  # settings refer to m × n there, whatever frames the merge runs in
+        errors.live.append((live, live))
+    else:
+        # rounded inputs tell columns from each other
+        errors.live.append((live - int(np.sum(open_ < live)), max(most, min(frame.size, frame.columns))))
         share, known = possible[found[0]] / values[0], min(float(np.max(own)) / values[0], 1.0)
         errors.size_doubt = (
             f"singular value {found[0] + 1} of {what} is {share:.1e} of the largest, known up to {known:.1e}, so the "

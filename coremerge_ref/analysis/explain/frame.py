@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coremerge_ref.analysis.explain.terms import cancelled
 from coremerge_ref.perturbation.carried import Errors, Level
 from coremerge_ref.perturbation.theorems import LIMIT, coupling, lengths, norm, safely
 from coremerge_ref.perturbation.turning import Turn, mixed, owned, turning
@@ -123,7 +124,12 @@ class Frame:
             return own, np.zeros(self.live)
         both = g * g * sum(float(b @ a) for b, a in zip(self.norms, self.facing[1], strict=True))  # E_B E_A
         beta = g * sum(np.abs(X) @ b for X, b in zip(self.inner, self.norms, strict=True)) + both
-        beta = beta + self._left_out(errors)
+        # of columns that cancel what the frame does not hold: 𝐁 E_A leaves its span
+        lost = g * sum(
+            float(cancelled(C, b, errors.unit) @ a)
+            for C, b, a in zip(self.coordinates, self.norms, self.facing[1], strict=True)
+        )
+        beta = beta + self._left_out(errors) + lost
         pairs = zip(self.coordinates, self.facing[1], strict=True)
         return np.fmin(beta, own), g * sum(np.abs(L[: self.live]) @ a for L, a in pairs)
 

@@ -67,11 +67,11 @@ def terms_of(left: Factors, right: Factors, rows: bool, columns: bool, unit: flo
         one_side, other = linalg.norm(b[..., None]) * spectral(R), spectral(L) * linalg.norm(a[..., None])
         whole.append(np.minimum(2 * s, one_side + other))
     ranks = np.stack([np.count_nonzero((b > 0) & (a > 0), axis=-1) for _, _, b, a in tasks])
-    beyond = np.stack([np.sum(_lost(L, b, unit) * a + b * _lost(R, a, unit), axis=-1) for L, R, b, a in tasks])
+    beyond = np.stack([np.sum(cancelled(L, b, unit) * a + b * cancelled(R, a, unit), axis=-1) for L, R, b, a in tasks])
     return Terms(within, (of_left, of_right), np.stack(whole), np.stack(sizes), ranks, beyond)
 
 
-def _lost(X: np.ndarray, norms: np.ndarray, unit: float) -> np.ndarray:
+def cancelled(X: np.ndarray, norms: np.ndarray, unit: float) -> np.ndarray:
     """Norms (…, r) of what of columns of these norms their coordinates X (…, p, r) do not hold; 0 up to rounding."""
     share = np.sqrt(np.sum((X / np.where(norms > 0, norms, 1.0)[..., None, :]) ** 2, axis=-2))
     return np.where(share < 1 - ROUNDING * unit, np.sqrt(np.maximum(1 - share**2, 0.0)) * norms, 0.0)

@@ -43,14 +43,16 @@ def ties(
         stack = [w * m for w, m in zip(weights, stack, strict=True)]
         levels = [abs(w) * level for w, level in zip(weights, levels, strict=True)]
     signs = elected(stack, levels, elect, zero_sign)
-    out = mp.matrix(stack[0].rows, stack[0].cols)
+    out, divided = mp.matrix(stack[0].rows, stack[0].cols), [mpf(0)]
     for ij in entries(out):
         chosen = [t for t, m in enumerate(stack) if m[ij] != 0 and sign(m[ij]) == signs[ij]]
         value = mp.fsum(stack[t][ij] * (1 if weight_order == "before" else weights[t]) for t in chosen)
         if aggregate == "mean":
             value /= max(len(chosen), 1) if divisor == "count" else (mp.fsum(weights[t] for t in chosen) or 1)
+            over = abs(mp.fsum(weights[t] for t in chosen)) or 1
+            divided += [abs(weights[t]) * noise[t] / over for t in chosen]
         out[ij] = value
-    return out, level
+    return out, max(divided) if aggregate == "mean" and divisor == "weight" else level
 
 
 @walks("ties", sides=both_sides)
