@@ -211,6 +211,6 @@ def test_norms_of_columns_neither_overflow_nor_underflow(size: float) -> None:
 @pytest.mark.parametrize(("dtype", "eps"), [(np.float64, 2.0**-52), (np.float32, 2.0**-23)])
 def test_what_counts_as_zero_is_of_each_column_and_row(dtype: type, eps: float) -> None:
     B, A = np.array([[3.0, 0], [4, 2]], dtype=dtype), np.array([[0.0, 2, 0], [1, 2, 2]], dtype=dtype)
-    assert Arithmetic(dtype=dtype).level(B, A) == pytest.approx(8 * eps * (5 * 2 + 2 * 3))
+    assert Arithmetic(dtype=dtype).level(B, A) == pytest.approx(8 * eps * (5 * 2 + 2 * 3), rel=1e-6, abs=0)
     assert Arithmetic("zero-level-absolute", dtype=dtype).level(B, A) == 1e-12
     assert Arithmetic(dtype=dtype).level(B[:, :0], A[:0]) == 0

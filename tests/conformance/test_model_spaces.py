@@ -86,17 +86,17 @@ def test_singular_values_are_divided_out_of_the_rows(
     found = encode(Arithmetic(*mistakes), UPDATES, space)
     if divided is None:
         assert found.divided is None
-        assert found.levels == pytest.approx([8 * EPS * 8, 8 * EPS * 15])  # of ‖b‖ ‖a‖
+        assert found.levels == pytest.approx([8 * EPS * 8, 8 * EPS * 15], rel=1e-6, abs=0)  # of ‖b‖ ‖a‖
         return
     assert found.divided == pytest.approx(divided)
     assert np.abs(found.stack).max(axis=(1, 2)) == pytest.approx([1, 1])
-    assert found.levels == pytest.approx([8 * EPS, 8 * EPS])  # a task of rank 1 each
+    assert found.levels == pytest.approx([8 * EPS, 8 * EPS], rel=1e-6, abs=0)  # a task of rank 1 each
 
 
 def test_levels_where_rows_are_orthonormal_are_those_of_the_rank() -> None:
     wide = [(np.eye(3, 2), np.eye(2, 4), 3.0), UPDATES[1]]
-    assert encode(Arithmetic(), wide, "knots-unscaled").levels == pytest.approx([16 * EPS, 8 * EPS])
-    assert encode(Arithmetic(), wide, "full").levels == pytest.approx([8 * EPS * 6, 8 * EPS * 15])
+    assert encode(Arithmetic(), wide, "knots-unscaled").levels == pytest.approx([16 * EPS, 8 * EPS], rel=1e-6, abs=0)
+    assert encode(Arithmetic(), wide, "full").levels == pytest.approx([8 * EPS * 6, 8 * EPS * 15], rel=1e-6, abs=0)
 
 
 def test_one_frame_serves_both_sides_where_they_are_alike() -> None:

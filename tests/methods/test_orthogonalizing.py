@@ -42,7 +42,7 @@ def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_valu
     (spectrum,), (margin,) = errors.spectra, errors.margins
     assert spectrum.title == "a stage: singular values of [P_1 … P_T], left"
     np.testing.assert_allclose(spectrum.values, [2 * SMALL, SMALL])
-    assert (spectrum.kept, spectrum.cut) == (2, pytest.approx(64 * 2.0**-52 * 2 * SMALL))
+    assert (spectrum.kept, spectrum.cut) == (2, pytest.approx(64 * 2.0**-52 * 2 * SMALL, rel=1e-6, abs=0))
     assert str(margin) == "a stage: σ_min of [P_1 … P_T], left (polar factor), is 0.63"
     assert margin.amplifies == pytest.approx(1 / SMALL)
     assert not errors.doubts
