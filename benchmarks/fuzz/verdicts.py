@@ -8,8 +8,6 @@ thousandth, and the first seeds of those that did not. A bound is a worst case, 
 is printed is where to look for verdicts that are false, and fails nothing.
 """
 
-import argparse
-import os
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -17,6 +15,7 @@ from dataclasses import replace
 import coremerge_ref as cm
 from benchmarks.fuzz.judging import SENSITIVE, distance, moved_by, norm, rounding_at_random
 from benchmarks.fuzz.medium import draw, explained, merged
+from benchmarks.fuzz.running import asked
 from benchmarks.fuzz.trials import Trial
 
 MOVES, SEEDS = 6, 3
@@ -40,14 +39,8 @@ def moved(trial: Trial) -> tuple[str, bool] | None:
 
 def main() -> None:
     """Draws trials, and prints what becomes of the ill-posed ones."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, help="the first seed; drawn anew otherwise")
-    options = parser.parse_args()
-    first = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
-    print(f"{options.trials} trials from seed {first}", flush=True)
     found: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-    for seed in range(first, first + options.trials):
+    for seed in asked(__doc__):
         verdict = moved(replace(draw(seed), precision="float64"))
         if verdict is not None:
             found[verdict[0]].append((seed, verdict[1]))

@@ -85,7 +85,10 @@ class Cart(Stage):
         if not self.coefficient or before.T <= 2:  # what is kept of deviations is nothing, or cancels
             return carry_sum(self, errors, before, after, shares)
         stack, rank = before.weighted(), min(int(errors.ranks(before.weights).sum()), *after.M.shape)
-        setting: Any = lambda d: min(int(self.cut(np.asarray(float(d)))), rank)  # noqa: E731
+
+        def setting(d: int) -> int:
+            return min(int(self.cut(np.asarray(float(d)))), int(rank))
+
         unsized = self.k is None and errors.uses_size(self, setting=setting)
         delta, _ = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T

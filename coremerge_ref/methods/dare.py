@@ -86,7 +86,7 @@ class Dare(Stage):
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
         """Errors of what is kept, times the factor; the l1 factor brings its own, those of both sums it divides."""
         zeroed(errors, before)
-        if not self.sees(before.T):  # nothing is dropped, and of what no entry holds nothing is
+        if not self.sees(before.T):  # nothing is dropped, not even errors beyond the frame, which no entry holds
             return errors
         clean, lost = denoised(before), errors.entry.sum(axis=(-2, -1))
         pruned(errors, before, (after.M != 0) | (clean.M == 0), np.zeros(after.M.shape, dtype=bool))

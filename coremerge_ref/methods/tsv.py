@@ -92,7 +92,10 @@ class Tsv(Stage):
         """
         lost = errors.lost
         ranks = errors.ranks(before.weights)
-        setting: Any = lambda d: min(int(self.cut(np.asarray(float(d)), before.T)), ranks.max())  # noqa: E731
+
+        def setting(d: int) -> int:
+            return min(int(self.cut(np.asarray(float(d)), before.T)), int(ranks.max()))
+
         unsized = self.k is None and errors.uses_size(self, setting=setting)
         there = np.flatnonzero(ranks)
         if len(there) == 1 and int(after.info["k"]) >= ranks[there[0]] and not unsized:

@@ -70,7 +70,9 @@ def test_copies_that_part_turn_a_small_vector_by_the_square_of_what_parts_them(c
     out = np.linalg.norm(moved - P[:, :2] @ (P[:, :2].T @ moved))
     first = size * b[2]  # of the small column's own error, and no copy's
     assert (first < out / 1.5) == (abs(copies) == 1)
-    assert out <= own[1] <= 4 * out + 2 * first
+    assert out <= own[1]
+    # V⊥ is (c, −1, 0) / √(1 + c²)
+    assert own[1] == pytest.approx(first + (size * b[0]) ** 2 * 2 * copies**2 / (1 + copies**2), rel=1e-9)
 
 
 def test_where_columns_are_independent_each_vector_meets_its_own_errors_alone() -> None:

@@ -37,12 +37,12 @@ def entered(
     g, rank, factors = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), None
     if level.name != "compute":
         pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, terms[0].beyond[place], strict=True)
-        factors = [beside(L, R, g * b, g * a, g * rest) for L, R, b, a, rest in pairs]
+        factors = [with_rest(L, R, g * b, g * a, g * rest) for L, R, b, a, rest in pairs]
     sizes, computed = (left.size, right.size), not (left.identity and right.identity)
     return Errors(level, sizes, delta, entry, rank, tasks, computed, entering=delta, factors=factors, **rest)
 
 
-def beside(L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray, rest: float) -> Any:
+def with_rest(L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray, rest: float) -> Any:
     """L (p, r), R (q, r) and bounds on the columns of their errors, and any error of norm `rest` (p, q) as that of a
     product with an identity."""
     if not rest:
@@ -94,7 +94,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     most = min(frame.size, int(columns))
     possible = np.concatenate([values, np.zeros(max(0, most - len(values)))])[:most]
     if frame.of_updates and not (errors.level.formed or (most > 0 and possible[-1] > cut + error)):
-        error = norm(np.minimum(slack, _turned(errors, frame, [P.shape[1] for P in blocks])))
+        error = norm(np.minimum(slack, _spans_turned(errors, frame, [P.shape[1] for P in blocks])))
     clear = most > 0 and possible[-1] > cut + error
     own, above = errors.beside(error, cut), 0.0
     if frame.of_updates and errors.level.formed and not clear:
@@ -124,7 +124,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         errors.lost += 1
 
 
-def _turned(errors: Errors, frame: Frame, counts: list[int]) -> list[float]:
+def _spans_turned(errors: Errors, frame: Frame, counts: list[int]) -> list[float]:
     """Bounds on how far errors of a task's columns of norm 1 turn the space of its singular vectors, `counts` (T) of
     them, where that is the columns' own, however small singular values of its update are (Wedin 1972)."""
     found = []

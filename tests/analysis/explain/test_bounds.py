@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -156,19 +157,19 @@ def test_a_task_of_weight_zero_raises_no_rank(method: str, space: str) -> None:
     e = cm.explain(pairs, method, SPACES[space], weights=weights)
     alone = cm.explain([pairs[0], None, pairs[2]], method, SPACES[space], weights=weights)
     assert e.verdict == e.input_bound.verdict == alone.verdict == "well-posed"
-    assert e.input_bound.condition <= 1.5 * alone.input_bound.condition
     measured = worst(merged(method, SPACES[space], weights), pairs, step=1e-8)
     assert measured <= e.input_bound.condition * 1.01
+    assert e.input_bound.condition <= IDLE * measured
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_deviations_of_which_nothing_is_cut_sum_to_nothing_whatever_a_task_of_weight_zero_could_add(space: str) -> None:
     """Two directions are there, and two are kept of every deviation: CART is the mean, and its bound the mean's."""
     pairs = pairs_of(Recipe(m=11, n=8, ranks=(1, 2, 1), scales=(1e-3, 3.0, 1.0), seed=2))
-    cart, mean = (
-        cm.explain(pairs, [m, cm.Iso()], SPACES[space], weights=[0.5, 0.0, -0.7]) for m in (cm.Cart(k=2), cm.Mean())
-    )
-    assert cart.input_bound.condition == pytest.approx(mean.input_bound.condition, rel=1.0)
+    weights = [0.5, 0.0, -0.7]
+    methods: Any = [cm.Cart(k=2), cm.Iso()], [cm.Mean(), cm.Iso()]
+    cart, mean = (cm.explain(pairs, method, SPACES[space], weights=weights).input_bound for method in methods)
+    assert cart.condition == pytest.approx(mean.condition, rel=1e-6)
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.analysis.explain.entering import beside
+from coremerge_ref.analysis.explain.entering import with_rest
 from coremerge_ref.analysis.explain.terms import Factors, terms_of
 from coremerge_ref.perturbation.carried import Level
 from coremerge_ref.testing import Recipe
@@ -108,7 +108,7 @@ def test_what_is_beside_factors_may_be_any_error_of_its_norm(shape: tuple[int, i
     """E = E_L Rᵀ + L E_Rᵀ for columns of E_L and E_R within their bounds."""
     rng = np.random.default_rng(0)
     given = rng.standard_normal((shape[0], 2)), rng.standard_normal((shape[1], 2)), np.ones(2), np.ones(2)
-    L, R, b, a = beside(*given, 0.5)
+    L, R, b, a = with_rest(*given, 0.5)
     for part, own in zip((L, R, b, a), given, strict=True):
         np.testing.assert_array_equal(part[..., :2], own)
     E = rng.standard_normal(shape)
@@ -119,7 +119,7 @@ def test_what_is_beside_factors_may_be_any_error_of_its_norm(shape: tuple[int, i
     assert (np.linalg.norm(X, axis=0) <= b).all()
     assert (np.linalg.norm(Y, axis=0) <= a).all()
     assert len(b) == min(shape)
-    assert beside(*given, 0.0) == given
+    assert with_rest(*given, 0.0) == given
 
 
 @pytest.mark.parametrize("share", [1.0, 0.99999, 0.6])

@@ -6,6 +6,7 @@ from sensitivity import changed, merged
 
 import coremerge_ref as cm
 from benchmarks import dense as published
+from coremerge_ref.analysis.explain.explanation import SENSITIVE_ABOVE
 from coremerge_ref.testing import orthonormal
 
 RNG = np.random.default_rng(7)
@@ -356,7 +357,7 @@ def test_rounded_inputs_leave_undetermined_what_they_move_and_nothing_else(
         shaken = [tuple(X * (1 + 2.0**-24 * rng.choice([-1, 1], X.shape)) for X in pair) for pair in wide]
         moved = max(moved, float(np.linalg.norm(merge(shaken) - base) / np.linalg.norm(base)))
     assert moved <= bound.relative
-    assert (moved < 1e-4) == defined
+    assert (moved < SENSITIVE_ABOVE) == defined
 
 
 @pytest.mark.parametrize("space", [cm.Core(basis="tucker"), cm.Knots(transposed=True)], ids=str)
