@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from coremerge_ref.methods._multiplied import Factors
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.perturbation.theorems import lengths, norm, safely, spectral
 
-Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a, see Errors.factors
 Triplets = tuple[np.ndarray, np.ndarray, np.ndarray]  # P (p, s), S (s), Qh (s, q)
 
 
@@ -47,7 +47,7 @@ def met_by_columns(triplets: Triplets, factors: Factors) -> Met:
     if not (np.isfinite(b).all() and np.isfinite(a).all()):
         return unknown(len(S))
     f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
-    of_left, of_right = (float(x @ lengths(X - Y @ (Y.T @ X))) for x, X, Y in ((a, L, P), (b, R, Qh.T)))
+    of_left, of_right = (float(x @ lengths(outside(X, Y))) for x, X, Y in ((a, L, P), (b, R, Qh.T)))
     both = float(b @ a)
     return Met(e[:, None] + f + both, f + of_left + both, e + of_right + both)
 
@@ -78,16 +78,23 @@ def met_by_entries_through(
     if errors.closed:
         beyond = [_beyond(P, right, errors.unit), abs(c) * _beyond(Qh.T, left.T, errors.unit)]
         if G is not None:
-            beyond[0] = lengths(np.abs(G - P @ met.T) @ right)
+            beyond[0] = lengths(np.abs(outside(G, P)) @ right)
         if Y.shape[1]:
-            beyond[1] = beyond[1] + norm(Y - Qh.T @ (Qh @ Y)) * lengths(left @ np.abs(X), axis=1)
+            beyond[1] = beyond[1] + norm(outside(Y, Qh.T)) * lengths(left @ np.abs(X), axis=1)
     return Met(np.abs(met).T @ right, *beyond)
 
 
 def _beyond(X: np.ndarray, moved: np.ndarray, unit: float) -> np.ndarray:
     """Bounds (s,) on what of columns, |column| ≤ moved (p, s), lies beyond the span of X (p, s)."""
+    if X.shape[0] == X.shape[1]:
+        return np.zeros(len(X))
     rest = np.sqrt(np.maximum(1 - np.sum(X * X, axis=1), 0.0))  # ‖(I − X Xᵀ) e_i‖
     return np.asarray(np.minimum(lengths(moved), (rest + 8 * len(rest) * unit) @ moved))
+
+
+def outside(X: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """What of X (p, c) lies beyond the span of the orthonormal Q (p, s): nothing where Q is square."""
+    return X - Q @ (Q.T @ X) if Q.shape[1] < Q.shape[0] else np.zeros(X.shape)
 
 
 def met_through(triplets: Triplets, factors: Factors, G: np.ndarray, through: Through) -> Met:
@@ -98,8 +105,8 @@ def met_through(triplets: Triplets, factors: Factors, G: np.ndarray, through: Th
     met, L, R = G.T @ P, G @ L, c * R - Y @ (X.T @ R)
     f, e = b @ np.abs(Qh @ R).T, a @ np.abs(L.T @ P)  # (s,)
     g, h = lengths(met), lengths(c * Qh.T - X @ (Y.T @ Qh.T))
-    away = abs(c) * (len(Qh) < Qh.shape[1]) + spectral(X) * norm(Y - Qh.T @ (Qh @ Y))
-    of_left, of_right = (float(x @ lengths(Z - V @ (V.T @ Z))) for x, Z, V in ((a, L, P), (b, R, Qh.T)))
+    away = abs(c) + spectral(X) * norm(outside(Y, Qh.T)) if len(Qh) < Qh.shape[1] else 0.0
+    of_left, of_right = (float(x @ lengths(outside(Z, V))) for x, Z, V in ((a, L, P), (b, R, Qh.T)))
     both = float(b @ a)
     return Met(
         np.outer(g, f + both * h) + np.outer(e, h),
@@ -151,7 +158,8 @@ def known_turns(
     arithmetic, whose SVDs round.
 
     Second-order terms are bounded by four times the square of what delta alone makes of the first; slack (k,) adds to
-    them. aside: turn of left vectors into what M is orthogonal to, which delta has and `finer` does not.
+    them. aside: turn of left vectors into what M is orthogonal to, which delta has and `finer` does not. Where errors
+    multiply M, spans and pairing turn no further than that makes them, see Leading.
     """
     S, x = part.S, safely(delta, part.turns)
     if not len(S):
@@ -161,13 +169,13 @@ def known_turns(
     values = len(S) ** 0.5 * delta
     if finer is None or not np.isfinite(x).all():
         return Turns(x, x, pairing, values, x)
-    first, most = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack
+    first, most, shared = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack, np.minimum(x, part.multiplied[0])
     return Turns(
-        np.minimum(x, np.hypot(first.left, aside) + most),
-        np.minimum(x, first.right + most),
-        min(pairing, first.pairing + 4 * pairing**2 + norm(most)),
+        np.minimum(shared, np.hypot(first.left, aside) + most),
+        np.minimum(shared, first.right + most),
+        min(pairing, part.multiplied[1], first.pairing + 4 * pairing**2 + norm(most)),
         min(values, first.values + 4 * delta * (pairing + float(x.max())) + norm(slack) * float(S[0])),
-        x,
+        shared,
     )
 
 

@@ -120,7 +120,8 @@ def orthogonalizing(
     blocks: what `crossing` asks of each; `crossed` takes the place of the condition number where it is less, beside
     `rotated`, how far all columns turn as one, and their polar factor with them.
     """
-    turned, L = [block for block in turned if len(block[0])], errors.singular_values(X)
+    turned, cut_off = [block for block in turned if len(block[0])], [b for b in blocks if b[1].known > len(b[1].S)]
+    L = errors.svd(X)[1] if cut_off else errors.singular_values(X)
     uncut = max(known, ZERO * errors.unit)
     cut = min(uncut, errors.unit**0.5)
     support = int(np.sum(L > cut * L[0])) if len(L) else 0
@@ -160,7 +161,7 @@ def orthogonalizing(
         square = moved * polar(L[:support], (support, support))
         change = min(change, norm([square, span[1]]) + own * factor)
     change *= beyond(moved * factor)
-    if factor > MODEST and any(part.known > len(part.S) for _, part, *_ in blocks):
+    if factor > MODEST and cut_off:
         crossings = [crossing(errors, side, *block) for block in blocks]
         P, S, Qh = errors.svd(X)
         more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * (moved * factor) ** 2

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.methods._graded import (
-    Factors,
     Met,
     Triplets,
     bounded,
@@ -17,6 +16,7 @@ from coremerge_ref.methods._graded import (
     met_through,
     turned_into,
 )
+from coremerge_ref.methods._multiplied import Factors, shares
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors
@@ -65,3 +65,23 @@ class Residuals:
             each = [(float(w) * (s == t), float(w) * V, C) for s, w in zip(tasks, self.weights, strict=True)]
             found = found & met_by_rows(errors, triplets, each, self.rest)
         return found
+
+
+def residuals_moved(
+    errors: Errors, common: Leading, beyond: float, sizes: np.ndarray, factors: list[Factors]
+) -> np.ndarray:
+    """Bounds (T,) on how far the R_t, of norms `sizes`, move where errors multiply ΣM, and so all M_t, by the same
+    I + X and I + Y; beyond: the first singular value of ΣM that is cut, and what it may be off by.
+
+    As M_t moves by G M_t + M_t Kᵀ and U by Ω, R_t moves by ((I − U Uᵀ) G − U Ωᵀ) R_t + R_t Kᵀ and D Uᵀ M_t, D_ji =
+    −(σ_j² (G_ji + G_ij) + σ_i σ_j (K_ij + K_ji)) / (σ_i² − σ_j²): what G turns U by cancels, and beside small values of
+    ΣM little is left. ‖S⁻¹ Uᵀ M_t‖ ≤ ‖ΣM⁺ M_t‖. All that may grow on the way, as in Gronwall's lemma.
+    """
+    span, pairing, relative = common.multiplied
+    if not np.isfinite(span):
+        return np.full(len(sizes), np.inf)
+    length = pairing / 2**0.5
+    with np.errstate(over="ignore"):
+        growth = np.exp(3 * length + span) * (1 + relative)
+    taken = beyond * (2**0.5 * span + pairing) / 2 * shares(errors, factors)
+    return np.asarray(growth * ((length + span) * sizes + taken))

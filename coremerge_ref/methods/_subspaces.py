@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core.linalg import thresholds
+from coremerge_ref.methods._multiplied import Factors, multipliers, relatively
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, norm, turns
+from coremerge_ref.perturbation.theorems import another_rank, multiplied, multiplied_span, norm, turns
 
 ZERO = thresholds("float64")[0] / 2.0**-52  # in eps: a singular value that is none
 
@@ -17,7 +18,9 @@ class Leading:
     """Leading triplets P (p, s), S (s), Q (q, s) of a matrix, see linalg.leading.
 
     error: how far rounding may turn their span. turns (s): that of each one's vectors per unit of error in the matrix.
-    known: how many singular values do not count as zero, those that are cut among them.
+    known: how many singular values do not count as zero, those that are cut among them. multiplied: where errors
+    multiply the matrix, bounds on how far that turns the spans, how far it pairs left vectors otherwise with right
+    ones, and how far it moves singular values relative to themselves.
     """
 
     P: np.ndarray
@@ -26,6 +29,7 @@ class Leading:
     error: float
     turns: np.ndarray
     known: int
+    multiplied: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
 
 def leading(
@@ -39,8 +43,9 @@ def leading(
     what: str = "M_t",
     rank: int | None = None,
     floor: float = np.inf,
+    factors: Factors | None = None,
 ) -> Leading:
-    """The k first triplets of M (p, q), known up to delta, with singular values above `level`.
+    """The k first triplets of M (p, q), known up to delta, or as `factors`, with singular values above `level`.
 
     Notes the spectrum, its gap, and a doubt where rounding may change what is kept.
     """
@@ -49,9 +54,16 @@ def leading(
     kept = min(k, live)
     errors.spectrum(stage, f"singular values of {what}", S, kept, level, task)
     rank = int(np.ravel(errors.rank)[task or 0]) if rank is None else rank
+    apart = float(S[kept - 1] - (S[kept] if kept < live else 0.0)) if kept else 0.0
+    span = pairing = relative = np.inf
+    if (
+        factors is not None and delta > errors.unit**0.5 * apart
+    ):  # second-order terms of delta are no less than rounding
+        by = multipliers(errors, factors)
+        pairing, relative = multiplied(*by)
     if k > 0 and live <= k:  # where none is taken, none can be missed
         possible = (M != 0) | (errors.entry[task] > 0 if task is not None else True)
-        at_zero(stage, errors, S, level, delta, rank, possible, task, what, floor)
+        at_zero(stage, errors, S, level, relatively(S, level, delta, relative), rank, possible, task, what, floor)
     if kept == 0:
         return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0], 0)
     if kept > rank:
@@ -60,20 +72,26 @@ def leading(
         )
     known = S[: max(kept, rank)] if kept == k else S[:kept]  # what is cut as zero is no next singular value
     columns = turns(known, kept) if kept < max(errors.shape) else np.zeros(kept)
-    gap = (S[kept - 1] - (known[kept] if kept < len(known) else 0.0)) / S[0]
+    after = float(known[kept]) if kept < len(known) else 0.0
+    gap = (S[kept - 1] - after) / S[0]
     errors.margin(stage, f"relative gap of {what} at k = {kept}", gap, task, columns[kept - 1] * S[0])
-    tied = kept < len(known) and bool(errors.tied(known)[kept - 1])
+    change = 0.0
+    if kept < len(known) and bool(errors.tied(known)[kept - 1]):
+        change = np.inf
+    elif relative < np.inf:
+        span = multiplied_span(*by, (after + level * (kept < rank)) / float(S[kept - 1]))
+    if span == np.inf and not change:
+        change = delta * columns[kept - 1] * (2 if kept < len(known) else 1)  # both move towards each other
     errors.check(
         stage,
-        np.inf if tied else delta * columns[kept - 1] * (2 if kept < len(known) else 1),  # both move towards each other
+        change,
         f"singular values {kept} and {kept + 1} of {what} differ by {gap:.1e} of the largest, so which directions are "
         "kept is not determined",
         task,
         (lambda: another_rank(S[:rank], kept)) if hasattr(stage, "k") else None,
     )
-    apart = S[kept - 1] - (S[kept] if kept < live else 0.0)
-    error = level / float(apart) if apart > 0 else 1.0
-    return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns, len(known))
+    error = level / apart if apart > 0 else 1.0
+    return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns, len(known), (span, pairing, relative))
 
 
 def at_zero(
@@ -81,22 +99,24 @@ def at_zero(
     errors: Errors,
     S: np.ndarray,
     level: float,
-    delta: float,
+    delta: Any,
     rank: int,
     possible: np.ndarray,
     task: int | None = None,
     what: str = "the merged matrix",
     floor: float = np.inf,
 ) -> None:
-    """A doubt where a singular value lies at the level that counts as zero, unless it is zero by structure.
+    """A doubt where a singular value of S (s), known up to delta, () or (s), lies at the level that counts as zero,
+    unless it is zero by structure.
 
     Which it is beyond the rank, or the nonzero rows or columns of `possible`. floor: error of the values if the level
     were known.
     """
-    S = S[:rank]
-    if not len(S) or S[-1] > level + delta:
+    delta = delta + np.zeros(len(S))
+    if (S[:rank] > level + delta[:rank]).all():
         return  # all are clear of it
-    S = S[: min(rank, np.count_nonzero(possible.any(axis=1)), np.count_nonzero(possible.any(axis=0)))]
+    rank = min(rank, *(int(np.count_nonzero(possible.any(axis=axis))) for axis in (0, 1)))
+    S, delta = S[:rank], delta[:rank]
     error = delta if errors.jumped else errors.beside(delta, level)
     found = np.flatnonzero(errors.near(S, level, error) | ((S > floor) & (S <= level)))
     if len(found):

@@ -9,12 +9,22 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, joined, known, known_turns, retold, scaled
+from coremerge_ref.methods._graded import joined, known, known_turns, retold, scaled
+from coremerge_ref.methods._multiplied import Factors, multipliers
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import another_rank, beyond, norm, safely, truncation, turns
+from coremerge_ref.perturbation.theorems import (
+    LIMIT,
+    another_rank,
+    beyond,
+    multiplied_span,
+    norm,
+    safely,
+    truncation,
+    turns,
+)
 
 
 @register
@@ -94,6 +104,8 @@ class Cart(Stage):
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
         whole, lost = k >= rank and not unsized, 0.0
+        columns = scaled(errors.factors, before.weights) if errors.factors and not errors.divided else []
+        by = multipliers(errors, joined(columns) if columns else None)  # of every deviation, a sum of these
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
             own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
@@ -103,24 +115,28 @@ class Cart(Stage):
             gap = (S[k - 1] - S[k]) / S[0] if 0 < kept == k < len(S) else 1.0
             errors.spectrum(self, "singular values of M_t − M̄", S, kept, level, task=t)
             errors.margin(self, f"relative gap at k = {k} of M_t − M̄", gap, t, factor)
+            crude, loose = 2 * norm(S if unsized else S[:kept]) + own, unsized
             if 0 < kept == k < len(S) and S[k] > level:
-                errors.check(
-                    self,
-                    2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf,
-                    f"singular values {k} and {k + 1} of M_t − M̄ differ by {gap:.1e} of the largest",
-                    t,
-                    partial(another_rank, S, k),
-                )
-            crude = 2 * norm(S if unsized else S[:kept]) + own
+                change = 2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf
+                if np.isfinite(multiplied_span(*by, float((S[k] + level) / S[k - 1]))):
+                    loose |= not change < LIMIT  # where values cannot meet, but no first order is any
+                else:
+                    errors.check(
+                        self,
+                        change,
+                        f"singular values {k} and {k + 1} of M_t − M̄ differ by {gap:.1e} of the largest",
+                        t,
+                        partial(another_rank, S, k),
+                    )
             moved = own + norm(S[kept:k])  # what counts as zero
             lost += abs(self.coefficient) * (norm(S[kept:rank]) + 2 * errors.level.decomposed * norm(S))
             bound += abs(self.coefficient) * (
-                crude if unsized else min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
+                crude if loose else min(moved * factor * beyond(moved * factor / (S[0] or 1.0)), crude)
             )
         if not whole:
             factors = None
-            if not (errors.level.formed or unsized or errors.divided or errors.factors is None):
-                columns, w = scaled(errors.factors, before.weights), np.abs(np.asarray(before.weights))[:, None, None]
+            if columns and not (errors.level.formed or unsized):
+                w = np.abs(np.asarray(before.weights))[:, None, None]
                 factors = partial(self._factors, errors, stack, columns, safely(w, errors.entry), delta, k)
             errors = errors.merged(bound, None, after.M, rank)
             errors.factors = factors

@@ -10,10 +10,11 @@ from coremerge_ref.core import arrays, linalg
 from coremerge_ref.core.arrays import array_namespace
 from coremerge_ref.core.stack import Merged
 from coremerge_ref.methods._graded import known, polar_moved
+from coremerge_ref.methods._multiplied import multipliers, relatively
 from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, norm, polar
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, multiplied, norm, polar
 
 
 @register
@@ -89,13 +90,13 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     """δ √(1 + (σ̄ c)²), c the condition number of the polar factor over the support; the two parts are orthogonal.
 
     What is known of the singular vectors and values before, see Errors.polar, replaces δ c and δ, beside the
-    rounding of the matrix itself.
+    rounding of the matrix itself; so does what errors multiply the matrix by, see theorems.multiplied.
     """
     M, lost = before.M, errors.lost
     factors = errors.factors() if callable(errors.factors) else errors.factors
     delta = float(errors.decomposed(M, errors.delta))
     S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
-    formed = errors.level.decomposed * norm(M)
+    formed, turn, relative = errors.level.decomposed * norm(M), np.inf, np.inf
     if support == "size":
         errors.uses_size(stage)
         finer = factors = None  # null vectors take part
@@ -105,8 +106,13 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
         kept = int(np.sum(S > level))
         mean = float(S[:kept].sum()) / max(kept, 1)
         finer = finer if kept == errors.rank else None
-        delta = delta if finer is None else min(delta, finer[1] + formed)
-        at_zero(stage, errors, S, level, delta, int(errors.rank), (M != 0) | (errors.entry > 0))
+        if finer is not None:
+            delta, relative = min(delta, finer[1] + formed), finer[2]
+        elif kept and not delta < LIMIT * S[kept - 1]:
+            turn, relative = multiplied(*multipliers(errors, factors))
+            turn = turn * (1 + relative) ** 0.5 if kept == errors.rank else np.inf  # its square counts σ̄ σ̄' times
+        possible = (M != 0) | (errors.entry > 0)
+        at_zero(stage, errors, S, level, relatively(S, level, delta, relative), int(errors.rank), possible)
     errors.spectrum(stage, "singular values of the merged matrix", S, kept, level)
     if kept == 0 or S[0] == 0:
         return errors.merged(most if errors.lost > lost else delta, None, M)
@@ -118,13 +124,17 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     finest = polar_moved(known(errors, parts, factors, errors.entry), S[:kept])
     # what is known of columns and entries is not known of the SVD's own rounding
     first = min(delta * factor, finest + formed * factor)
-    errors.check(
-        stage,
-        first,
-        f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
-    )
+    clear = np.isfinite(relative) and (finer is not None or np.isfinite(turn))  # no value that takes part may vanish
+    if not clear:
+        errors.check(
+            stage,
+            first,
+            f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
+        )
     turned = first * beyond(first) if np.isfinite(factor) else np.inf
     if finer is not None:
         turned = finer[0] + formed * factor
-    bound = float(np.hypot(delta, mean * turned))
+    elif clear:
+        turned = min(turned, turn) if first < LIMIT else turn
+    bound = float(np.hypot(min(delta, relative * mean * kept**0.5), mean * turned))
     return errors.merged(most if errors.lost > lost else min(bound, most), None, M)

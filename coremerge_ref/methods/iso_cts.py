@@ -11,14 +11,14 @@ from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import joined, known, known_turns, scaled, times
 from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
-from coremerge_ref.methods._residuals import Residuals
+from coremerge_ref.methods._residuals import Residuals, residuals_moved
 from coremerge_ref.methods._subspaces import leading, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
 from coremerge_ref.methods.ta import carry_sum, summed
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import norm, safely
+from coremerge_ref.perturbation.theorems import norm, safely, spectral
 
 
 @register
@@ -118,22 +118,25 @@ class IsoCts(Stage):
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.ranks(before.weights)
         total = stack.M.sum(axis=0)
-        common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole)
+        factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
+        columns_of_sum = joined(factors) if factors else None
+        common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole, factors=columns_of_sum)
         Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
-        kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), 2.0)
+        kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), common.multiplied[0], 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
         levels = stack.rounding_level + common.error * sizes
         left = max(0, whole - kept)  # no more is left beside U_c
         # U_c turns by K, ‖K diag(columns)⁻¹‖ ≤ Σ δ_t, and takes K U_cᵀ M_t out of the residual
         off = delta + 2.0 * sizes
         if np.isfinite(columns).all():
-            taken = [np.linalg.norm(columns[:, None] * X, 2) if kept else 0.0 for X in common.P.T @ stack.M]
-            off = delta + np.minimum(every * np.asarray(taken), 2.0 * sizes)
-        factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
+            taken = spectral((columns[:, None] * (common.P.T @ stack.M)).mT)
+            off = delta + np.minimum(every * taken, min(common.multiplied[0], 2.0) * sizes)
+        cut = float(errors.svd(total)[1][kept:whole].max(initial=0.0)) + level
+        off = np.minimum(off, residuals_moved(errors, common, cut, np.asarray(linalg.norm(residual)), factors))
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         of_sum, residuals = None, None
         if not errors.level.formed:
-            of_sum = known(errors, errors.svd(total), joined(factors) if factors else None, entries.sum(axis=0))
+            of_sum = known(errors, errors.svd(total), columns_of_sum, entries.sum(axis=0))
             if errors.orthonormal:
                 through = [times(float(w), total.shape[1]) for w in before.weights]
                 of_sum = of_sum & met_by_rows(errors, errors.svd(total), through)

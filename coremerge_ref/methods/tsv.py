@@ -9,7 +9,8 @@ import numpy as np
 from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
-from coremerge_ref.methods._graded import Factors, Met, known, known_turns, retold, scaled, times
+from coremerge_ref.methods._graded import Met, known, known_turns, retold, scaled, times
+from coremerge_ref.methods._multiplied import Factors
 from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._subspaces import leading, spanned, spanning
@@ -102,15 +103,16 @@ class Tsv(Stage):
             return self._alone(errors, before, after, int(there[0]))
         stack, k = before.weighted(), int(after.info["k"])
         delta, total = errors.weighted(before)
-        parts = [
-            leading(self, errors, M, k, float(level), float(own), t)
-            for t, (M, level, own) in enumerate(zip(stack.M, stack.rounding_level, delta, strict=True))
-        ]
         factors: list[Any] = scaled(errors.factors, before.weights) if errors.factors else []
+        columns: list[Any] = factors or [None] * stack.T
+        parts = [
+            leading(self, errors, M, k, float(level), float(own), t, factors=one)
+            for t, (M, level, own, one) in enumerate(zip(stack.M, stack.rounding_level, delta, columns, strict=True))
+        ]
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         met: list[Any] = [
             None if errors.level.formed else known(errors, errors.svd(M), one, entry)
-            for M, one, entry in zip(stack.M, factors or [None] * stack.T, entries, strict=True)
+            for M, one, entry in zip(stack.M, columns, entries, strict=True)
         ]
         if errors.orthonormal and not errors.level.formed:
             each = zip(met, stack.M, np.diag(before.weights), strict=True)
@@ -133,7 +135,7 @@ class Tsv(Stage):
         lost = errors.lost > lost
         errors.merged(most if lost else min(bound, most), None, after.M, rank)
         if not lost and rank == len(S):
-            errors.polar = turn, total
+            errors.polar = turn, total, max([part.multiplied[2] for part in parts])
         elif not (lost or errors.divided or errors.level.formed):
             errors.factors = partial(self._factors, errors, S, changes, met, delta, [len(part.S) for part in parts])
         return errors

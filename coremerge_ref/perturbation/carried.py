@@ -102,10 +102,11 @@ class Errors:
 
     delta: bound on their norm, (T,) of a stack, () of a merged matrix. entry: on each entry, (T, p, q) or (p, q). rank:
     of exact matrices at most, which errors do not raise. shape: (m, n). gauge_free: frames are defined up to signs.
-    unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread) of a
-    matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta. factors: L, R, b, a (of a stack, of each task) where
-    the error is E_L Rᵀ + L E_Rᵀ, columns of E_L up to b and of E_R up to a: small columns bound better than delta does;
-    of a merged matrix also a function that returns them.
+    unsure: entries that may or may not be there. undecided: entries whose election is open. polar: (turn, spread,
+    relative) of a matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta, and on each value of S relative to
+    itself. factors: L, R, b, a (of a stack, of each task) where the error is E_L Rᵀ + L E_Rᵀ, columns of
+    E_L up to b and of E_R up to a: small columns bound better than delta does; of a merged matrix also a function that
+    returns them.
     divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
     before that, as long as stages are scalar-weighted sums, to which it does not matter. orthonormal: where rows of
     [N_1 … N_T] are orthonormal, errors or not, N (T, p, q), 1 / σ_i (p), zero at the end, and how far each row turns
@@ -132,7 +133,7 @@ class Errors:
     live: list[tuple[int, int]] = field(default_factory=list)
     unsure: Any = None
     undecided: Vector | None = None
-    polar: tuple[float, float] | None = None
+    polar: tuple[float, float, float] | None = None
     factors: Any = None
     undivided: Any = None
     orthonormal: tuple[Vector, Vector, Vector] | None = None

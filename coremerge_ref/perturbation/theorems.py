@@ -119,6 +119,32 @@ def polar(S: Vector, size: tuple[int, int]) -> float:
     return float(2 / below) if below > 0 else math.inf
 
 
+def multiplied(x: float, y: float) -> tuple[float, float]:
+    """Of (I + X) M (I + Y)ᵀ beside M, ‖X‖ ≤ x and ‖Y‖ ≤ y: how far the polar factor over the support moves, and every
+    singular value relative to itself, however small it is; infinite unless x and y are below 1.
+
+    The latter is Ostrowski's (Horn and Johnson 2013, 4.5.9). Along (I + tX) M (I + tY)ᵀ errors are G M + M Kᵀ,
+    ‖G‖ ≤ x / (1 − tx), and so on. With F = Pᵀ (G M + M Kᵀ) Q the polar factor moves by (F_ij − F_ji) / (σ_i + σ_j) and
+    by what G P and K Q have beyond the spans, together at most √2 (‖G‖ + ‖K‖) (see Li 1997, BIT 37).
+    """
+    if not max(x, y) < 1:
+        return math.inf, math.inf
+    return -(2**0.5) * (math.log1p(-x) + math.log1p(-y)), x + y + x * y
+
+
+def multiplied_span(x: float, y: float, ratio: float) -> float:
+    """How far the space of the first k singular vectors turns there, ratio = σ_{k+1} / σ_k; infinite where those two
+    may meet.
+
+    Vectors i and j mix by (σ_i F_ji + σ_j F_ij) / (σ_i² − σ_j²), so by at most (‖G‖ + ‖K‖) (1 + ρ²) / (1 − ρ²), ρ the
+    largest ratio on the way.
+    """
+    if not max(x, y) < 1:
+        return math.inf
+    widest = ratio * (1 + x) * (1 + y) / ((1 - x) * (1 - y))
+    return multiplied(x, y)[0] / 2**0.5 * (1 + widest**2) / (1 - widest**2) if widest < 1 else math.inf
+
+
 def beyond(x: float) -> float:
     """1 / (1 − 2x), at most 2: what second-order terms add where first order gives a relative change x."""
     return 1 / (1 - 2 * min(x, LIMIT))

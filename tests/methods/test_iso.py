@@ -109,10 +109,10 @@ def test_arithmetic_adds_what_the_svd_makes_of_the_matrix() -> None:
 @pytest.mark.parametrize(
     ("polar", "rank", "delta", "turned"),
     [
-        ((1e-6, 2e-6), 2, 2e-6, 1e-6),
-        ((1e-6, 1.0), 2, 1e-3, 1e-6),  # δ is finer
-        ((1e-2, 1.0), 2, 1e-3, 1e-2),  # the turn is what it is
-        ((1e-6, 2e-6), 1, 1e-3, 5e-4),  # of another rank than the support's
+        ((1e-6, 2e-6, np.inf), 2, 2e-6, 1e-6),
+        ((1e-6, 1.0, np.inf), 2, 1e-3, 1e-6),  # δ is finer
+        ((1e-2, 1.0, np.inf), 2, 1e-3, 1e-2),  # the turn is what it is
+        ((1e-6, 2e-6, np.inf), 1, 1e-3, 5e-4),  # of another rank than the support's
     ],
 )
 def test_what_is_known_of_vectors_and_values_before_counts_for_both(
@@ -155,7 +155,7 @@ def test_over_the_size_all_values_take_part_and_the_mean_is_over_the_short_side(
     """σ̄ = 6 / 3; neither polar factors before nor columns tell of null vectors."""
     made = np.diag([4.0, 2.0]), np.eye(2), np.full(2, 1e-9), np.zeros(2)
     errors, x = errors_of(0.01, factors=made), 0.01 / 2
-    errors.polar = (0.0, 0.0)
+    errors.polar = (0.0, 0.0, 0.0)
     assert after(errors, merged(4, 2, short=3.0), "size") == pytest.approx(np.hypot(0.01, 2 * x / (1 - 2 * x)))
     assert (errors.spectra[0].cut, errors.spectra[0].kept, errors.lost) == (None, 2, 3)
     assert errors.margins[0].amplifies == pytest.approx(2 / 2)

@@ -1,14 +1,16 @@
 """What residuals of tasks, beside common directions along the axes, meet of errors, by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from coremerge_ref.methods._graded import Factors, Met
-from coremerge_ref.methods._residuals import Residuals
+from coremerge_ref.methods._residuals import Residuals, residuals_moved
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import multiplied, multiplied_span
 
 # e_1 and e_2 of five are common, at 8 and 4, and e_3, e_4, e_5 with f_3, f_1, f_2 are left of task 0
 RESIDUAL = np.zeros((5, 3))
@@ -113,3 +115,41 @@ def test_where_nothing_is_common_a_residual_is_the_task_and_its_error_its_own() 
 def test_as_many_vectors_as_rows_leave_nothing_beyond() -> None:
     met = residuals(errors_of((3, 9))).met(0, M, RESIDUAL)
     check(met, BY_ENTRIES + FOLLOWED, 0)
+
+
+def graded(rng: np.random.Generator, ratio: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """L_t and R_t of two tasks of two columns, 7 × 6, of a sum with singular values 1e3, 1, `ratio`, 1e-3 `ratio`."""
+    P, Q = (np.linalg.qr(rng.standard_normal((n, 4)))[0] for n in (7, 6))
+    S, mixed = np.asarray([1e3, 1.0, ratio, 1e-3 * ratio]), np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    L, R = P * S**0.5 @ mixed, Q * S**0.5 @ mixed
+    return [L[:, [0, 3]], L[:, [1, 2]]], [R[:, [0, 3]], R[:, [1, 2]]]
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.05])
+def test_residuals_move_by_what_common_directions_leave_of_what_multiplies_all_tasks(ratio: float) -> None:
+    """R_t and R_t' = (I − U' U'ᵀ) (I + X) M_t (I + Y)ᵀ: less than a twentieth of what errors of M_t are."""
+    rng, x, found, sizes = np.random.default_rng(6), 1e-3, np.zeros(2), np.zeros(2)
+    L, R = graded(rng, ratio)
+    tasks = [A @ B.T for A, B in zip(L, R, strict=True)]
+
+    def left(M: list[np.ndarray]) -> list[np.ndarray]:
+        U = np.linalg.svd(M[0] + M[1])[0][:, :2]
+        return [X - U @ (U.T @ X) for X in M]
+
+    before = left(tasks)
+    for _ in range(300):
+        X, Y = (E * x / np.linalg.norm(E) for E in (rng.standard_normal((7, 7)), rng.standard_normal((6, 6))))
+        after = left([(np.eye(7) + X) @ M @ (np.eye(6) + Y).T for M in tasks])
+        found = np.maximum(found, [np.linalg.norm(a - b) for a, b in zip(after, before, strict=True)])
+        sizes = np.maximum(sizes, [np.linalg.norm(X @ M + M @ Y.T) for M in tasks])
+    span, (pairing, relative) = multiplied_span(x, x, ratio), multiplied(x, x)
+    common = Leading(np.eye(7, 2), np.ones(2), np.eye(6, 2), 0.0, np.zeros(2), 4, (span, pairing, relative))
+    factors: Any = [(A, B, np.ones(2), np.ones(2)) for A, B in zip(L, R, strict=True)]
+    norms = np.asarray([np.linalg.norm(X) for X in before])
+    bound = residuals_moved(errors_of(), common, ratio, norms, factors)
+    assert (found <= bound).all()
+    assert (bound < 300 * found).all()
+    assert (found < sizes / 20).all()
+    assert (
+        residuals_moved(errors_of(), replace(common, multiplied=(np.inf,) * 3), ratio, norms, factors).min() == np.inf
+    )

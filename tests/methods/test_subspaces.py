@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import coremerge_ref as cm
 from coremerge_ref.methods._subspaces import at_zero, leading, spanned
 from coremerge_ref.perturbation.carried import Errors, Level
 
@@ -277,3 +278,35 @@ def test_arithmetic_makes_no_more_of_zero_than_counts_as_zero_unless_entries_com
     errors = known_to("compute", jumped=jumped)
     at_zero(Stage, errors, np.asarray([4, value]), 0.1, delta, 2, np.ones((2, 2), dtype=bool))
     assert len(errors.doubts) == doubts
+
+
+def test_small_values_of_columns_that_are_known_are_determined_where_an_error_as_large_leaves_them_open() -> None:
+    """diag(4, 1, 1e-4) with columns known to 1e-3 of themselves, and the matrix to 1e-2 alone: x = 1e-3 √3 on the left.
+
+    The third value is in doubt, twice, and is not; where two are taken they turn by x (1 + ρ²) / (1 − ρ²), ρ that of 1e-4.
+    """
+    S, eye = np.asarray([4.0, 1.0, 1e-4]), np.eye(3)
+    factors, x = (eye * S, eye, 1e-3 * S, np.zeros(3)), 1e-3 * 3**0.5
+    for k, columns, doubts in ((3, None, 2), (3, factors, 0), (2, None, 0), (2, factors, 0)):
+        level = Level("input", "float64", 1e-7, 0.5)
+        errors = Errors(
+            level, (9, 9), np.zeros(1), np.ones((1, 3, 3)), np.asarray([3]), (0,), True, {}, 2.0**-52, lost=0
+        )
+        part = leading(cm.Tsv(), errors, np.diag(S), k, 1e-9, 1e-2, 0, factors=columns)
+        assert len(errors.doubts) == doubts
+        if columns is None:
+            assert part.multiplied == (np.inf,) * 3
+            continue
+        span = -np.log1p(-x)
+        assert part.multiplied == pytest.approx((span, 2**0.5 * span, x), rel=1e-6)
+
+
+def test_values_that_multiply_into_each_other_are_as_open_as_before() -> None:
+    """1 and 0.999: a gap of 1e-3, and 1e-3 √3 of each is more."""
+    S, eye = np.asarray([1.0, 0.999, 1e-4]), np.eye(3)
+    level = Level("input", "float64", 1e-7, 0.5)
+    errors = Errors(level, (9, 9), np.zeros(1), np.ones((1, 3, 3)), np.asarray([3]), (0,), True, {}, 2.0**-52)
+    part = leading(cm.Tsv(), errors, np.diag(S), 1, 1e-9, 1e-2, 0, factors=(eye * S, eye, 1e-3 * S, np.zeros(3)))
+    assert part.multiplied[0] == np.inf
+    ((sentence, _),) = errors.doubts
+    assert sentence.startswith("tsv: task 0: singular values 1 and 2 of M_t differ by 1.0e-03 of the largest")

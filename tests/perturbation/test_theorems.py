@@ -184,3 +184,62 @@ def test_the_svd_is_the_transposes_where_lapack_does_not_converge(
     assert P.shape[-1] == Qh.shape[-2] == min(shape[-2:])
     np.testing.assert_allclose((P * S[..., None, :]) @ Qh, X, rtol=0, atol=1e-14)
     np.testing.assert_allclose(formulas.singular_values(X), expected, rtol=1e-13)
+
+
+def pushed(size: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """I + X, ‖X‖ = size."""
+    X = rng.standard_normal((n, n))
+    return np.eye(n) + size * X / np.linalg.norm(X)
+
+
+@pytest.mark.parametrize("decades", [0.0, 3.0, 10.0])
+@pytest.mark.parametrize(("x", "y"), [(1e-3, 1e-3), (0.3, 0.0), (0.2, 0.6)])
+def test_what_multiplies_a_matrix_moves_its_values_relatively_and_its_polar_factor_by_as_much(
+    decades: float, x: float, y: float
+) -> None:
+    """However small the smallest value is; the polar factor of the three triplets, in rows and columns of six."""
+    rng = np.random.default_rng(4)
+    S, most, turned = 10.0 ** -np.linspace(0, decades, 3), 0.0, 0.0
+    whole, relative = formulas.multiplied(x, y)
+    for _ in range(200):
+        P, Q, left, right = orthonormal(rng, 6, 3), orthonormal(rng, 6, 3), pushed(x, 6, rng), pushed(y, 6, rng)
+        (U, C), (V, D) = np.linalg.qr(left @ P), np.linalg.qr(right @ Q)
+        (G, H), size = (C * S, D), 10.0**-decades  # singular values of G Hᵀ, small ones from its inverse
+        small = 1 / np.linalg.svd(np.linalg.inv(H).T @ np.linalg.inv(C) / S[:, None] * size, compute_uv=False)[0] * size
+        large = np.linalg.svd(G @ H.T, compute_uv=False)[0]
+        most = max(most, abs(small / S[-1] - 1), abs(large / S[0] - 1))
+        if decades < 10:
+            p, _, q = np.linalg.svd(G @ H.T)
+            turned = max(turned, float(np.linalg.norm(U @ p @ q @ V.T - P @ Q.T)))
+    assert relative / 20 < most <= relative
+    if decades < 10:
+        assert whole / 20 < turned <= whole
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.8])
+def test_what_multiplies_a_matrix_turns_leading_spaces_by_the_relative_gap(ratio: float) -> None:
+    """Of values 1e4, 1 and `ratio`, 1e-5 the first two; and by nothing but the gap where there is one."""
+    rng, most, x = np.random.default_rng(5), 0.0, 0.01
+    S = np.asarray([1e4, 1.0, ratio, 1e-5])
+    bound = formulas.multiplied_span(x, x, ratio or 1e-5)
+    for _ in range(300):
+        M = pushed(x, 6, rng) @ matrix(rng, list(S), 6, 6)
+        before = np.linalg.svd(M)[0][:, :2]
+        after = np.linalg.svd(pushed(x, 6, rng) @ M @ pushed(x, 6, rng).T)[0][:, :2]
+        sines = np.sqrt(np.maximum(1 - np.linalg.svd(before.T @ after, compute_uv=False) ** 2, 0))
+        most = max(most, float(np.linalg.norm(sines)))
+    assert bound / 20 < most
+    assert most <= formulas.multiplied_span(x, x, (ratio or 1e-5) * 1.01 / 0.99)
+
+
+def test_what_multiplies_a_matrix_by_numbers() -> None:
+    """ln 2 on the way to a half, √2 times; and (1 + ρ²) / (1 − ρ²) with the ratio 0.5 · 1.1 / 0.9 at the end."""
+    assert formulas.multiplied(0.5, 0.0) == pytest.approx((2**0.5 * np.log(2), 0.5))
+    assert formulas.multiplied(0.5, 0.5) == pytest.approx((8**0.5 * np.log(2), 1.25))
+    assert formulas.multiplied(0.0, 0.0) == (0.0, 0.0)
+    assert formulas.multiplied(1.0, 0.0) == formulas.multiplied(0.0, np.inf) == (np.inf, np.inf)
+    widest = (0.5 * 1.1 / 0.9) ** 2
+    for pair in ((0.1, 0.0), (0.0, 0.1)):
+        assert formulas.multiplied_span(*pair, 0.5) == pytest.approx(-np.log(0.9) * (1 + widest) / (1 - widest))
+    assert formulas.multiplied_span(0.1, 0.0, 0.9 / 1.1) == formulas.multiplied_span(1.0, 0.0, 0.0) == np.inf
+    assert formulas.multiplied_span(0.0, 0.0, 0.99) == 0.0

@@ -1,0 +1,89 @@
+"""What errors of factors multiply a matrix by, by hand and beside pseudo-inverses."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coremerge_ref.methods._multiplied import Factors, multipliers, relatively, shares
+from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.testing import orthonormal
+
+
+def errors_of(**given: Any) -> Errors:
+    level, none = Level("input", "float64", 1e-7, 0.5), np.zeros((2, 5, 5))
+    return Errors(level, (9, 9), np.zeros(2), none, np.asarray([3] * 2), (0, 1), True, {}, 2.0**-52, **given)
+
+
+def along_axes(L: Any, R: Any, b: Any, a: Any) -> Factors:
+    """Columns along the axes of five dimensions, of these lengths and errors."""
+    return np.eye(5, len(L)) * L, np.eye(5, len(R)) * R, np.asarray(b, dtype=float), np.asarray(a, dtype=float)
+
+
+def test_columns_at_right_angles_are_multiplied_by_the_largest_relative_error_and_the_root_of_their_number() -> None:
+    """However small single ones are: 2e-3 of the first and 3e-3 of the second, 1e-2 of the third on the other side."""
+    given = along_axes([1, 1e-9, 1], [1e5, 1, 10], [2e-3, 3e-12, 0], [1, 0, 0.1])
+    assert multipliers(errors_of(), given) == pytest.approx((3e-3 * 3**0.5, 1e-2 * 3**0.5))
+
+
+def test_columns_that_nearly_depend_on_each_other_by_more() -> None:
+    """e_1 and (e_1 + h e_2) / √(1 + h²): the smaller singular value is √(1 − 1 / √(1 + h²))."""
+    h = 1e-2
+    L, eye = np.eye(5, 2), np.eye(5, 2)
+    L[:, 1] = np.asarray([1, h, 0, 0, 0])
+    least = np.sqrt(1 - 1 / np.sqrt(1 + h * h))
+    found = multipliers(errors_of(), (L, eye, np.full(2, 1e-6), np.zeros(2)))
+    assert found == (pytest.approx(1e-6 * 2**0.5 / least), 0.0)
+
+
+def test_columns_of_which_nothing_is_there_count_for_nothing() -> None:
+    given = along_axes([1, 0, 1], [1, 1, 1], [1e-3, 0, 1e-3], [1e-3, 1.0, 1e-3])
+    assert multipliers(errors_of(), given) == pytest.approx((1e-3 * 2**0.5, 1e-3 * 2**0.5))
+    nothing = along_axes([0, 0], [1, 1], [0, 0], [1, 1])
+    assert multipliers(errors_of(), nothing) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        along_axes([1, 0], [1, 1], [0, 1e-9], [0, 0]),  # a column that is zero, and its error is not
+        (np.ones((5, 2)), np.eye(5, 2), np.full(2, 1e-9), np.full(2, 1e-9)),  # twice the same
+        (np.ones((2, 3)), np.eye(3), np.full(3, 1e-9), np.zeros(3)),  # more than there are rows
+    ],
+)
+def test_what_is_no_product_is_not_multiplied(given: Any) -> None:
+    assert multipliers(errors_of(), given)[0] == np.inf
+    assert multipliers(errors_of(divided=True), along_axes([1], [1], [0], [0])) == (np.inf, np.inf)
+
+
+def test_errors_of_columns_are_no_more_than_these_multipliers_make_of_them() -> None:
+    """‖E L⁺‖ of random errors with columns of their bound, and of the worst ones: all along one vector."""
+    rng = np.random.default_rng(0)
+    L = orthonormal(rng, 7, 3) @ np.asarray([[1.0, 1, 1], [0, 0.5, 1], [0, 0, 0.2]]) * [1.0, 1e-3, 1e-6]
+    b, inverse = 1e-4 * np.linalg.norm(L, axis=0), np.linalg.pinv(L, rcond=1e-14)
+    bound = multipliers(errors_of(), (L, np.eye(7, 3), b, np.zeros(3)))[0]
+    most = 0.0
+    for signs in np.ndindex(2, 2, 2):
+        E = np.outer(np.eye(7)[0], b * (1 - 2 * np.asarray(signs)))
+        most = max(most, float(np.linalg.norm(E @ inverse)))
+    for _ in range(100):
+        E = rng.standard_normal((7, 3))
+        most = max(most, float(np.linalg.norm(b * E / np.linalg.norm(E, axis=0) @ inverse)))
+    assert bound / 3 < most <= bound
+
+
+def test_a_tasks_share_of_all_is_no_more_than_its_columns_over_the_smallest_singular_value() -> None:
+    rng = np.random.default_rng(1)
+    tasks = [(rng.standard_normal((6, r)), rng.standard_normal((8, r)) * size) for r, size in ((2, 1.0), (3, 1e-3))]
+    whole = np.linalg.pinv(sum(L @ R.T for L, R in tasks), rcond=1e-9)
+    found = shares(errors_of(), [(L, R, np.ones(L.shape[1]), np.ones(L.shape[1])) for L, R in tasks])
+    for one, (L, R) in zip(found, tasks, strict=True):
+        exact = float(np.linalg.norm(whole @ L @ R.T, 2))
+        assert exact <= one <= 10 * exact
+
+
+def test_small_values_move_by_a_share_of_themselves() -> None:
+    S = np.asarray([1.0, 1e-3, 0.0])
+    assert relatively(S, 1e-9, 0.1, np.inf) == 0.1
+    assert relatively(S, 1e-9, 0.1, 0.2) == pytest.approx([0.1, 2e-4 + 2e-10, 2e-10], rel=1e-9, abs=0)
