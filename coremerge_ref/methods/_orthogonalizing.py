@@ -9,7 +9,7 @@ import numpy as np
 from coremerge_ref.methods._graded import Met, Triplets, turned_into
 from coremerge_ref.methods._subspaces import ZERO, Leading
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import beyond, coupling, norm, polar, safely
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, coupling, grown, norm, polar, safely
 
 EPS = 2.0**-52  # of a sum of which most is taken away again, as often as it has terms
 MODEST = 8.0  # a condition number up to which no more is asked
@@ -138,6 +138,8 @@ def orthogonalizing(
         columns, shared = (x * levels for x in turned[0])
         each = min(norm(columns), float(shared.max())) if np.isfinite(moved) else np.inf
         return each + own * float(levels.max()), moved, support
+    first = moved * factor
+    whole = first * grown(LIMIT) / LIMIT  # turns are known to first order up to LIMIT
     inside = L[: min(active, size, max(span[0], support))]
     lowest = inside[-1] <= cut * L[0] + moved  # else all are clear of it
     found = np.flatnonzero(errors.near(inside, cut * L[0], errors.beside(moved, uncut * L[0]))) if lowest else L[:0]
@@ -150,21 +152,22 @@ def orthogonalizing(
     else:
         errors.check(
             stage,
-            moved * factor,
+            first if first <= LIMIT else whole,
             f"the smallest singular value of [P_1 … P_T], {side}, is {L[support - 1]:.1e}, so the polar factor is not "
             "determined",
+            limit=1.0 if support == active else LIMIT,
         )
-    if not np.isfinite(moved * factor):
+    if not np.isfinite(first):
         return np.inf, np.inf, support
-    change = moved * factor
+    change = first
     if span[0] == support == active:
         square = moved * polar(L[:support], (support, support))
         change = min(change, norm([square, span[1]]) + own * factor)
-    change *= beyond(moved * factor)
-    if factor > MODEST and cut_off:
+    change *= beyond(first) if first <= LIMIT else grown(whole) / first
+    if factor > MODEST and cut_off and first <= LIMIT:
         crossings = [crossing(errors, side, *block) for block in blocks]
         P, S, Qh = errors.svd(X)
-        more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * (moved * factor) ** 2
-        first = crossed((P[:, :support], S[:support], Qh[:support]), crossings)
-        change = min(change, first + rotated + more)
+        more = factor * (own + sum(norm(one.second) for one in crossings)) + 4 * first**2
+        least = crossed((P[:, :support], S[:support], Qh[:support]), crossings)
+        change = min(change, least + rotated + more)
     return change * float(levels.max()), change, support

@@ -14,7 +14,7 @@ from coremerge_ref.methods._multiplied import multipliers, relatively
 from coremerge_ref.methods._subspaces import at_zero
 from coremerge_ref.methods.base import EVERY_SIZE, ONE_SPACE, ORTHOGONAL, POST, UNKNOWN, Search, Stage, register
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import LIMIT, beyond, multiplied, norm, polar
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, grown, multiplied, norm, polar
 
 
 @register
@@ -110,10 +110,13 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
             delta, relative = min(delta, finer[1] + formed), finer[2]
         elif kept and not delta < LIMIT * S[kept - 1]:
             turn, relative = multiplied(*multipliers(errors, factors))
-            turn = turn * (1 + relative) ** 0.5 if kept == errors.rank else np.inf  # its square counts σ̄ σ̄' times
+            turn = turn * (1 + relative) ** 0.5 if kept == errors.rank else np.inf
+    errors.spectrum(stage, "singular values of the merged matrix", S, kept, level)
+    if errors.lost > len(errors.doubts) and not delta < norm(M):
+        return errors.merged(most, None, M)  # a bound was lost before, so that nothing is known to be near zero
+    if level is not None:
         possible = (M != 0) | (errors.entry > 0)
         at_zero(stage, errors, S, level, relatively(S, level, delta, relative), int(errors.rank), possible)
-    errors.spectrum(stage, "singular values of the merged matrix", S, kept, level)
     if kept == 0 or S[0] == 0:
         return errors.merged(most if errors.lost > lost else delta, None, M)
     factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
@@ -123,18 +126,23 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     parts = P[:, :kept], S[:kept], Qh[:kept]
     finest = polar_moved(known(errors, parts, factors, errors.entry), S[:kept])
     # what is known of columns and entries is not known of the SVD's own rounding
-    first = min(delta * factor, finest + formed * factor)
+    crude = delta * factor if delta < S[kept - 1] else np.inf
+    first = min(crude, finest + formed * factor)
     clear = np.isfinite(relative) and (finer is not None or np.isfinite(turn))  # no value that takes part may vanish
     if not clear:
         errors.check(
             stage,
             first,
             f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
+            limit=1.0 if kept == errors.rank and crude < 1 else LIMIT,
         )
-    turned = first * beyond(first) if np.isfinite(factor) else np.inf
+    turned = np.inf
+    if np.isfinite(factor):
+        # σ̄' Q' − σ̄ Q has σ̄ σ̄' times the square of the turn
+        turned = first * beyond(first) if first <= LIMIT else grown(crude) * (1 + delta / mean / kept**0.5) ** 0.5
     if finer is not None:
         turned = finer[0] + formed * factor
     elif clear:
-        turned = min(turned, turn) if first < LIMIT else turn
+        turned = min(turned, turn)
     bound = float(np.hypot(min(delta, relative * mean * kept**0.5), mean * turned))
     return errors.merged(most if errors.lost > lost else min(bound, most), None, M)

@@ -172,11 +172,12 @@ class Errors:
         sentence: str,
         task: int | None = None,
         remedy: Callable[[], str] | None = None,
+        limit: float = LIMIT,
     ) -> None:
-        """For a relative change that must stay small: from 1 on a doubt; from LIMIT on there is no bound."""
+        """For a relative change that must stay small: from 1 on a doubt; from `limit` on there is no bound."""
         if not change < 1:
             self.doubt(stage, sentence, task, remedy and remedy())
-        elif change > LIMIT:
+        elif change > limit:
             self.lost += 1
 
     def beside(self, error: Any, level: Any) -> Any:

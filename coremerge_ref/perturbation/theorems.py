@@ -129,7 +129,7 @@ def multiplied(x: float, y: float) -> tuple[float, float]:
     """
     if not max(x, y) < 1:
         return math.inf, math.inf
-    return -(2**0.5) * (math.log1p(-x) + math.log1p(-y)), x + y + x * y
+    return 2**0.5 * (grown(x) + grown(y)), x + y + x * y
 
 
 def multiplied_span(x: float, y: float, ratio: float) -> float:
@@ -143,6 +143,12 @@ def multiplied_span(x: float, y: float, ratio: float) -> float:
         return math.inf
     widest = ratio * (1 + x) * (1 + y) / ((1 - x) * (1 - y))
     return multiplied(x, y)[0] / 2**0.5 * (1 + widest**2) / (1 - widest**2) if widest < 1 else math.inf
+
+
+def grown(x: float) -> float:
+    """−ln(1 − x), what a change x to first order is at most along M + tE where it grows as 1 / (1 − t x), as that of a
+    polar factor of which nothing is cut does: its σ_r is at least 1 / c − t ‖E‖. Infinite from 1 on."""
+    return -math.log1p(-x) if x < 1 else math.inf
 
 
 def beyond(x: float) -> float:

@@ -53,14 +53,17 @@ def test_the_mean_moves_by_the_error_and_the_polar_factor_by_it_over_the_smalles
     assert (errors.lost, errors.doubts, int(errors.rank)) == (3, [], 2)
 
 
-@pytest.mark.parametrize(("delta", "lost"), [(0.4, 3), (0.6, 4), (1.8, 4)])
-def test_beyond_a_quarter_of_the_smallest_value_nothing_is_known_but_the_norm(delta: float, lost: int) -> None:
-    errors = errors_of(delta)
+@pytest.mark.parametrize(("delta", "rank", "lost"), [(0.4, 2, 3), (0.6, 2, 3), (1.8, 2, 3), (0.6, 1, 4)])
+def test_beyond_a_quarter_of_the_smallest_value_the_polar_factor_moves_by_the_logarithm_where_nothing_is_cut(
+    delta: float, rank: int, lost: int
+) -> None:
+    """−ln(1 − δ / 2) of diag(4, 2), σ̄ = 3 and at most 3 + δ / √2 then; of another rank there is the norm."""
+    errors = errors_of(delta, rank=rank)
     bound = after(errors, merged(4, 2))
     assert (errors.lost, errors.doubts) == (lost, [])
     x = delta / 2
-    expected = np.hypot(delta, 3 * x / (1 - 2 * x)) if lost == 3 else 2 * 20**0.5 + delta
-    assert bound == pytest.approx(expected)
+    turned = 3 * x / (1 - 2 * x) if x < 0.25 else -np.log(1 - x) * np.sqrt(3 * (3 + delta / 2**0.5))
+    assert bound == pytest.approx(np.hypot(delta, turned) if lost == 3 else 2 * 20**0.5 + delta)
 
 
 def test_an_error_as_large_as_the_smallest_value_is_in_doubt() -> None:
@@ -96,8 +99,24 @@ def test_nothing_is_made_of_nothing() -> None:
         assert after(errors, merged(0, 0), support) == 0.01
         assert (errors.margins, errors.doubts) == ([], [])
     errors = errors_of(0.01)
+    errors.lost = 0
     assert after(errors, merged(0, 0)) == 0.01  # in doubt, as errors may reach the level, and no more than that
     assert len(errors.doubts) == 1
+
+
+@pytest.mark.parametrize(("delta", "doubts", "known"), [(5.0, 0, False), (5.0, 1, True), (2.5, 0, True)])
+def test_of_a_matrix_whose_bound_was_lost_nothing_is_known_to_be_near_zero(
+    delta: float, doubts: int, known: bool
+) -> None:
+    """diag(4, 2), of norm 4.5: no value is in doubt where a stage before lost its bound, without a doubt, to more."""
+    errors = errors_of(delta)
+    errors.lost, errors.doubts = 1, [("before", "")] * doubts
+    assert after(errors, merged(4, 2)) == pytest.approx(2 * 20**0.5 + delta)
+    assert (len(errors.doubts) > doubts) == known
+    assert len(errors.spectra) == 1
+
+
+def test_what_counts_as_zero_moves_by_its_error() -> None:
     assert after(errors_of(1e-9), merged(4e-7, 0)) == 1e-9
 
 

@@ -48,6 +48,20 @@ def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_valu
     assert not errors.doubts
 
 
+@pytest.mark.parametrize("scale", [4.0, 6.0, 10.0])
+def test_beyond_a_quarter_they_move_by_the_logarithm_where_no_direction_is_cut(scale: float) -> None:
+    """√(0.03² + 0.04²) / √0.4 times 4, 6 and 10; turns up to a quarter to first order, by 4 ln(4 / 3) more."""
+    x, errors = 0.05 * scale / SMALL, known_to()
+    turned = [(scale * a, scale * b) for a, b in BOTH]
+    change = polar_of(SKEW, turned, errors=errors)[1]
+    assert change == pytest.approx(-np.log(1 - x * 4 * np.log(4 / 3)))
+    assert (errors.lost, errors.doubts) == (0, [])
+    shared = np.column_stack([SKEW, SKEW[:, 0]])  # and of three columns in two dimensions nothing is known
+    three = [turned[0], tuple(np.repeat(a, 2) for a in turned[1])]
+    polar_of(shared, three, (3.0, 2.0, 2.0), span=(2, np.inf), errors=errors)
+    assert (errors.lost, errors.doubts) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("shape", "side", "span", "first"),
     [

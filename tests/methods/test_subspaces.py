@@ -283,7 +283,7 @@ def test_arithmetic_makes_no_more_of_zero_than_counts_as_zero_unless_entries_com
 def test_small_values_of_columns_that_are_known_are_determined_where_an_error_as_large_leaves_them_open() -> None:
     """diag(4, 1, 1e-4) with columns known to 1e-3 of themselves, and the matrix to 1e-2 alone: x = 1e-3 √3 on the left.
 
-    The third value is in doubt, twice, and is not; where two are taken they turn by x (1 + ρ²) / (1 − ρ²), ρ that of 1e-4.
+    The third value is in doubt, twice, and is not; where two are taken they turn by x and little more, ρ² = 1e-8.
     """
     S, eye = np.asarray([4.0, 1.0, 1e-4]), np.eye(3)
     factors, x = (eye * S, eye, 1e-3 * S, np.zeros(3)), 1e-3 * 3**0.5

@@ -243,3 +243,22 @@ def test_what_multiplies_a_matrix_by_numbers() -> None:
         assert formulas.multiplied_span(*pair, 0.5) == pytest.approx(-np.log(0.9) * (1 + widest) / (1 - widest))
     assert formulas.multiplied_span(0.1, 0.0, 0.9 / 1.1) == formulas.multiplied_span(1.0, 0.0, 0.0) == np.inf
     assert formulas.multiplied_span(0.0, 0.0, 0.99) == 0.0
+
+
+@pytest.mark.parametrize("x", [0.1, 0.5, 0.9])
+def test_polar_factors_move_by_no_more_than_the_logarithm(x: float) -> None:
+    """Of 6 × 3 and 3 × 3 matrices, σ_3 = 1, by errors of norm x that lower it, and by others."""
+    rng, S = np.random.default_rng(7), [3.0, 2.0, 1.0]
+    for shape in ((6, 3), (3, 3)):
+        most, M = 0.0, matrix(rng, S, *shape)
+        P, _, Qh = np.linalg.svd(M)
+        for i in range(200):
+            E = rng.standard_normal(shape)
+            if i % 2:
+                E = 0.1 * E - np.outer(P[:, 2] + rng.standard_normal() * P[:, -1], Qh[2])
+            most = max(most, float(np.linalg.norm(polar(M + x * E / np.linalg.norm(E)) - polar(M))))
+        assert formulas.grown(x) / 20 < most <= formulas.grown(x)
+
+
+def test_the_logarithm_by_numbers() -> None:
+    assert [formulas.grown(x) for x in (0.0, 0.5, 1.0, 3.0)] == [0.0, pytest.approx(np.log(2)), np.inf, np.inf]
