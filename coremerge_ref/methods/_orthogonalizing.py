@@ -88,12 +88,10 @@ def largest_sum(slopes: np.ndarray, size: float, most: np.ndarray) -> float:
     if not 0 < whole < np.inf:
         return min(whole, every)
     with np.errstate(over="ignore"):  # in units of all of them
-        slopes, most, found = slopes / steepest, most / whole, min(1.0, every / whole)
-        cap = most / np.where(slopes > 0, slopes, 1.0)
-    for m in 0.5 ** np.arange(12):
-        e = np.minimum(slopes / m, cap)
-        found = min(found, float(np.sum(slopes * e - m * e**2 / 2) + m / 2))
-    return found * whole
+        slopes, most, m = np.ravel(slopes) / steepest, np.ravel(most) / whole, 0.5 ** np.arange(12)
+        e = np.minimum(slopes / m[:, None], most / np.where(slopes > 0, slopes, 1.0))
+        sums = e @ slopes - m * np.einsum("mi,mi->m", e, e) / 2 + m / 2
+    return min(1.0, every / whole, float(sums.min())) * whole
 
 
 def orthogonalizing(
