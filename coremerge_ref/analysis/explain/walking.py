@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.analysis.explain.entering import entered, level_of, sized
+from coremerge_ref.analysis.explain.frame import Frame
 from coremerge_ref.analysis.explain.layers import Group, Layer
 from coremerge_ref.analysis.explain.probing import estimate
 from coremerge_ref.core import arrays
@@ -12,7 +13,7 @@ from coremerge_ref.core.pipeline import Pipeline
 from coremerge_ref.core.spaces import Space
 from coremerge_ref.core.stages import MERGE
 from coremerge_ref.perturbation.carried import Errors, Level
-from coremerge_ref.perturbation.theorems import norm, safely, sizes
+from coremerge_ref.perturbation.theorems import lengths, norm, safely, sizes
 
 
 def level_at(kind: str, group: Group, layer: Layer) -> Level:
@@ -80,13 +81,10 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
             continue
         change, most = frame.turned(e, X)
         if norm(M) and not most < norm(M):
-            i, gap = frame.closest()
-            e.doubt(
-                space,
-                f"singular values {i} and {i + 1} of {frame.name} differ by {gap:.1e} of the largest, so the basis "
-                "whose entries are looked at is not determined",
-                remedy="use a method that no basis decides, such as tsv or iso, or full space, or another basis",
-            )
+            _no_basis(e, space, frame.name, *frame.closest())
+        if layer.rescaled is not None:
+            grown = norm(safely(e.delta, sizes(layer.rescaled) / np.where(sizes(M) > 0, sizes(M), 1.0)))
+            _look_for_ties(e, space, frame, layer.rescaled if side == "left" else layer.rescaled.mT, grown)
         e.entry = e.entry + (change if side == "left" else change.mT)
         if not e.size_doubt:  # a masked coordinate is zero
             dead: Any = np.s_[:, frame.live :] if side == "left" else np.s_[:, :, frame.live :]
@@ -104,6 +102,25 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
             e.entry[:, layer.left.live :] = 1.0
             e.delta = e.entering = np.hypot(e.delta, dead**0.5)
     return e
+
+
+def _look_for_ties(e: Errors, space: Space, frame: Frame, X: np.ndarray, error: float) -> None:
+    """A doubt where rows of X (T, p, q), known up to `error` and as long as the singular values whose vectors a lossy
+    frame is, are equally long: changes at random of what is equal by its structure may not show it."""
+    S = lengths(X[:, : frame.live].swapaxes(0, 1).reshape(frame.live, -1), axis=1)
+    found = np.flatnonzero(e.tied(S) | (S[:-1] - S[1:] <= 2 * error))
+    if len(found) and S[0]:
+        gap = float((S[found[0]] - S[found[0] + 1]) / S[0])
+        _no_basis(e, space, f"the rescaled {frame.names[1]}", int(found[0]) + 1, gap)
+
+
+def _no_basis(e: Errors, space: Space, name: str, i: int, gap: float) -> None:
+    e.doubt(
+        space,
+        f"singular values {i} and {i + 1} of {name} differ by {gap:.1e} of the largest, so the basis whose entries are "
+        "looked at is not determined",
+        remedy="use a method that no basis decides, such as tsv or iso, or full space, or another basis",
+    )
 
 
 def _graded(e: Errors, layer: Layer, seen: set[str]) -> np.ndarray:

@@ -433,3 +433,24 @@ def test_small_singular_values_of_adapters_made_by_an_svd_are_known_as_well_as_l
         y = result(here) - base
         most = max(most, float(torch.linalg.norm(y) / torch.linalg.norm(base)))
     assert found.relative / 20 < most <= found.relative
+
+
+@pytest.mark.parametrize(("lower", "verdict"), [(1.0, "ill-posed"), (1 - 1e-15, "ill-posed"), (0.9, "well-posed")])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("beta", [0.0, 0.9])
+def test_equal_singular_values_leave_a_compressed_space_without_a_basis(
+    lower: float, verdict: str, transposed: bool, beta: float
+) -> None:
+    """By structure, so that no change at random shows it: two tasks of orthonormal columns, one a thousandth of the
+    other, of which one side has all of the same length."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for size in (1.0, 1e-3):
+        P, Q = (np.linalg.qr(rng.standard_normal((n, 3)))[0] for n in (3, 12))
+        B, A = P * size * np.asarray([1.0, lower, lower**2]), Q.T
+        pairs.append((A.T, B.T) if transposed else (B, A))
+    found = cm.explain(pairs, "ties", cm.Compressed(20, beta=beta))
+    assert found.estimated
+    assert found.verdict == verdict, found.reason
+    assert ("of the rescaled [ΔW_1" in found.reason) == (verdict == "ill-posed")
+    assert cm.explain(pairs, "iso", cm.Compressed(20, beta=beta)).verdict == "well-posed"
