@@ -114,6 +114,7 @@ class Pcb(Stage):
         if not decided.all():
             number = int((~decided).sum())
             errors.doubt(self, f"{number} of {d} entries have a score at the quantile up to which there is none")
+            errors.jumped = True
         bound = self._moved(errors, M, E, size, (lower, upper), after.M[:p, :q].ravel(), open_)
         entry = np.zeros(after.M.shape)
         entry[:p, :q] = bound.reshape(p, q)
