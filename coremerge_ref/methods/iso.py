@@ -134,7 +134,7 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
             stage,
             first,
             f"singular value {kept} of the merged matrix, the last that takes part, is {least:.1e} of the largest",
-            limit=1.0 if kept == errors.rank and crude < 1 else LIMIT,
+            limit=1.0 if kept == errors.rank else LIMIT,
         )
     turned = np.inf
     if np.isfinite(factor):

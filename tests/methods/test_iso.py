@@ -78,6 +78,24 @@ def test_an_error_as_large_as_the_smallest_value_is_in_doubt() -> None:
     assert "merge without iso" in remedy
 
 
+def test_a_square_polar_factor_has_no_bound_where_its_smallest_value_may_vanish() -> None:
+    """2 / (4 + 2) of 2.5 is less than 1, and 2.5 more than 2: in doubt as a value at zero, and as the last one."""
+    errors = errors_of(2.5, shape=(2, 2))
+    assert after(errors, merged(4, 2)) == pytest.approx(2 * 20**0.5 + 2.5)
+    assert len(errors.doubts) == 2
+
+
+def test_vectors_that_are_known_do_not_make_values_known() -> None:
+    errors = errors_of(2.5)
+    errors.polar = (1e-6, 2.2, np.inf)
+    assert after(errors, merged(4, 2)) == pytest.approx(2 * 20**0.5 + 2.5)
+    assert len(errors.doubts) == 2
+    errors = errors_of(2.5)
+    errors.polar = (1e-6, 2.2, 0.1)  # each relative to itself, which no error takes to zero
+    assert after(errors, merged(4, 2)) == pytest.approx(np.hypot(0.1 * 3 * 2**0.5, 3e-6))
+    assert not errors.doubts
+
+
 def test_values_that_count_as_zero_take_no_part() -> None:
     """σ̄ = 3 of 4 and 2; where an exact matrix may have a third one it is in doubt, but not in a row of zeros."""
     none, x, M = np.full((3, 3), np.inf), 0.01 / 2, merged(4, 2, 1e-9)

@@ -36,6 +36,14 @@ def test_it_turns_by_the_norm_of_all_errors_over_the_smallest_singular_value_of_
     assert span_of(2 * np.outer(E1, F1), 0.5 * np.outer(E2, F2), side=side) == (2, pytest.approx(1e-2))
 
 
+def test_columns_tell_how_a_span_turns_where_they_are_asked() -> None:
+    level, stack = Level("input", "float64", 1e-7, 0.5), np.stack([np.outer(E1, F1), np.outer(E2, F2)])
+    errors = Errors(level, (3, 4), DELTA, np.full(stack.shape, 1e-3), np.ones(2), (0, 1), True, {}, 2.0**-52)
+    errors.columns = {"left": lambda: (2, 1e-9)}
+    assert spanned(errors, stack, DELTA, np.ones(2), "left") == (2, pytest.approx(5e-3))
+    assert spanned(errors, stack, DELTA, np.ones(2), "left", True) == (2, 1e-9)
+
+
 def test_rows_that_a_mask_leaves_zero_in_all_tasks_are_in_no_span() -> None:
     """Two rows of three are there, of two tasks of rank 2 each: all of those two, which no error leaves."""
     M = np.eye(3, 4) * np.asarray([[1.0], [1.0], [0.0]])
