@@ -145,7 +145,7 @@ def spanned(
     vectors of the matrices side by side, so errors turn it by ‖δ‖ / σ_R (Wedin 1972). It is not moved where it is all
     of a frame that turns along, and as that of all columns of factors where those still are the tasks' and R.
     """
-    S, at = errors.singular_values(spanning(M, side)), int(side == "right")
+    at = int(side == "right")
     rows, entry = M.shape[1 + at], errors.entry[tasks]
     if not entry.all():
         possible = ((M != 0) | (entry > 0)) & (rank > 0)[:, None, None]
@@ -153,7 +153,9 @@ def spanned(
     R = min(int(np.sum(rank)), rows)
     if errors.closed and R == rows:
         return R, 0.0
-    turn = norm(delta) / float(S[R - 1]) if 0 < R <= len(S) and S[R - 1] > 0 else np.inf
+    X = spanning(M, side)
+    least = errors.value_at(X, R) if 0 < R <= X.shape[1] else 0.0  # and R is no more than the rows
+    turn = norm(delta) / least if least > 0 else np.inf
     count, own = errors.columns[side]() if columns else (0, np.inf)
     return R, min(turn, own) if count == R else turn
 

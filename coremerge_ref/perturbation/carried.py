@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd
+from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd, value_at
 
 UNDERFLOW = 2.0**10  # smallest normal numbers that products which underflow may add up to
 
@@ -234,6 +234,13 @@ class Errors:
         if _key(X) in self.shared:
             return self.svd(X)[1]
         return np.asarray(self.once(_key(X, "values"), lambda: singular_values(X)))
+
+    def value_at(self, X: Vector, k: int) -> float:
+        """σ_k of X, or a little less, computed once for all levels."""
+        key = _key(X)
+        if ("values", *key) in self.shared:
+            return float(self.shared["values", *key][k - 1])
+        return float(self.once((k, *key), lambda: value_at(X, k)))
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` returns, made once for all levels."""

@@ -69,6 +69,19 @@ def singular_values(X: Vector) -> Vector:
         return thin_svd(X)[1]
 
 
+def value_at(X: Vector, k: int) -> float:
+    """σ_k of X (p, q), or up to a thousandth less: from the smaller Gram matrix where that is as good, which takes a
+    quarter of the time."""
+    largest = float(np.max(np.abs(X), initial=0.0))
+    if 0 < largest < math.inf:
+        Y = X / largest
+        G = Y @ Y.T if Y.shape[0] <= Y.shape[1] else Y.T @ Y
+        value, off = float(np.linalg.eigvalsh(G)[-k]), 2.0**-51 * max(X.shape) * float(np.trace(G))
+        if off < 1e-3 * value:
+            return largest * math.sqrt(value - off)
+    return float(singular_values(X)[k - 1])
+
+
 def coupling(a: Any, b: Any) -> Vector:
     """√(a² + b²) / |a² − b²|: how far singular vectors of the values a and b turn into each other, per unit of error.
 

@@ -91,6 +91,21 @@ def test_matrices_of_equal_shape_are_decomposed_together_and_only_once() -> None
         np.testing.assert_allclose(errors.singular_values(X), np.linalg.svd(X, compute_uv=False))
 
 
+def test_one_singular_value_is_computed_once_and_taken_from_all_where_these_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    level, zeros = carried.Level("compute", "float64", 2.0**-52, 1.0), np.zeros(2)
+    errors = carried.Errors(level, (3, 3), zeros, np.zeros((2, 3, 3)), zeros, (0, 4), False, {}, level.eps)
+    calls: list[int] = []
+    monkeypatch.setattr(carried, "value_at", lambda X, k: calls.append(k) or 5.0)
+    X = np.diag([3.0, 2.0, 1.0])
+    assert [errors.value_at(X, k) for k in (2, 2, 3)] == [5.0] * 3
+    assert calls == [2, 3]
+    errors.singular_values(X)
+    assert [errors.value_at(X, k) for k in (1, 2, 3)] == pytest.approx([3.0, 2.0, 1.0])
+    assert calls == [2, 3]
+
+
 @pytest.mark.parametrize(("eps", "stop"), [(2.0**-52, 49 * 2.0**-52), (2.0**-23, 5 * 2.0**-23)])
 def test_singular_values_closer_than_an_svd_stops_are_equal(eps: float, stop: float) -> None:
     """10 and 100 halves of an eps at least and at most, and u^(−1/8) halves between: 2^(53/8) = 98.7 in float64."""

@@ -262,3 +262,23 @@ def test_polar_factors_move_by_no_more_than_the_logarithm(x: float) -> None:
 
 def test_the_logarithm_by_numbers() -> None:
     assert [formulas.grown(x) for x in (0.0, 0.5, 1.0, 3.0)] == [0.0, pytest.approx(np.log(2)), np.inf, np.inf]
+
+
+@pytest.mark.parametrize("shape", [(5, 20), (20, 5), (6, 6)])
+@pytest.mark.parametrize("decades", [0.0, 2.0, 6.0, 12.0])
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
+def test_one_singular_value_is_at_most_a_thousandth_too_small(
+    shape: tuple[int, int], decades: float, size: float
+) -> None:
+    S = 10.0 ** -np.linspace(0, decades, min(shape))
+    X = matrix(np.random.default_rng(8), list(S), *shape)
+    for k in (1, 3, len(S)):
+        exact = float(np.linalg.svd(X, compute_uv=False)[k - 1])
+        assert exact * (1 - 1e-3) - 1e-14 <= formulas.value_at(size * X, k) / size <= exact + 1e-14  # an SVD rounds
+
+
+def test_one_singular_value_takes_no_svd_where_its_gram_matrix_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formulas, "singular_values", lambda X: np.full(3, 7.0))
+    assert formulas.value_at(np.diag([3.0, 2.0, 1.0]), 2) == pytest.approx(2.0)
+    assert formulas.value_at(np.diag([3.0, 2.0, 1e-9]), 3) == 7.0
+    assert formulas.value_at(np.zeros((3, 3)), 3) == 7.0
