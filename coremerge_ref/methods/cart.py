@@ -19,6 +19,7 @@ from coremerge_ref.perturbation.theorems import (
     LIMIT,
     another_rank,
     beyond,
+    multiplied,
     multiplied_span,
     norm,
     safely,
@@ -118,8 +119,10 @@ class Cart(Stage):
             crude, loose = 2 * norm(S if unsized else S[:kept]) + own, unsized
             if 0 < kept == k < len(S) and S[k] > level:
                 change = 2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf
-                if np.isfinite(multiplied_span(*by, float((S[k] + level) / S[k - 1]))):
-                    loose |= not change < LIMIT  # where values cannot meet, but no first order is any
+                span = multiplied_span(*by, float((S[k] + level) / S[k - 1]))
+                if np.isfinite(span):  # values cannot meet, and spaces turn by no more
+                    if not change < LIMIT and not unsized:
+                        loose, crude = True, min(crude, own + 2 * span * (1 + multiplied(*by)[1]) * float(S[0]))
                 else:
                     errors.check(
                         self,

@@ -76,6 +76,28 @@ def test_which_directions_are_kept_is_in_doubt_where_errors_reach_over_the_gap(
         assert errors.doubts[0][1] == "choose another rank, such as k = 1, with 0% between it and the next"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_multiplies_all_tasks_leaves_a_gap_that_an_error_reaches_over(known: bool) -> None:
+    """diag(9, 1, 0, 0), diag(0, 0, 3, 0.9) and 0: deviations (6, 1, …), (3, 2, …) and (3, 1, …), each off by 2/3 of 0.6
+    and 1/3 of 1.2.
+
+    That is 2 · 0.8 of gaps of 5, 1 and 2. Columns are known to 0.02 of themselves, and all four times 2 = √4 together.
+    """
+    M = np.asarray([np.diag([9.0, 1.0, 0, 0]), np.diag([0, 0, 3.0, 0.9]), np.zeros((4, 4))])
+    errors = errors_of([0.6] * 3, entry=np.full((3, 4, 4), np.inf), rank=(2, 2, 0))
+    if known:
+        errors.factors = [(X, np.eye(4), 0.02 * np.linalg.norm(X, axis=0), np.zeros(4)) for X in M]
+    carried(errors, stack_of(M, np.full(3, 1e-9), np.ones(3)), k=1)
+    assert (errors.lost, len(errors.doubts)) == ((3, 0) if known else (6, 1))
+    if known:
+        bound = 0.6  # of the mean
+        for size, ratio in ((6, 1 / 6), (3, 2 / 3), (3, 1 / 3)):
+            widest = (ratio * 1.04 / 0.96) ** 2
+            turn = -np.log(0.96) * (1 + widest) / (1 - widest)
+            bound += min(0.8 + 2 * 1.04 * size * turn, 2 * size + 0.8)
+        assert float(errors.delta) == pytest.approx(bound, rel=1e-6)
+
+
 def test_no_part_moves_by_more_than_all_of_it() -> None:
     """Twice its norm and the error: of 6, of 3 and of 3."""
     errors = carried(errors_of([9.0, 3.0, 18.0]), stack(), k=1, coefficient=2.0)
