@@ -56,9 +56,8 @@ def leading(
     rank = int(np.ravel(errors.rank)[task or 0]) if rank is None else rank
     apart = float(S[kept - 1] - (S[kept] if kept < live else 0.0)) if kept else 0.0
     span = pairing = relative = np.inf
-    if (
-        factors is not None and delta > errors.unit**0.5 * apart
-    ):  # second-order terms of delta are no less than rounding
+    # where second-order terms of delta are no less than rounding
+    if factors is not None and delta > errors.unit**0.5 * apart:
         by = multipliers(errors, factors)
         pairing, relative = multiplied(*by)
     if k > 0 and live <= k:  # where none is taken, none can be missed

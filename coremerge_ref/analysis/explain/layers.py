@@ -88,7 +88,8 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
     levels = ROUNDING * group.unit * np.stack([np.sum(b * a, axis=-1) for b, a in zip(left[1], right[1], strict=True)])
     rescaled: Any = None
     if isinstance(group.space, Compressed):
-        norms = np.asarray(linalg.norm(M)) / np.moveaxis(wide(frames.kept), -1, 0)
+        kept = np.moveaxis(wide(frames.kept), -1, 0)
+        norms = np.asarray(linalg.norm(M)) / np.where(kept > 0, kept, 1.0)
         rescaled = group.space.rescaling(norms, norms > levels)[..., None, None] * M
     sides = (frames.left, left, right), (frames.right, right, left)
     cuts = [_cutter(group, place, M if place == 0 else M.mT, *one) for place, one in enumerate(sides)]

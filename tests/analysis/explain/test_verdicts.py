@@ -454,3 +454,10 @@ def test_equal_singular_values_leave_a_compressed_space_without_a_basis(
     assert found.verdict == verdict, found.reason
     assert ("of the rescaled [ΔW_1" in found.reason) == (verdict == "ill-posed")
     assert cm.explain(pairs, "iso", cm.Compressed(20, beta=beta)).verdict == "well-posed"
+
+
+def test_a_task_of_which_a_compressed_space_keeps_nothing_is_explained_without_a_warning() -> None:
+    pairs = [(np.eye(4, 1), np.eye(1, 5)), (np.eye(4, 1, -1) / 1000, np.roll(np.eye(1, 5), 1, axis=1))]
+    space = cm.Compressed(1, beta=1.0)
+    assert cm.merge(pairs, "ties", space).info["kept"].tolist() == [1.0, 0.0]
+    assert cm.explain(pairs, "ties", space).verdict == "well-posed"
