@@ -92,8 +92,8 @@ class IsoCts(Stage):
 
         The common projector turns by τ = coupling(σ_s, σ_{s+1}) Σ δ_t, so the residual of task t is known up to
         δ_t + Σ δ_t ‖diag(coupling) U_cᵀ M_t‖₂; both better where what is known of single columns says so, and where
-        errors multiply all tasks, see residuals_moved. U_c lies in
-        the sum of all column spaces, so the residuals have ranks of at most its dimension less the common count.
+        errors multiply all tasks, see residuals_moved. U_c lies in the sum of all column spaces, so the residuals have
+        ranks of at most its dimension less the common count.
         P_t that spans all that is left turns as U_c and that sum do, Q_t that spans the rows of M_t as those do. A
         block of k triplets pairs P with Q up to its error times 2 / (σ_k + σ_{k−1}), which σ̄ P Qᵀ sees where P S Qᵀ
         does not. Where U_c spans all columns, or one task alone is there with all of its directions, the result is
