@@ -77,7 +77,11 @@ class Encoded:
                 return self.space.frames(factors, any_frame)
             except (ValueError, RuntimeError, ArithmeticError):  # decompositions refuse what overflowed on the way
                 for B, A in factors:
-                    arrays.check_finite(linalg.norm(B) * linalg.norm(A), _beyond(B))
+                    b, a = linalg.norm(B), linalg.norm(A)
+                    arrays.check_finite(b * a, _beyond(B))
+                    there = (b > 0) & (a > 0)
+                    if bool(array_namespace(b).any(there & (b * a < arrays.smallest_normal(b.dtype)))):
+                        raise arrays.out_of_range(B, "product B A") from None  # and what divides by it overflows
                 raise
 
     def _in_frames(self, frames: Frames) -> tuple[Frames, Stack]:
@@ -88,18 +92,22 @@ class Encoded:
             rows, cols = (None if x is None else arrays.detached(x) for x in frames.entry_shares())
             there = level > 0
             least = arrays.smallest_normal(level.dtype) / array_namespace(level).where(there, level, 1.0)
-        self.check_products(M, level)
+            lost = arrays.detached(frames.underflows())
+        self.check_products(M, level, lost)
         ones = (1.0,) * len(products)
         cache = Products(M, products, graded=frames.sigma is not None)
         return frames, Stack(
             M, level, frames.rows, frames.cols, ones, self.tasks, self.names, cache, (rows, cols, least)
         )
 
-    def check_products(self, M: Array, level: Array) -> None:
-        """NonFiniteError where a product in M (T, …, p, q), or its level (T, …), has left the range of its dtype."""
+    def check_products(self, M: Array, level: Array, lost: Array) -> None:
+        """NonFiniteError where a product in M (T, …, p, q), or its level (T, …), has left the range of its dtype, or is
+        `lost` (T, …) in it."""
         xp = array_namespace(level)
-        if not all(arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)))):
-            arrays.check_range(M, "product B A")
+        inside, finite, there = arrays.look(arrays.in_range(M), xp.all(xp.isfinite(level)), ~xp.any(lost))
+        if not (inside and there):
+            raise arrays.out_of_range(M, "product B A")
+        if not finite:
             arrays.check_finite(level, _beyond(level))
 
     def summed(self, coefficients: Any) -> Update:

@@ -66,6 +66,15 @@ class Frames:
             norms = [(xp.ones_like(b), xp.ones_like(a)) for b, a in norms]
         return xp.stack([linalg.rounding_level(b, a, dtype) for b, a in norms])
 
+    def underflows(self) -> Array:
+        """Which tasks (T, …) have terms b_i a_i that are not zero and together less than the smallest normal number."""
+        xp = array_namespace(self.left.coordinates[0])
+        found = []
+        for b, a in zip(self.left.norms, self.right.norms, strict=True):
+            size = xp.sum(xp.maximum(b, a) * xp.minimum(b, a), axis=-1)
+            found.append(xp.any((b > 0) & (a > 0), axis=-1) & (size < arrays.smallest_normal(b.dtype)))
+        return xp.stack(found)
+
     def entry_shares(self) -> tuple[Array | None, Array | None]:
         """√ρ (T, …, p) of rows and √γ (T, …, q) of columns: rounding in an entry of M_t is up to ν_t √(ρ_i γ_j).
 

@@ -156,15 +156,52 @@ def test_products_that_leave_the_range_say_so(space: Any) -> None:
 
 
 def test_products_and_their_levels_are_looked_at() -> None:
-    encoded, M, level = Encoded(GIVEN, cm.Core()), np.ones((2, 3, 3)), np.ones(2)
-    encoded.check_products(M, level)
+    encoded, M, level, none = Encoded(GIVEN, cm.Core()), np.ones((2, 3, 3)), np.ones(2), np.zeros(2, dtype=bool)
+    encoded.check_products(M, level, none)
     for bad in (np.inf, np.nan):
         with pytest.raises(cm.NonFiniteError) as caught:
-            encoded.check_products(M, np.array([1.0, bad]))
+            encoded.check_products(M, np.array([1.0, bad]), none)
         assert str(caught.value) == BEYOND.format("float64")
         with pytest.raises(cm.NonFiniteError) as caught:
-            encoded.check_products(M * [[[1.0]], [[bad]]], level)
+            encoded.check_products(M * [[[1.0]], [[bad]]], level, none)
         assert str(caught.value) == f"product B A: expected numbers within the {RANGE}"
+    with pytest.raises(cm.NonFiniteError) as caught:
+        encoded.check_products(M, level, np.asarray([False, True]))
+    assert str(caught.value) == f"product B A: expected numbers within the {RANGE}"
+
+
+SPACES = [cm.Core(), cm.Core(basis="tucker"), cm.Knots(), cm.Knots(scaled=False), cm.Full(), cm.Compressed(2)]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("unit", [1e-155, 1e-163, 1e-200])
+@pytest.mark.parametrize("method", ["tsv", "ties", "drm"])
+def test_a_task_whose_product_is_too_small_for_its_digits_or_for_any_is_refused(
+    space: Any, unit: float, method: str
+) -> None:
+    """Beside one of unit size: by merge and by explain, and where nothing of the product is left as where little is."""
+    (B, A, _), (Y, X, _) = FACTORS
+    for call in (cm.merge, cm.explain):
+        with pytest.raises(cm.NonFiniteError, match="range of float64, got some beyond it or too small"):
+            call([(B, A), (unit * Y, unit * X)], method, space)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_task_that_is_zero_is_not_refused(space: Any) -> None:
+    """No B, or no A, or columns that cancel each other, however small the other factor is."""
+    (B, A, _), _ = FACTORS
+    for Y, X in ((0 * B, 1e-200 * A), (1e-200 * B, 0 * A), (np.hstack([B, -B]), np.vstack([A, A]))):
+        found = cm.merge([(B, A), (Y, X)], "mean", space)
+        np.testing.assert_allclose(found.to_dense(), cm.merge([(B, A), (0 * B, A)], "mean").to_dense(), atol=1e-13)
+        assert np.isfinite(cm.merge([(B, A), (Y, X)], "ties", space).to_dense()).all()
+
+
+def test_what_underflows_in_single_precision_alone_is_refused_there() -> None:
+    (B, A, _), (Y, X, _) = FACTORS
+    tasks = [(B, A), (1e-46 * Y, X)]
+    assert np.isfinite(cm.merge(tasks, "drm").to_dense()).all()
+    with pytest.raises(cm.NonFiniteError):
+        cm.merge(tasks, "drm", compute_dtype="float32")
 
 
 @pytest.mark.parametrize(

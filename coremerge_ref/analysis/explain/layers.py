@@ -53,10 +53,10 @@ class Group(Prepared):
         given = self.given, self.dtype, [self.factor], self.is_sum
         return Group(self.updates, self.space, "float64", self.names, *given)
 
-    def check_products(self, M: Any, level: Any) -> None:
+    def check_products(self, M: Any, level: Any, lost: Any) -> None:
         """As merge, which forms no product of what it sums: a task too small for its digits is lost beside others."""
         if not self.is_sum:
-            super().check_products(M, level)
+            super().check_products(M, level, lost)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,4 +61,5 @@ from coremerge_ref.core.arrays.values import in_range as in_range
 from coremerge_ref.core.arrays.values import is_finite as is_finite
 from coremerge_ref.core.arrays.values import is_number as is_number
 from coremerge_ref.core.arrays.values import look as look
+from coremerge_ref.core.arrays.values import out_of_range as out_of_range
 from coremerge_ref.core.arrays.values import overflow_checked as overflow_checked

@@ -57,7 +57,12 @@ def check_range(array: AnyArray, where: str) -> None:
     """
     if count(array) == 0 or all(look(in_range(array))):
         return
-    raise NonFiniteError(
+    raise out_of_range(array, where)
+
+
+def out_of_range(array: AnyArray, where: str) -> NonFiniteError:
+    """What check_range raises."""
+    return NonFiniteError(
         f"{where}: expected numbers within the range of {dtype_name(array.dtype)}, got some beyond it or too small "
         "for their digits; scale the inputs"
     )
