@@ -48,17 +48,13 @@ class Compressed:
         M = xp.stack([L @ R for L, R in inside.products()])  # (T, …, p, q)
         norms = linalg.norm(M)  # (T, …)
         live = norms > inside.rounding_levels()
-        W, Z = self._decomposed(self.rescaling(norms, live)[..., None, None] * M, inside)
+        share = xp.sum(norms, axis=0) / M.shape[0]
+        factor = xp.where(live, self.beta + (1 - self.beta) * share / xp.where(live, norms, 1.0), 0.0)
+        W, Z = self._decomposed(factor[..., None, None] * M, inside)
         left, right = _narrowed(inside.left, W), _narrowed(inside.right, Z)
         core = xp.matrix_transpose(W) @ M @ Z
         kept = xp.where(live, linalg.norm(core) / xp.where(live, norms, 1.0), 1.0)
-        return Frames(left, right, kept=xp.moveaxis(kept, 0, -1))
-
-    def rescaling(self, norms: Array, live: Array) -> Array:
-        """What the frames take each M_t times, of these norms (T, …): 0 where it is not live, which is boolean."""
-        xp = array_namespace(norms)
-        share = xp.sum(norms, axis=0) / norms.shape[0]
-        return xp.where(live, self.beta + (1 - self.beta) * share / xp.where(live, norms, 1.0), 0.0)
+        return Frames(left, right, kept=xp.moveaxis(kept, 0, -1), rescaling=factor)
 
     def _decomposed(self, X: Array, inside: Frames) -> tuple[Array, Array]:
         """HOOI: W (…, p, k) and Z (…, q, k) orthonormal, k = rank, each the best for the other; X (T, …, p, q).

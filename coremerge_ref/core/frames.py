@@ -18,7 +18,8 @@ class Frames:
 
     left, right: sides, or plain frames, arrays or None, which know no updates.
     rows, cols (…): live sizes. sigma (…, p), KnOTS as the paper's code has it only: encode divides row i by sigma_i,
-    decode multiplies it back. kept (…, T), of lossy frames only: ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖.
+    decode multiplies it back. kept (…, T), of lossy frames only: ‖Uᵀ ΔW_t V‖ / ‖ΔW_t‖;
+    rescaling (T, …): what they take each ΔW_t times.
 
     >>> frames = cm.reference_bases([(np.eye(6, 2), np.eye(2, 5))])
     >>> frames.U.shape, frames.V.shape
@@ -31,6 +32,7 @@ class Frames:
     cols: Any = None
     sigma: Array | None = None
     kept: Array | None = None
+    rescaling: Array | None = None
 
     def __post_init__(self) -> None:
         for name, size in (("left", "rows"), ("right", "cols")):

@@ -18,11 +18,11 @@ FIRST = 20261201
 @pytest.mark.parametrize("part", range(4))
 def test_no_bound_is_exceeded_and_most_are_met_to_a_hundredth(part: int) -> None:
     found = [climbing.climbed(climbing.draw(seed)) for seed in range(FIRST + part, FIRST + 80, 4)]
-    known = [pair for pair in found if pair is not None]
+    known = [one for one in found if one is not None]
     assert len(known) > len(found) / 2
-    for most, bound in known:
-        assert most <= bound * (1 + 1e-9)
-    assert np.median([most / bound for most, bound in known]) > 0.01
+    for most, bound, noise in known:
+        assert most <= bound * (1 + 1e-9) + noise
+    assert np.median([most / bound for most, bound, _ in known]) > 0.01
 
 
 def test_a_bound_that_is_too_low_is_found_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -232,6 +232,16 @@ def test_what_multiplies_a_matrix_turns_leading_spaces_by_the_relative_gap(ratio
     assert most <= formulas.multiplied_span(x, x, (ratio or 1e-5) * 1.01 / 0.99)
 
 
+def test_what_multiplies_a_matrix_moves_it_so_far_and_no_less_at_worst() -> None:
+    """Along a singular value (1 + x) (1 + y) of it; and x e_2 e_1ᵀ turns both vectors of diag(1, 1e-9) by x, √2 x."""
+    x, y, S = 0.2, 0.1, np.diag([1.0, 1e-9])
+    grown = np.diag([1.0, 1 + x]) @ S @ np.diag([1.0, 1 + y])
+    assert grown[1, 1] / S[1, 1] - 1 == pytest.approx(formulas.multiplied(x, y)[1])
+    x = 1e-6
+    turned = polar((np.eye(2) + x * np.outer([0, 1], [1, 0])) @ S) - polar(S)
+    assert float(np.linalg.norm(turned)) == pytest.approx(formulas.multiplied(x, 0.0)[0], rel=1e-5, abs=0)
+
+
 def test_what_multiplies_a_matrix_by_numbers() -> None:
     """ln 2 on the way to a half, √2 times; and (1 + ρ²) / (1 − ρ²) with the ratio 0.5 · 1.1 / 0.9 at the end."""
     assert formulas.multiplied(0.5, 0.0) == pytest.approx((2**0.5 * np.log(2), 0.5))

@@ -10,9 +10,8 @@ import numpy as np
 from coremerge_ref.analysis.explain.alike import Alike
 from coremerge_ref.analysis.explain.frame import Frame
 from coremerge_ref.analysis.explain.terms import Factors, Terms, terms_of
-from coremerge_ref.core import arrays, linalg
+from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays.dtypes import WORKING
-from coremerge_ref.core.compressed import Compressed
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.linalg import thresholds
 from coremerge_ref.core.merging import Prepared
@@ -86,11 +85,7 @@ def layers_of(group: Group, number: int, stack: Stack, frames: Frames) -> Iterat
     M = np.stack([L @ R.mT for L, R in zip(left[0], right[0], strict=True)])  # (T, …, p, q)
     terms = terms_of(left, right, frames.left.Q is None, frames.right.Q is None, group.unit)
     levels = ROUNDING * group.unit * np.stack([np.sum(b * a, axis=-1) for b, a in zip(left[1], right[1], strict=True)])
-    rescaled: Any = None
-    if isinstance(group.space, Compressed):
-        kept = np.moveaxis(wide(frames.kept), -1, 0)
-        norms = np.asarray(linalg.norm(M)) / np.where(kept > 0, kept, 1.0)
-        rescaled = group.space.rescaling(norms, norms > levels)[..., None, None] * M
+    rescaled = None if frames.rescaling is None else wide(frames.rescaling)[..., None, None] * M
     sides = (frames.left, left, right), (frames.right, right, left)
     cuts = [_cutter(group, place, M if place == 0 else M.mT, *one) for place, one in enumerate(sides)]
     for name, at in zip(stack.names, np.ndindex(*stack.M.shape[1:-2]), strict=True):

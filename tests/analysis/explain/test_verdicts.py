@@ -1,7 +1,5 @@
 """Verdicts: what has one answer, what hangs on rounding, and which sentence says so."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from sensitivity import changed, merged
@@ -391,48 +389,28 @@ def test_a_live_size_in_doubt_matters_where_a_setting_refers_to_it(density: floa
     assert ("so the live size that its setting refers to is not determined" in e.reason) == (verdict == "ill-posed")
 
 
-def graded(decades: float, dtype: str) -> list[tuple[Any, Any]]:
-    """Three tasks of rank 8, 96 × 80, as an SVD gives them: columns at right angles, lengths over so many decades."""
-    torch = pytest.importorskip("torch")
-    rng, tasks = np.random.default_rng(2), []
-    lengths = 10.0 ** -np.linspace(0, decades / 2, 8)
-    for _ in range(3):
-        P, Q = (np.linalg.qr(rng.standard_normal((n, 8)))[0] * lengths for n in (96, 80))
-        tasks.append((torch.asarray(P).to(getattr(torch, dtype)), torch.asarray(Q.T.copy()).to(getattr(torch, dtype))))
-    return tasks
-
-
 @pytest.mark.parametrize("method", ["iso", "tsv", "tsv+iso"])
 @pytest.mark.parametrize("space", ["core", "full"])
 @pytest.mark.parametrize(("dtype", "decades"), [("bfloat16", 1), ("bfloat16", 4), ("float16", 6), ("float32", 8)])
 def test_small_singular_values_of_adapters_made_by_an_svd_are_known_as_well_as_large_ones(
     method: str, space: str, dtype: str, decades: float
 ) -> None:
-    """Rounding moves each relative to itself: all are far from zero, and the bound is near the worst change there is.
-
-    Which a climb finds: every column moves along the gradient of what the result moved by before.
-    """
+    """Three tasks of rank 8, 96 × 80, with columns at right angles, lengths over so many decades: rounding moves each
+    singular value relative to itself, so that all are far from zero, and the bound is near what a climb finds."""
     torch = pytest.importorskip("torch")
-    pairs = graded(decades, dtype)
+    from benchmarks.fuzz.climbing import Case, climbed
+
+    rng, factors = np.random.default_rng(2), []
+    lengths = 10.0 ** -np.linspace(0, decades / 2, 8)
+    for _ in range(3):
+        P, Q = (np.linalg.qr(rng.standard_normal((n, 8)))[0] * lengths for n in (96, 80))
+        factors += [torch.tensor(X).to(getattr(torch, dtype)) for X in (P, Q.T)]
+    pairs = list(zip(factors[::2], factors[1::2], strict=True))
     found = cm.explain(pairs, method, space).input_bound
     assert found.verdict == ("well-posed" if dtype == "float32" else "sensitive"), found.reason
-    flat = [X.to(torch.float64) for pair in pairs for X in pair]
-
-    def result(factors: list[Any]) -> Any:
-        return cm.merge(list(zip(factors[::2], factors[1::2], strict=True)), method, space).to_dense()
-
-    base, most = result(flat), 0.0
-    y, here = torch.asarray(np.random.default_rng(3).standard_normal((96, 80))), flat
-    for _ in range(4):
-        at = [X.clone().requires_grad_() for X in here]
-        gradients = torch.autograd.grad((result(at) * y).sum(), at)
-        here = []
-        for i, (X, G) in enumerate(zip(flat, gradients, strict=True)):
-            sizes = [torch.linalg.vector_norm(Z, dim=i % 2, keepdim=True) for Z in (X, G)]
-            here.append(X + torch.finfo(getattr(torch, dtype)).eps / 2 * sizes[0] * G / sizes[1])
-        y = result(here) - base
-        most = max(most, float(torch.linalg.norm(y) / torch.linalg.norm(base)))
-    assert found.relative / 20 < most <= found.relative
+    most, bound, _ = climbed(Case(0, factors, method, space, dtype)) or (0.0, 0.0, 0.0)
+    assert bound == found.relative
+    assert bound / 20 < most <= bound
 
 
 @pytest.mark.parametrize(("lower", "verdict"), [(1.0, "ill-posed"), (1 - 1e-15, "ill-posed"), (0.9, "well-posed")])
