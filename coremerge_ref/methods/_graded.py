@@ -164,17 +164,19 @@ def known_turns(
     S, x = part.S, safely(delta, part.turns)
     if not len(S):
         return Turns(x, x, 0.0, 0.0, x)
+    shared = np.minimum(x, part.multiplied[0])
     # condition number of the polar factor of diag(S) (Higham 2008, theorem 8.9); 0 for one value, a sign
-    pairing = delta * float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
+    crude = delta * float(2 / (S[-1] + S[-2])) if len(S) > 1 else 0.0
+    pairing = min(crude, part.multiplied[1])
     values = len(S) ** 0.5 * delta
     if finer is None or not np.isfinite(x).all():
-        return Turns(x, x, pairing, values, x)
-    first, most, shared = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack, np.minimum(x, part.multiplied[0])
+        return Turns(shared, shared, pairing, values, shared)
+    first, most = first_order(finer, errors.svd(M), len(S)), 4 * x**2 + slack
     return Turns(
         np.minimum(shared, np.hypot(first.left, aside) + most),
         np.minimum(shared, first.right + most),
-        min(pairing, part.multiplied[1], first.pairing + 4 * pairing**2 + norm(most)),
-        min(values, first.values + 4 * delta * (pairing + float(x.max())) + norm(slack) * float(S[0])),
+        min(pairing, first.pairing + 4 * crude**2 + norm(most)),
+        min(values, first.values + 4 * delta * (crude + float(x.max())) + norm(slack) * float(S[0])),
         shared,
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.perturbation.carried import Errors
-from coremerge_ref.perturbation.theorems import lengths, spectral
+from coremerge_ref.perturbation.theorems import LIMIT, beyond, coupling, lengths, spectral
 
 Factors = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # L, R, b, a, see Errors.factors
 
@@ -52,6 +52,23 @@ def _least(errors: Errors, N: np.ndarray) -> float:
     return least
 
 
-def relatively(S: np.ndarray, level: float, delta: float, relative: float) -> Any:
-    """Bounds on how far singular values S (s), computed up to `level`, move: by delta, or by `relative` of them."""
-    return np.minimum(delta, (S + level) * relative) if relative < np.inf else delta
+def relatively(S: np.ndarray, level: float, delta: float, relative: float, apart: float = 0.0) -> Any:
+    """Bounds on how far singular values S (s), computed up to `level`, move: by delta, or by `relative` of them and
+    `apart`."""
+    return np.minimum(delta, (S + level) * relative + apart) if relative < np.inf else delta
+
+
+def beside(bounds: tuple[float, float, float], last: float, after: float, apart: float) -> tuple[float, float, float]:
+    """`Leading.multiplied` where an error of norm `apart` comes to what multiplies the matrix; last, after: its
+    singular values on either side of the cut.
+
+    That meets values which the other has moved, by `relative` of them at most.
+    """
+    span, pairing, relative = bounds
+    if not apart:
+        return bounds
+    low, high = last * (1 - relative), after * (1 + relative)
+    turn = 2 * float(apart * coupling(low, high)) if low > high else np.inf  # both move towards each other
+    if not turn <= LIMIT:
+        return np.inf, np.inf, np.inf
+    return span + turn * beyond(turn), pairing + apart / low * beyond(turn), relative + apart / last

@@ -78,7 +78,7 @@ def residuals_moved(
     ΣM little is left. ‖S⁻¹ Uᵀ M_t‖ ≤ ‖ΣM⁺ M_t‖. All that may grow on the way, as in Gronwall's lemma.
     """
     span, pairing, relative = common.multiplied
-    if not np.isfinite(span):
+    if errors.level.formed or not np.isfinite(span):  # arithmetic does not multiply all tasks by the same
         return np.full(len(sizes), np.inf)
     length = pairing / 2**0.5
     with np.errstate(over="ignore"):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core.linalg import thresholds
-from coremerge_ref.methods._multiplied import Factors, multipliers, relatively
+from coremerge_ref.methods._multiplied import Factors, beside, multipliers, relatively
 from coremerge_ref.perturbation.carried import Errors
 from coremerge_ref.perturbation.theorems import another_rank, multiplied, multiplied_span, norm, turns
 
@@ -44,8 +44,10 @@ def leading(
     rank: int | None = None,
     floor: float = np.inf,
     factors: Factors | None = None,
+    apart: float = 0.0,
 ) -> Leading:
-    """The k first triplets of M (p, q), known up to delta, or as `factors`, with singular values above `level`.
+    """The k first triplets of M (p, q), known up to delta, or as `factors` and up to `apart`, with singular values
+    above `level`.
 
     Notes the spectrum, its gap, and a doubt where rounding may change what is kept.
     """
@@ -54,15 +56,16 @@ def leading(
     kept = min(k, live)
     errors.spectrum(stage, f"singular values of {what}", S, kept, level, task)
     rank = int(np.ravel(errors.rank)[task or 0]) if rank is None else rank
-    apart = float(S[kept - 1] - (S[kept] if kept < live else 0.0)) if kept else 0.0
+    room = float(S[kept - 1] - (S[kept] if kept < live else 0.0)) if kept else 0.0
     span = pairing = relative = np.inf
     # where second-order terms of delta are no less than rounding
-    if factors is not None and delta > errors.unit**0.5 * apart:
+    if factors is not None and delta > errors.unit**0.5 * room:
         by = multipliers(errors, factors)
         pairing, relative = multiplied(*by)
     if k > 0 and live <= k:  # where none is taken, none can be missed
         possible = (M != 0) | (errors.entry[task] > 0 if task is not None else True)
-        at_zero(stage, errors, S, level, relatively(S, level, delta, relative), rank, possible, task, what, floor)
+        moved = relatively(S, level, delta, relative, apart)
+        at_zero(stage, errors, S, level, moved, rank, possible, task, what, floor)
     if kept == 0:
         return Leading(P[:, :0], S[:0], Qh[:0].T, 0.0, S[:0], 0)
     if kept > rank:
@@ -79,6 +82,7 @@ def leading(
         change = np.inf
     elif relative < np.inf:
         span = multiplied_span(*by, (after + level * (kept < rank)) / float(S[kept - 1]))
+        span, pairing, relative = beside((span, pairing, relative), float(S[kept - 1]), after, apart)
     if span == np.inf and not change:
         change = delta * columns[kept - 1] * (2 if kept < len(known) else 1)  # both move towards each other
     errors.check(
@@ -89,7 +93,7 @@ def leading(
         task,
         (lambda: another_rank(S[:rank], kept)) if hasattr(stage, "k") else None,
     )
-    error = level / apart if apart > 0 else 1.0
+    error = level / room if room > 0 else 1.0
     return Leading(P[:, :kept], S[:kept], Qh[:kept].T, error, columns, len(known), (span, pairing, relative))
 
 

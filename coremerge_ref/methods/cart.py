@@ -10,7 +10,7 @@ from coremerge_ref.core import arrays
 from coremerge_ref.core.arrays import Array, array_namespace
 from coremerge_ref.core.stack import Merged, Stack
 from coremerge_ref.methods._graded import joined, known, known_turns, retold, scaled
-from coremerge_ref.methods._multiplied import Factors, multipliers
+from coremerge_ref.methods._multiplied import Factors, beside, multipliers
 from coremerge_ref.methods._subspaces import Leading
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
@@ -101,7 +101,7 @@ class Cart(Stage):
             return min(int(self.cut(np.asarray(float(d)))), int(rank))
 
         unsized = self.k is None and errors.uses_size(self, setting=setting)
-        delta, _ = errors.weighted(before)
+        delta, apart = errors.weighted(before)
         of_mean = float(delta.sum()) / stack.T
         bound, k, level = of_mean, int(after.info["k"]), float(np.max(stack.rounding_level))
         whole, lost = k >= rank and not unsized, 0.0
@@ -109,7 +109,7 @@ class Cart(Stage):
         by = multipliers(errors, joined(columns) if columns else None)  # of every deviation, a sum of these
         for t, D in enumerate(stack.M - stack.M.mean(axis=0)):
             # the exact deviation is a sum of all tasks, the own one (T − 1) / T of them
-            own = float(delta[t]) * (1 - 1 / stack.T) + float(delta.sum() - delta[t]) / stack.T
+            own, rest = (float(x[t]) * (1 - 1 / stack.T) + float(x.sum() - x[t]) / stack.T for x in (delta, apart))
             S = errors.singular_values(D)
             kept = min(k, int(np.sum(S > level)))
             factor = truncation(S, kept) if kept == k else 1.0
@@ -119,10 +119,11 @@ class Cart(Stage):
             crude, loose = 2 * norm(S if unsized else S[:kept]) + own, unsized
             if 0 < kept == k < len(S) and S[k] > level:
                 change = 2 * own / (S[k - 1] - S[k]) if S[k - 1] > S[k] else np.inf
-                span = multiplied_span(*by, float((S[k] + level) / S[k - 1]))
+                last, cut = float(S[k - 1]), float(S[k] + level)
+                span, _, relative = beside((multiplied_span(*by, cut / last), *multiplied(*by)), last, cut, rest)
                 if np.isfinite(span):  # values cannot meet, and spaces turn by no more
                     if not change < LIMIT and not unsized:
-                        loose, crude = True, min(crude, own + 2 * span * (1 + multiplied(*by)[1]) * float(S[0]))
+                        loose, crude = True, min(crude, own + 2 * span * (1 + relative) * float(S[0]))
                 else:
                     errors.check(
                         self,

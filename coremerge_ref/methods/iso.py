@@ -96,7 +96,8 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     factors = errors.factors() if callable(errors.factors) else errors.factors
     delta = float(errors.decomposed(M, errors.delta))
     S, most, finer = errors.svd(M)[1], 2 * norm(M) + delta, errors.polar
-    formed, turn, relative = errors.level.decomposed * norm(M), np.inf, np.inf
+    apart = formed = errors.level.decomposed * norm(M)
+    turn = relative = np.inf
     if support == "size":
         errors.uses_size(stage)
         finer = factors = None  # null vectors take part
@@ -110,13 +111,13 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
             delta, relative = min(delta, finer[1] + formed), finer[2]
         elif kept and not delta < LIMIT * S[kept - 1]:
             turn, relative = multiplied(*multipliers(errors, factors))
-            turn = turn * (1 + relative) ** 0.5 if kept == errors.rank else np.inf
+            turn, apart = turn if kept == errors.rank else np.inf, formed + float(errors.apart)
     errors.spectrum(stage, "singular values of the merged matrix", S, kept, level)
     if errors.lost > len(errors.doubts) and not delta < norm(M):
         return errors.merged(most, None, M)  # a bound was lost before, so that nothing is known to be near zero
     if level is not None:
         possible = (M != 0) | (errors.entry > 0)
-        at_zero(stage, errors, S, level, relatively(S, level, delta, relative), int(errors.rank), possible)
+        at_zero(stage, errors, S, level, relatively(S, level, delta, relative, apart), int(errors.rank), possible)
     if kept == 0 or S[0] == 0:
         return errors.merged(most if errors.lost > lost else delta, None, M)
     factor, least = polar(S[:kept], errors.shape), float(S[kept - 1] / S[0])
@@ -128,6 +129,10 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     # what is known of columns and entries is not known of the SVD's own rounding
     crude = delta * factor if delta < S[kept - 1] else np.inf
     first = min(crude, finest + formed * factor)
+    if apart and relative < np.inf:  # which meets values that the other has moved
+        met = apart * factor / (1 - relative) if relative < 1 else np.inf
+        more = (met * beyond(met), apart / S[kept - 1]) if met <= LIMIT else (np.inf, np.inf)
+        turn, relative = turn + more[0], relative + more[1]
     clear = np.isfinite(relative) and (finer is not None or np.isfinite(turn))  # no value that takes part may vanish
     if not clear:
         errors.check(
@@ -143,6 +148,6 @@ def carry_iso(stage: Stage, errors: Errors, before: Any, support: str = "rank") 
     if finer is not None:
         turned = finer[0] + formed * factor
     elif clear:
-        turned = min(turned, turn)
+        turned = min(turned, turn * (1 + relative) ** 0.5)
     bound = float(np.hypot(min(delta, relative * mean * kept**0.5), mean * turned))
     return errors.merged(most if errors.lost > lost else min(bound, most), None, M)

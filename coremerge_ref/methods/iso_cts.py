@@ -115,13 +115,25 @@ class IsoCts(Stage):
             # arithmetic finds the others in what is left of the sum, which rounding of all of it turns
             lost_in_rest = 4 * errors.level.decomposed * norm(values) / float(values[-1])
             return errors.merged(float(errors.delta) + float(values.mean()) * min(lost_in_rest, 4.0), None, after.M)
-        stack, delta = before.weighted(), errors.weighted(before)[0]
+        stack, (delta, apart) = before.weighted(), errors.weighted(before)
         count, each = int(after.info["common"]), int(after.info["task"])
         every, level, ranks = float(delta.sum()), float(np.max(stack.rounding_level)), errors.ranks(before.weights)
         total = stack.M.sum(axis=0)
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         columns_of_sum = joined(factors) if factors else None
-        common = leading(self, errors, total, count, level, every, None, "Σ M_t", whole, factors=columns_of_sum)
+        common = leading(
+            self,
+            errors,
+            total,
+            count,
+            level,
+            every,
+            None,
+            "Σ M_t",
+            whole,
+            factors=columns_of_sum,
+            apart=float(apart.sum()),
+        )
         Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
         kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), common.multiplied[0], 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)
@@ -144,7 +156,8 @@ class IsoCts(Stage):
             residuals = Residuals(errors, errors.svd(total), common, of_sum, factors, entries, before.weights)
         first = known_turns(errors, total, common, every, of_sum)
         sides = {"left": [(first.left, first.shared)], "right": [(first.right, first.shared)]}
-        spans = {side: spanned(errors, stack.M, delta, ranks, side, factors) for side in sides}
+        exact = factors and not errors.level.formed
+        spans = {side: spanned(errors, stack.M, delta, ranks, side, exact) for side in sides}
         own, found, least = [common], [first], [every / Sc[-1] if kept else 0.0]
         blocks: list[Any] = []
         for t, M in enumerate(residual):

@@ -162,9 +162,11 @@ class Karcher(Stage):
         rounding = formed * (self.steps + 1)
         entry = entry + rounding * scale * np.sum(own * np.abs(before.M), axis=0)
         bound, factors = off + scale * moved + rounding * norm(after.M), None
-        if errors.factors is not None:  # of Σ k_t M_t, where errors move k_t by κ_t: κ_t L_t R_tᵀ is one of columns
+        apart = 0.0
+        if errors.factors is not None:  # of Σ k_t M_t, errors move k_t by κ_t: κ_t L_t R_tᵀ is one
             k = scale * np.where(there, np.abs(c) / size, 0.0)
             kappa = scale * np.where(there, moves @ np.abs(slopes) / size, 0.0) + k * (eps + off / scale)
+            apart = float((k + kappa) @ (errors.apart + rounding * np.asarray(linalg.norm(before.M))))
             factors = joined(
                 [
                     ((x + y) * L, R, (x + y) * b + y * lengths(L), a)
@@ -173,7 +175,7 @@ class Karcher(Stage):
             )
         rank = min(int(errors.ranks(alpha).sum()), *after.M.shape)
         errors = errors.merged(min(bound, 2 * norm(after.M) + off), entry, after.M, rank)
-        errors.factors = factors
+        errors.factors, errors.apart = factors, apart
         return errors
 
     def _slopes(

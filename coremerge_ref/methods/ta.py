@@ -57,6 +57,7 @@ def summed(stack: Stack) -> Merged:
 def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficients: Any) -> Errors:
     """Σ |c_t| δ_t, exact for errors that agree in direction, and the rounding of the sum itself."""
     c, factors, undivided = np.abs(np.asarray(coefficients)), errors.factors, errors.undivided
+    apart = errors.apart + np.zeros(len(c))
     sizes = float(sum(w * norm(M) for w, M in zip(c, before.M, strict=True)))
     share = norm(after.M) / sizes if sizes else 1.0
     if not c.all():  # nothing of such a task is known to be infinite
@@ -71,5 +72,5 @@ def carry_sum(stage: Stage, errors: Errors, before: Any, after: Any, coefficient
     if undivided is not None:
         errors.undivided = tuple(np.tensordot(c, X, axes=1) for X in undivided)
     if factors is not None:
-        errors.factors = joined(scaled(factors, c))
+        errors.factors, errors.apart = joined(scaled(factors, c)), float(c @ apart) + summing * sizes
     return errors

@@ -102,12 +102,15 @@ class Tsv(Stage):
         if len(there) == 1 and int(after.info["k"]) >= ranks[there[0]] and not unsized:
             return self._alone(errors, before, after, int(there[0]))
         stack, k = before.weighted(), int(after.info["k"])
-        delta, total = errors.weighted(before)
+        delta, apart = errors.weighted(before)
         factors: list[Any] = scaled(errors.factors, before.weights) if errors.factors else []
         columns: list[Any] = factors or [None] * stack.T
+        total, exact = norm(delta), factors and not (errors.divided or errors.level.formed)
         parts = [
-            leading(self, errors, M, k, float(level), float(own), t, factors=one)
-            for t, (M, level, own, one) in enumerate(zip(stack.M, stack.rounding_level, delta, columns, strict=True))
+            leading(self, errors, M, k, float(level), float(own), t, factors=one, apart=float(rest))
+            for t, (M, level, own, one, rest) in enumerate(
+                zip(stack.M, stack.rounding_level, delta, columns, apart, strict=True)
+            )
         ]
         entries = safely(np.abs(np.asarray(before.weights))[:, None, None], errors.entry)
         met: list[Any] = [
@@ -125,7 +128,7 @@ class Tsv(Stage):
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
-            span = spanned(errors, stack.M, delta, ranks, side, factors and not errors.divided)
+            span = spanned(errors, stack.M, delta, ranks, side, exact)
             moved, change, support = orthogonalizing(
                 self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, blocks
             )

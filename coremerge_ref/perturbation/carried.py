@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.core import linalg
-from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, norm, safely, singular_values, thin_svd, value_at
+from coremerge_ref.perturbation.theorems import LIMIT, Vector, near, safely, singular_values, thin_svd, value_at
 
 UNDERFLOW = 2.0**10  # smallest normal numbers that products which underflow may add up to
 
@@ -17,7 +17,8 @@ class Level:
     """One size of error: every column of B_t and row of A_t is known up to eps · growth of its norm.
 
     name "compute": the arithmetic's, where a sum of N terms is off by N / 2 eps at worst; "input": what rounding to
-    their dtype did to the inputs, half an eps. tiny: absolute error of an entry, where products underflow.
+    their dtype did to the inputs, half an eps. tiny: absolute error of an entry, where products underflow. inner: the
+    growth of sums within the space, which may be far smaller than m and n; `growth` where it is None.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Level:
     eps: float
     growth: float
     tiny: float = 0.0
+    inner: float | None = None
 
     @property
     def size(self) -> float:
@@ -33,8 +35,18 @@ class Level:
 
     @property
     def formed(self) -> float:
-        """The relative error of a matrix that is formed anew on the way: the arithmetic's alone."""
+        """The relative error of a matrix that is formed anew within the space: the arithmetic's alone."""
+        return self.eps * (self.growth if self.inner is None else self.inner) if self.name == "compute" else 0.0
+
+    @property
+    def framed(self) -> float:
+        """The relative error of what a frame takes in or gives back: the arithmetic's alone."""
         return self.size if self.name == "compute" else 0.0
+
+    @property
+    def stacked(self) -> float:
+        """The relative error of the columns of a stack that an SVD is exact for."""
+        return self.framed + stopping(self.eps) if self.framed else self.size
 
     @property
     def decomposed(self) -> float:
@@ -106,7 +118,7 @@ class Errors:
     relative) of a matrix made as U S Vᵀ, bounds for U Vᵀ and S, finer than delta, and on each value of S relative to
     itself. factors: L, R, b, a (of a stack, of each task) where the error is E_L Rᵀ + L E_Rᵀ, columns of
     E_L up to b and of E_R up to a: small columns bound better than delta does; of a merged matrix also a function that
-    returns them.
+    returns them. apart: bound on the norm, (T,) or (), of what arithmetic adds to that where it forms matrices anew.
     divided: singular values of the stack were divided out of its rows, but not of `factors`. undivided: (delta, entry)
     before that, as long as stages are scalar-weighted sums, to which it does not matter. orthonormal: where rows of
     [N_1 … N_T] are orthonormal, errors or not, N (T, p, q), 1 / σ_i (p), zero at the end, and how far each row turns
@@ -135,6 +147,7 @@ class Errors:
     undecided: Vector | None = None
     polar: tuple[float, float, float] | None = None
     factors: Any = None
+    apart: Any = 0.0
     undivided: Any = None
     orthonormal: tuple[Vector, Vector, Vector] | None = None
     columns: dict[str, Callable[[], tuple[int, float]]] = field(default_factory=dict)
@@ -260,14 +273,17 @@ class Errors:
         """`rank` (T,) of w_t M_t: errors give a task of weight 0 none."""
         return np.where(np.asarray(weights) != 0, self.rank, 0)
 
-    def weighted(self, stack: Any) -> tuple[Vector, float]:
-        """(|w_t| delta_t of a stack that is decomposed, the norm of all of them)."""
-        delta = safely(np.abs(np.asarray(stack.weights)), self.decomposed(stack.M, self.delta))
-        return delta, norm(delta)
+    def weighted(self, stack: Any) -> tuple[Vector, Vector]:
+        """(|w_t| delta_t, |w_t| apart_t) of a stack that is decomposed."""
+        w, formed = np.abs(np.asarray(stack.weights)), self.level.decomposed
+        if not formed:
+            return safely(w, self.delta), np.zeros(len(w))
+        own = np.asarray(linalg.norm(stack.M)) * formed
+        return safely(w, self.delta + own), safely(w, self.apart + own)
 
     def merged(self, delta: float, entry: Vector | None, M: Vector, rank: int | None = None) -> "Errors":
         """These errors as those of a merged M (p, q); entry None: nothing finer than delta is known."""
-        self.delta, self.polar, self.factors = np.asarray(float(delta)), None, None
+        self.delta, self.polar, self.factors, self.apart = np.asarray(float(delta)), None, None, 0.0
         self.undivided = self.orthonormal = None
         self.entry = np.full(M.shape, float(delta)) if entry is None else np.minimum(entry, float(delta))
         self.rank = np.asarray(min(*M.shape, int(np.sum(self.rank))) if rank is None else rank)

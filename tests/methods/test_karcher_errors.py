@@ -92,6 +92,7 @@ def test_two_tasks_at_right_angles_move_their_mean_by_three_parts(formed: float,
         b, [0.1 * both[0] + 3 * kappa[0], 0.2 * both[0] + kappa[0], 0.5 * both[1] + 4 * kappa[1]], rtol=1e-6
     )  # fmt: skip
     np.testing.assert_allclose(a, [0.3, 0.4, 0.6])
+    assert e.apart == pytest.approx(both @ (more * np.asarray([3, 4])), rel=1e-6, abs=0)  # each M_t rounds on its way
 
 
 def test_cosines_of_equal_directions_move_in_second_order_alone() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremerge_ref.methods._multiplied import Factors, multipliers, relatively, shares
+from coremerge_ref.methods._multiplied import Factors, beside, multipliers, relatively, shares
 from coremerge_ref.perturbation.carried import Errors, Level
+from coremerge_ref.perturbation.theorems import multiplied, multiplied_span
 from coremerge_ref.testing import orthonormal
 
 
@@ -88,3 +89,53 @@ def test_small_values_move_by_a_share_of_themselves() -> None:
     S = np.asarray([1.0, 1e-3, 0.0])
     assert relatively(S, 1e-9, 0.1, np.inf) == 0.1
     assert relatively(S, 1e-9, 0.1, 0.2) == pytest.approx([0.1, 2e-4 + 2e-10, 2e-10], rel=1e-9, abs=0)
+    assert relatively(S, 1e-9, 0.1, 0.2, 1e-6) == pytest.approx([0.1, 2.01e-4 + 2e-10, 1e-6 + 2e-10], rel=1e-9, abs=0)
+
+
+# ---- an error beside what multiplies -----------------------------------------------------------------------------
+def test_an_error_beside_meets_values_that_have_moved_already() -> None:
+    """4 and 1 have moved to 2 and 1.5 at worst, which couple by √(2² + 1.5²) / (2² − 1.5²) = 10/7; both may move."""
+    span, pairing, relative = beside((0.1, 0.2, 0.5), 4.0, 1.0, 0.01)
+    turn = 2 * 0.01 * 10 / 7
+    more = turn / (1 - 2 * turn)
+    assert span == pytest.approx(0.1 + more)
+    assert pairing == pytest.approx(0.2 + 0.01 / 2 / (1 - 2 * turn))
+    assert relative == pytest.approx(0.5 + 0.01 / 4)
+    assert beside((0.1, 0.2, 0.5), 4.0, 1.0, 0.0) == (0.1, 0.2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("relative", "apart"), [(0.7, 0.01), (1.5, 0.01), (0.5, 0.1), (np.inf, 0.01)]
+)  # values may meet, or vanish; a turn above a quarter; nothing is known
+def test_where_values_may_meet_nothing_is_known(relative: float, apart: float) -> None:
+    assert beside((0.1, 0.2, relative), 4.0, 1.0, apart) == (np.inf, np.inf, np.inf)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_both_together_move_spans_and_values_by_no_more(seed: int, k: int) -> None:
+    """Of (I + X) M (I + Y)ᵀ + F, M of rank 4 and of spectra over five decades: X, Y and F at random, and each turning
+    the last vectors that are kept into the first that are not. What a cut leaves of rank 4 is F alone."""
+    rng = np.random.default_rng(seed)
+    S = np.asarray([1.0, 1e-2, 2e-4, 1e-5])
+    P, Q = orthonormal(rng, 8, 4), orthonormal(rng, 6, 4)
+    M, x, y, f = (P * S) @ Q.T, 1e-3, 2e-3, 1e-7 if k == 4 else 1e-5
+    after = float(S[k]) if k < 4 else 0.0
+    bounds = multiplied_span(x, y, after / S[k - 1]), *multiplied(x, y)
+    span, pairing, relative = beside(bounds, float(S[k - 1]), after, f)
+    most = np.zeros(3)
+    beyond = np.linalg.svd(P)[0][:, 4]
+    other = P[:, k] if k < 4 else beyond
+    worst = np.outer(other, P[:, k - 1])
+    for trial in range(60):
+        X, Y, F = (rng.standard_normal(shape) for shape in ((8, 8), (6, 6), (8, 6)))
+        if trial % 2:
+            X, F = worst, np.outer(other, Q[:, k - 1])
+        X, Y, F = (Z * (size / np.linalg.norm(Z)) for Z, size in ((X, x), (Y, y), (F, f)))
+        U, s, Vh = np.linalg.svd((np.eye(8) + X) @ M @ (np.eye(6) + Y).T + F)
+        U, V = U[:, :k], Vh[:k].T
+        turned = max(np.linalg.norm(P[:, :k] - U @ (U.T @ P[:, :k])), np.linalg.norm(Q[:, :k] - V @ (V.T @ Q[:, :k])))
+        paired = np.linalg.norm(P[:, :k].T @ U @ V.T @ Q[:, :k] - np.eye(k))
+        most = np.maximum(most, [turned, paired, np.max(np.abs(s[:k] / S[:k] - 1))])
+    assert (most <= [span, pairing, relative]).all()
+    assert (most >= np.asarray([span, pairing, relative]) / 20).all()

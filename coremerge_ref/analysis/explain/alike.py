@@ -35,7 +35,7 @@ class Alike:
         which = self.live == live
         S = self.S[which][:, :live]
         together = np.asarray(linalg.norm(np.concatenate(self.norms, axis=-1)[which][..., None]))
-        error = max(level.size, level.decomposed) * together
+        error = level.stacked * together
         own = np.broadcast_to(error[:, None], S.shape)
         if level.name != "compute":
             own = owned(level.size, [C[which] for C in self.coordinates], [x[which] for x in self.norms], S, error)

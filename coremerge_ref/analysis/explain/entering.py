@@ -14,12 +14,15 @@ from coremerge_ref.perturbation.theorems import norm, safely
 ZERO, NU = (x / 2.0**-52 for x in thresholds("float64"))  # in eps: a singular value that is none; ν of norms
 
 
-def level_of(name: str, dtype: str, eps: float, tiny: float, terms: int) -> Level:
-    """Level "input": half an eps, as one rounding makes; "compute": what sums of `terms` terms may make of it.
+def level_of(name: str, dtype: str, eps: float, tiny: float, terms: int, inner: int) -> Level:
+    """Level "input": half an eps, as one rounding makes; "compute": what sums of `terms` terms may make of it, of
+    `inner` terms within the space.
 
     Each of N − 1 additions and N products is off by half an eps of what is there. Nothing is taken to cancel.
     """
-    return Level(name, dtype, eps, 0.5 if name == "input" else terms / 2 + ALLOWANCE, tiny if name == "compute" else 0)
+    if name == "input":
+        return Level(name, dtype, eps, 0.5)
+    return Level(name, dtype, eps, terms / 2 + ALLOWANCE, tiny, inner / 2 + ALLOWANCE)
 
 
 def entered(
@@ -32,14 +35,20 @@ def entered(
     frame is an identity nothing is computed, and rounded inputs are off entry by entry. With s = Σ_i ‖b_i‖ ‖a_i‖,
     ‖δM_t‖ ≤ 2 g s and ≤ g (‖B_t‖ ‖A_t‖₂ + ‖B_t‖₂ ‖A_t‖).
     """
-    delta, entry = terms[0].errors(level, (left.identity, right.identity), terms[1])
+    delta, entry, added = terms[0].errors(level, (left.identity, right.identity), terms[1])
     place: Any = (slice(None), *terms[1])
-    g, rank, factors = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), None
+    g, rank, beyond = level.size, np.minimum(terms[0].ranks[place], min(entry.shape[1:])), terms[0].beyond[place]
+    pairs: Any = zip(left.coordinates, right.coordinates, left.norms, right.norms, beyond, strict=True)
+    sizes, computed, factors = (left.size, right.size), not (left.identity and right.identity), None
+    apart: Any = added
     if level.name != "compute":
-        pairs = zip(left.coordinates, right.coordinates, left.norms, right.norms, terms[0].beyond[place], strict=True)
-        factors = [with_rest(L, R, g * b, g * a, g * rest) for L, R, b, a, rest in pairs]
-    sizes, computed = (left.size, right.size), not (left.identity and right.identity)
-    return Errors(level, sizes, delta, entry, rank, tasks, computed, entering=delta, factors=factors, **rest)
+        factors, apart = [with_rest(L, R, g * b, g * a, g * lost) for L, R, b, a, lost in pairs], 0.0
+    elif computed:
+        of_left, of_right = (0.0 if one.identity else g for one in (left, right))
+        factors = [(L, R, of_left * b, of_right * a) for L, R, b, a, _ in pairs]
+    return Errors(
+        level, sizes, delta, entry, rank, tasks, computed, entering=delta, factors=factors, apart=apart, **rest
+    )
 
 
 def with_rest(L: np.ndarray, R: np.ndarray, b: np.ndarray, a: np.ndarray, rest: float) -> Any:
@@ -85,7 +94,7 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
     if frame.units is not None and errors.level.formed and 0 < live < min(frame.size, frame.distinct):
         # columns that no factor makes equal: up to the cut, times its norm, each may have beyond the live directions
         beyond = cut / (NU * errors.unit) * np.asarray(levels)
-        errors.delta = errors.delta + beyond
+        errors.delta, errors.apart = errors.delta + beyond, errors.apart + beyond
         errors.entry = errors.entry + beyond[:, None, None]
     if live:
         gap = (values[min(live, len(values)) - 1] - dropped) / (values[0] or 1.0)

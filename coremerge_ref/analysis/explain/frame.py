@@ -79,7 +79,7 @@ class Frame:
         """Bound on the norm of the error of the stack, its SVD's own and that of each update's included."""
         if self.of_updates:
             return norm(errors.entering) + 2 * errors.level.decomposed * norm(self.S)
-        return max(errors.level.size, errors.level.decomposed) * norm(np.concatenate(self.norms))
+        return errors.level.stacked * norm(np.concatenate(self.norms))
 
     def own(self, errors: Errors) -> np.ndarray:
         """Bounds (live) on ‖E v_i‖, v_i the right singular vectors of the stack and E its error, see owned.

@@ -28,28 +28,29 @@ class Terms:
     sizes: np.ndarray
     ranks: np.ndarray
     beyond: np.ndarray
-    made: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    made: dict[Any, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
-    def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """(delta (T), entry (T, p, q)) of one layer of a batch (T, …), see `entered`; computed for all at once."""
+    def errors(self, level: Level, identities: tuple[bool, bool], at: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        """(delta (T), entry (T, p, q), apart (T)) of one layer of a batch (T, …), see `entered`; computed for all at
+        once. apart: what forming the products, and what no frame holds, add to errors of the factors."""
         key = level, identities
         place: Any = (slice(None), *at)
         if key not in self.made:
             self.made[key] = self._errors(*key)
-        delta, entry = self.made[key]
-        return delta[place].copy(), entry[place].copy()
+        return tuple(part[place].copy() for part in self.made[key])
 
-    def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, np.ndarray]:
+    def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, ...]:
         g, formed = level.size, level.name == "compute"
         parts = sum(X * (0.0 if formed and one else g) for one, X in zip(identities, self.sides, strict=True))
         tiny = level.tiny * np.where(self.ranks > 0, 1 + self.ranks, 0)
         own = formed * level.eps * (self.ranks / 2 + 1)
+        size = self.within.shape[-2] * self.within.shape[-1]
         both = g * g * (self.within if all(identities) else self.sizes[..., None, None])  # errors of either side meet
         parts = parts + both + own[..., None, None] * self.within + tiny[..., None, None]
-        size = self.within.shape[-2] * self.within.shape[-1]
+        apart = own * np.asarray(linalg.norm(self.within)) + tiny * size**0.5 + g * self.beyond
         delta = g * self.whole + g * g * self.sizes + tiny * size**0.5
         delta = np.minimum(delta, np.asarray(linalg.norm(parts))) + g * self.beyond
-        return delta, np.minimum(parts, delta[..., None, None])
+        return delta, np.minimum(parts, delta[..., None, None]), apart
 
 
 Factors = tuple[list[np.ndarray], list[np.ndarray]]  # coordinates (…, p, r_t) and norms (…, r_t) of each task

@@ -20,9 +20,13 @@ def level_at(kind: str, group: Group, layer: Layer) -> Level:
     """The size of the errors of a layer, "compute" or "input"."""
     dtype = group.compute if kind == "compute" else group.dtype
     ranks = sum(C.shape[1] for C in layer.left.coordinates)
-    terms = max(layer.left.size, layer.right.size, ranks)
+    inner = terms = max(*layer.M.shape[1:], ranks)
+    if not group.is_sum:
+        terms = max(layer.left.size, layer.right.size, ranks)
+    elif ranks <= min(group.shape):  # scaled and side by side, see Encoded.summed
+        inner = terms = layer.stack.T
     tiny = float(np.finfo(group.compute).smallest_normal) * group.factor
-    return level_of(kind, dtype, arrays.eps(dtype), tiny, terms)
+    return level_of(kind, dtype, arrays.eps(dtype), tiny, terms, inner)
 
 
 def walk(
@@ -48,7 +52,7 @@ def walk(
                 _multiply(e, layer, item.M, "left" in sides)
     bounds = []
     for e, layer, item, sides, left in zip(errors, layers, ends, seen, leaving, strict=True):
-        bound = float(e.delta) + e.level.formed * norm(item.M)
+        bound = float(e.delta) + e.level.framed * norm(item.M)
         for side, frame, M in (("left", layer.left, item.M), ("right", layer.right, item.M.T)):
             if side in left:
                 turned = frame.turned(e, M)[1] if side in sides else 0.0
@@ -68,8 +72,10 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
     for side, frame in (("left", layer.left), ("right", layer.right)):
         if level.formed and frame.of_updates and side not in seen:
             # it spans a stack that is off by what its SVD is
-            e.delta = e.delta + level.decomposed * norm(frame.S)
+            e.delta, e.apart = (x + level.decomposed * norm(frame.S) for x in (e.delta, e.apart))
     if layer.sigma is not None:
+        if level.formed:  # rows are divided anew
+            e.factors = None
         pairs = zip(layer.left.coordinates, layer.right.coordinates, strict=True)
         within = np.stack([np.abs(L) @ np.abs(R).T for L, R in pairs])
         again = bool(level.formed) * (2 * level.eps * within + level.tiny)  # divided, and multiplied back
@@ -107,7 +113,7 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
 def _look_for_ties(e: Errors, space: Space, frame: Frame, X: np.ndarray, error: float) -> None:
     """A doubt where rows of X (T, p, q), known up to `error` and as long as the singular values whose vectors a lossy
     frame is, are equally long: changes at random of what is equal by its structure may not show it."""
-    S = lengths(X[:, : frame.live].swapaxes(0, 1).reshape(frame.live, -1), axis=1)
+    S = lengths(X[:, : frame.live].swapaxes(0, 1).reshape(frame.live, len(X) * X.shape[2]), axis=1)
     found = np.flatnonzero(e.tied(S) | (S[:-1] - S[1:] <= 2 * error))
     if len(found) and S[0]:
         gap = float((S[found[0]] - S[found[0] + 1]) / S[0])

@@ -378,14 +378,15 @@ def test_bounds_of_updates_whose_squares_leave_float64_or_are_nothing_are_those_
 
 
 def test_conditioning_does_not_depend_on_the_space_where_the_answer_does_not() -> None:
-    """But for what SVDs of stacks of updates add to the arithmetic: they are those of stacks that are as far off."""
+    """But for what SVDs of stacks of updates add to the arithmetic: they are those of stacks that are as far off, in
+    sums of 8 terms or of 9."""
     pairs = pairs_of(Recipe(m=9, n=8, ranks=(3, 2), seed=2))
     found = {space: cm.explain(pairs, cm.Tsv(k=2), SPACES[space]) for space in SPACES}
     conditions = {space: e.input_bound.condition for space, e in found.items()}
     assert max(conditions.values()) <= 1.01 * min(conditions.values()), conditions
     assert found["core"].bound.condition == pytest.approx(found["full"].bound.condition, rel=1e-4)
     assert found["core"].bound.condition < found["knots"].bound.condition < 3 * found["core"].bound.condition
-    assert found["knots-transposed"].bound.condition == pytest.approx(found["knots"].bound.condition, rel=1e-4)
+    assert found["knots-transposed"].bound.condition == pytest.approx(found["knots"].bound.condition, rel=0.01)
 
 
 @pytest.mark.parametrize("method", ["ta", "tsv", "ties", "iso", "karcher"])

@@ -139,7 +139,8 @@ RIGHT = factors(np.array([[0.0], [3.0], [0.0]]), np.eye(3, 2), np.ones((3, 1)))
 def test_what_underflows_is_one_smallest_number_a_term_and_entry(identities: tuple[bool, bool]) -> None:
     """Of r terms each may lose one, and so may their sum; where there is none nothing is lost."""
     level = Level("compute", "float64", 0.0, 1.0, tiny=2.0**-30)
-    delta, entry = terms_of(LEFT, RIGHT, *identities).errors(level, identities, ())
+    delta, entry, apart = terms_of(LEFT, RIGHT, *identities).errors(level, identities, ())
+    np.testing.assert_allclose(apart, delta, rtol=1e-15)
     np.testing.assert_allclose(entry, 2.0**-30 * np.array([2, 3, 0])[:, None, None] * np.ones((3, 2, 3)), rtol=1e-15)
     np.testing.assert_allclose(delta, 2.0**-30 * np.array([2, 3, 0]) * 6**0.5, rtol=1e-15)
 
@@ -149,9 +150,19 @@ def test_rounded_inputs_are_off_entry_by_entry_where_there_is_no_frame(g: float)
     """(L + δL) (R + δR)ᵀ − L Rᵀ ≤ (2 g + g²) |L| |R|ᵀ."""
     level = Level("input", "float16", 2 * g, 0.5)
     found = terms_of(LEFT, RIGHT, True, True)
-    delta, entry = found.errors(level, (True, True), ())
+    delta, entry, _ = found.errors(level, (True, True), ())
     np.testing.assert_allclose(entry, np.minimum((2 * g + g * g) * found.within, delta[:, None, None]), rtol=1e-14)
     np.testing.assert_allclose(delta, (2 * g + g * g) * np.array([6, 5, 0]), rtol=1e-8)
+
+
+def test_beside_errors_of_factors_products_round_as_sums_of_as_many_terms_and_lose_what_no_frame_holds() -> None:
+    """One term and two, of norms 6 and 5; of the first 4/5 are in the frame, and 3/5 of 6 are not, known up to g."""
+    level = Level("compute", "float32", 2.0**-23, 100.0, inner=3.0)
+    apart = terms_of(LEFT, RIGHT, False, False).errors(level, (False, False), ())[2]
+    np.testing.assert_allclose(apart, 2.0**-23 * np.asarray([1.5 * 6, 2 * 5, 0]), rtol=1e-12, atol=0)
+    partly = [0.8 * LEFT[0][0], *LEFT[0][1:]], LEFT[1]
+    apart = terms_of(partly, RIGHT, False, False).errors(level, (False, False), ())[2]
+    np.testing.assert_allclose(apart[0], 2.0**-23 * (1.5 * 4.8 + 100 * 3.6), rtol=1e-12, atol=0)
 
 
 def test_what_is_found_for_all_layers_is_each_ones_own_copy() -> None:

@@ -439,3 +439,10 @@ def test_a_task_of_which_a_compressed_space_keeps_nothing_is_explained_without_a
     space = cm.Compressed(1, beta=1.0)
     assert cm.merge(pairs, "ties", space).info["kept"].tolist() == [1.0, 0.0]
     assert cm.explain(pairs, "ties", space).verdict == "well-posed"
+
+
+@pytest.mark.parametrize("method", ["ties", "pcb+iso", "tsv"])
+def test_a_compressed_space_of_updates_that_are_all_zero_has_an_answer_that_nothing_moves(method: str) -> None:
+    zero = [(np.zeros((4, 1)), np.ones((1, 3))), (np.zeros((4, 0)), np.zeros((0, 3)))]
+    found = cm.explain(zero, method, cm.Compressed(2))
+    assert (found.verdict, found.bound.relative, found.input_bound.relative) == ("well-posed", 0, 0)

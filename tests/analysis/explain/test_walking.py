@@ -162,6 +162,13 @@ def test_rows_of_which_nothing_is_known_stay_so_whatever_they_meet() -> None:
 
 
 def test_a_sum_of_terms_is_off_by_half_an_eps_for_each_and_what_is_stored_by_eight() -> None:
-    """Inputs were rounded once, and nothing of them underflowed."""
-    assert level_of("input", "float16", 2.0**-10, 1e-300, 100) == Level("input", "float16", 2.0**-10, 0.5, 0)
-    assert level_of("compute", "float32", 2.0**-23, 1e-30, 100) == Level("compute", "float32", 2.0**-23, 58.0, 1e-30)
+    """Sums within the space have fewer terms. Inputs were rounded once, and nothing of them underflowed."""
+    eps = 2.0**-23
+    assert level_of("input", "float16", 2.0**-10, 1e-300, 100, 6) == Level("input", "float16", 2.0**-10, 0.5, 0)
+    found = level_of("compute", "float32", eps, 1e-30, 100, 6)
+    assert found == Level("compute", "float32", eps, 58.0, 1e-30, 11.0)
+    assert (found.size, found.framed, found.formed) == (58 * eps, 58 * eps, 11 * eps)
+    assert found.decomposed - found.formed == pytest.approx(found.stacked - found.size, rel=1e-6, abs=0)
+    assert found.stacked > found.size
+    inputs = level_of("input", "float32", eps, 0.0, 100, 6)
+    assert (inputs.stacked, inputs.framed, inputs.formed, inputs.decomposed) == (eps / 2, 0, 0, 0)
