@@ -105,6 +105,7 @@ def orthogonalizing(
     span: tuple[int, float],
     blocks: Sequence[Block] = (),
     rotated: float = 0.0,
+    leaving: float = 0.0,
 ) -> tuple[float, float, int]:
     """Bounds on the change of polar(X) diag(levels), X = [P_1 … P_T], and of polar(X), and the rank of it.
 
@@ -114,7 +115,8 @@ def orthogonalizing(
     factor, and every column then counts with its own level. known: relative level up to which a singular value of X
     is none, before it is held at √eps.
     span: dimension and turn of the space of all columns, see `spanned`. Where they are a basis of it, X = Q C, C
-    square: its polar factor has the smaller condition number of square matrices, and beside it Q turns.
+    square: its polar factor has the smaller condition number of square matrices, and beside it Q turns. leaving: how
+    far arithmetic takes columns out of that, which no turn of it follows, unless it is all of the frame.
     blocks: what `crossing` asks of each; `crossed` takes the place of the condition number where it is less, beside
     `rotated`, how far all columns turn as one, and their polar factor with them.
     """
@@ -160,7 +162,7 @@ def orthogonalizing(
     change = first
     if span[0] == support == active:
         square = moved * polar(L[:support], (support, support))
-        change = min(change, norm([square, span[1]]) + own * factor)
+        change = min(change, norm([square, span[1]]) + (own + (leaving if len(X) > span[0] else 0.0)) * factor)
     change *= beyond(first) if first <= LIMIT else grown(whole) / first
     if factor > MODEST and cut_off and first <= LIMIT:
         crossings = [crossing(errors, side, *block) for block in blocks]

@@ -131,6 +131,14 @@ def at_zero(
         )
 
 
+def leaving_span(errors: Errors, apart: np.ndarray, parts: list[Leading]) -> float:
+    """How far arithmetic, by `apart` (T,), takes the vectors of all parts out of the spaces that `spanned` is about:
+    what is computed of one matrix is exact for another one, of a higher rank."""
+    if not errors.level.formed:
+        return 0.0
+    return norm([own / part.S[-1] for own, part in zip(apart, parts, strict=True) if len(part.S)])
+
+
 def spanned(
     errors: Errors,
     M: np.ndarray,

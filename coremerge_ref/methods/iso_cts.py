@@ -12,7 +12,7 @@ from coremerge_ref.methods._graded import joined, known, known_turns, scaled, ti
 from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
 from coremerge_ref.methods._residuals import Residuals, residuals_moved
-from coremerge_ref.methods._subspaces import leading, spanned
+from coremerge_ref.methods._subspaces import leading, leaving_span, spanned
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import EVERY_SIZE, MERGE, Search, Stage, register
 from coremerge_ref.methods.iso import carry_iso
@@ -190,13 +190,18 @@ class IsoCts(Stage):
         error = max(part.error for part in own)
         # what turns U_c turns what is left of all tasks into U_c: all of [U_c P_1 … P_T] as one
         whole_turn = 2**0.5 * min(norm(first.left), float(first.shared.max(initial=0.0)))
-        levels = np.full(len(sigma), mean)
+        levels, alone = np.full(len(sigma), mean), safely(before.weights, errors.apart if factors else errors.delta)
+        # of the sum and its SVD, and of what is left of a task, formed anew beside what U_c leaves its own space by
+        whole_off = np.atleast_1d(np.abs(alone).sum() + errors.level.decomposed * norm(total))
+        of_rest = np.abs(alone) + errors.level.decomposed * np.asarray(linalg.norm(residual))
+        of_rest = of_rest + (2 * errors.level.formed + leaving_span(errors, whole_off, [common])) * sizes
+        leaving = leaving_span(errors, np.concatenate([whole_off, of_rest]), own)
         for side, name, of_common, rotated in (("left", "P", 0.0, whole_turn), ("right", "Q", every, 0.0)):
             X = np.concatenate([getattr(part, name) for part in own], axis=1)
             turned = [(np.minimum(x, 4.0), np.minimum(y, 4.0)) for x, y in sides[side]]  # no turn is wider
             change, _, support = orthogonalizing(
                 self, errors, X, levels, turned, error, side, spans[side],
-                [(total, common, of_common, of_sum, 0.0), *blocks], rotated,
+                [(total, common, of_common, of_sum, 0.0), *blocks], rotated, leaving,
             )  # fmt: skip
             bound, rank = bound + change, min(rank, support)
         return errors.merged(most if errors.lost > lost else min(bound, most), None, after.M, rank)

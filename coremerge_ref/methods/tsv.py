@@ -13,7 +13,7 @@ from coremerge_ref.methods._graded import Met, known, known_turns, retold, scale
 from coremerge_ref.methods._multiplied import Factors
 from coremerge_ref.methods._orthogonalizing import orthogonalizing
 from coremerge_ref.methods._orthonormal import met_by_rows
-from coremerge_ref.methods._subspaces import leading, spanned, spanning
+from coremerge_ref.methods._subspaces import leading, leaving_span, spanned, spanning
 from coremerge_ref.methods._triplets import beside, block_diagonal, orthogonalized, side_by_side
 from coremerge_ref.methods.base import BOTH, EVERY_SIZE, MERGE, ONE_SPACE, RANKS, Search, Stage, register
 from coremerge_ref.methods.ta import carry_sum
@@ -126,11 +126,12 @@ class Tsv(Stage):
         turns = [known_turns(errors, *block) for block in blocks]
         S, error = np.concatenate([part.S for part in parts]), max(part.error for part in parts)
         bound, turn, rank, changes = total, norm([one.pairing for one in turns]), len(S), []
+        leaving = leaving_span(errors, apart if factors else delta, parts)
         for X, side in (([part.P for part in parts], "left"), ([part.Q for part in parts], "right")):
             turned = [(getattr(one, side), one.shared) for one in turns]
             span = spanned(errors, stack.M, delta, ranks, side, exact)
             moved, change, support = orthogonalizing(
-                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, blocks
+                self, errors, np.concatenate(X, axis=1), S, turned, error, side, span, blocks, leaving=leaving
             )
             bound, turn, rank = bound + moved, turn + change, min(rank, support)
             changes.append((np.concatenate(X, axis=1), support, change))

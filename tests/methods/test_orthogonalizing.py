@@ -28,10 +28,10 @@ BOTH = [(np.asarray([0.03]), np.asarray([0.04])), (np.asarray([0.05]), np.asarra
 
 def polar_of(
     X: Any, turned: Any = BOTH, levels: Any = (3.0, 2.0), known: float = 0.0, side: str = "left",
-    span: Any = (9, np.inf), errors: Errors | None = None,
+    span: Any = (9, np.inf), errors: Errors | None = None, leaving: float = 0.0,
 ) -> tuple[float, float, int]:  # fmt: skip
     X, errors = np.asarray(X, dtype=float), known_to() if errors is None else errors
-    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span)
+    return orthogonalizing(Stage, errors, X, np.asarray(levels), turned, known, side, span, leaving=leaving)
 
 
 def test_polar_factors_move_by_what_columns_turn_over_the_smallest_singular_value() -> None:
@@ -89,6 +89,11 @@ def test_arithmetic_adds_what_its_svd_does() -> None:
     turned, own, moved = [(x * 1e-4, y * 1e-4) for x, y in BOTH], d * 2**0.5, 5e-6 + d * 2**0.5
     assert polar_of(SKEW, turned, errors=errors)[1] == pytest.approx(moved / SMALL, rel=1e-4)
     found = polar_of(SKEW, turned, span=(2, 1e-6), errors=errors)[1]
+    assert found == pytest.approx(np.hypot(moved * 2 / (3 * SMALL), 1e-6) + own / SMALL, rel=1e-4)
+    # no turn of the span follows what leaves it, unless it is all of the frame
+    found = polar_of(SKEW, turned, span=(2, 1e-6), errors=errors, leaving=5e-7)[1]
+    assert found == pytest.approx(np.hypot(moved * 2 / (3 * SMALL), 1e-6) + (own + 5e-7) / SMALL, rel=1e-4)
+    found = polar_of(SKEW[:2], turned, span=(2, 1e-6), errors=errors, leaving=5e-7)[1]
     assert found == pytest.approx(np.hypot(moved * 2 / (3 * SMALL), 1e-6) + own / SMALL, rel=1e-4)
     found = polar_of(SKEW, [(np.asarray([3e-6, 0.0]), np.full(2, 4e-6))], errors=errors)
     assert found == (pytest.approx(9e-6 + 3 * own), pytest.approx(3e-6 + own), 2)

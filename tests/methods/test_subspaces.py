@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import coremerge_ref as cm
-from coremerge_ref.methods._subspaces import at_zero, leading, spanned
+from coremerge_ref.methods._subspaces import Leading, at_zero, leading, leaving_span, spanned
 from coremerge_ref.perturbation.carried import Errors, Level
 
 E1, E2, F1, F2 = np.eye(3)[0], np.eye(3)[1], np.eye(4)[0], np.eye(4)[1]
@@ -318,3 +318,15 @@ def test_values_that_multiply_into_each_other_are_as_open_as_before() -> None:
     assert part.multiplied[0] == np.inf
     ((sentence, _),) = errors.doubts
     assert sentence.startswith("tsv: task 0: singular values 1 and 2 of M_t differ by 1.0e-03 of the largest")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("compute", 0.05), ("input", 0.0)])
+def test_arithmetic_takes_vectors_out_of_a_span_by_what_is_off_over_the_last_value(name: str, expected: float) -> None:
+    """0.06 of values 4 and 2, 0.04 of 1, none where nothing is kept; rounded inputs stay in spans that turn."""
+    level = Level(name, "float64", 1e-7, 0.5)
+    errors = Errors(level, (3, 4), DELTA, np.zeros((2, 3, 4)), np.ones(2), (0, 1), True, {}, 2.0**-52)
+    parts = [
+        Leading(np.eye(3, len(S)), np.asarray(S), np.eye(4, len(S)), 0.0, np.zeros(len(S)), len(S))
+        for S in ([4, 2.0], [1.0], [])
+    ]
+    assert leaving_span(errors, np.asarray([0.06, 0.04, 0.5]), parts) == pytest.approx(expected, abs=0)

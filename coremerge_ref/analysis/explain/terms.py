@@ -37,7 +37,8 @@ class Terms:
         place: Any = (slice(None), *at)
         if key not in self.made:
             self.made[key] = self._errors(*key)
-        return tuple(part[place].copy() for part in self.made[key])
+        delta, entry, apart = self.made[key]
+        return delta[place].copy(), entry[place].copy(), apart[place]
 
     def _errors(self, level: Level, identities: tuple[bool, bool]) -> tuple[np.ndarray, ...]:
         g, formed = level.size, level.name == "compute"
