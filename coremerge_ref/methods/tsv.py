@@ -20,6 +20,8 @@ from coremerge_ref.methods.ta import carry_sum
 from coremerge_ref.perturbation.carried import Errors, decompose
 from coremerge_ref.perturbation.theorems import norm, safely
 
+SMALL = 16  # rows and columns up to which calls take longer than what is called
+
 
 @register
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Tsv(Stage):
         """As carry says; what it decomposes of all layers at once."""
         stacks = [stack.weighted().M for stack in before]
         decompose((e, M) for e, stack in zip(errors, stacks, strict=True) for M in stack)
-        decompose(((e, spanning(M, side)) for e, M in zip(errors, stacks, strict=True) for side in BOTH), vectors=False)
+        # of larger ones `spanned` asks a Gram matrix, which takes less than its share of a batch
+        small = [(e, M) for e, M in zip(errors, stacks, strict=True) if max(M.shape[1:]) <= SMALL]
+        decompose(((e, spanning(M, side)) for e, M in small for side in BOTH), vectors=False)
         return super().propagate(errors, before, after)
 
     def carry(self, errors: Errors, before: Any, after: Any) -> Errors:
