@@ -1,9 +1,9 @@
 """Matrices of balls: singular subspaces and polar factors, enclosed with a proof.
 
 FLINT's arb has no SVD, and none is needed: orthogonally equivariant methods see singular subspaces and polar factors
-only, and both come from the sign of a symmetric matrix. Newton's iteration Z ← (Z + Z⁻¹) / 2 keeps the signs of
-eigenvalues exactly, so its iterate is off by at most ‖Z² − I‖, since |z − sgn z| ≤ |z² − 1|; everything else is
-products, inverses and Cholesky factors, which balls enclose (Higham, Functions of Matrices, 2008, chapters 5, 6, 8).
+only, and both come from the sign of a symmetric matrix. Newton's iteration Z ← (Z + Z⁻¹) / 2 finds it without balls,
+which would grow with every step, and what it found is proven to be near it afterwards; everything else is products,
+inverses and Cholesky factors, which balls enclose (Higham, Functions of Matrices, 2008, chapters 5, 6, 8).
 """
 
 from collections.abc import Callable, Sequence
@@ -113,22 +113,38 @@ def cholesky(G: Balls) -> Balls:
 
 
 def sign(H: Balls) -> Balls:
-    """The sign of a symmetric H, whose eigenvalues are all proven not to be 0."""
-    unit = eye(H.nrows())
+    """The sign of a symmetric H, whose eigenvalues are all proven not to be 0.
+
+    In the eigenspaces of H, Z that is off by E has Z_11 H_11 + H_11 Z_11 as a block of Z H + H Z: where that is
+    positive definite Z_11 is, and −Z_22 (Lyapunov). So ‖Z_11 − I‖ ≤ ‖(Z² − I)_11 − E_12 E_21‖, and with |λ| ≥ g the
+    rest is ‖E_12‖ ≤ ‖(Z H − H Z)_12‖ / 2 g (Sylvester; Bhatia, Matrix Analysis, 1997, VII.2).
+    """
+    H, unit = H / size(H), eye(H.nrows())
 
     def step(Z: Balls) -> tuple[Balls, Any]:
-        Z = (Z + inverse(Z)) / 2
+        Z = symmetric(Z + inverse(Z)).mid() / 2
         return Z, frobenius(Z * Z - unit)
 
-    return widened(*_converged(step, H / _size(H)))
+    Z, error = _converged(step, H.mid())
+    ZH = Z * H
+    cholesky(symmetric(ZH))
+    aside = frobenius(ZH - ZH.transpose()) * frobenius(inverse(H)) / 2
+    return widened(Z, error + aside + aside * aside)
 
 
-def _size(X: Balls) -> Any:
+def size(X: Balls) -> Any:
     """‖X‖, about, however large; 1 for a zero."""
     from flint import arb
 
-    size = frobenius(X).mid()
-    return size if size > 0 else arb(1)
+    found = frobenius(X).mid()
+    return found if found > 0 else arb(1)
+
+
+def radius(X: Balls) -> Any:
+    """The largest of the radii of all entries; 0 of none."""
+    from flint import arb
+
+    return max((x.rad() for x in X.entries()), key=float, default=arb(0))
 
 
 def _converged(step: Callable[[Any], tuple[Any, Any]], state: Any) -> tuple[Any, Any]:
@@ -156,18 +172,31 @@ def inverse(Z: Balls) -> Balls:
 def inverse_root(G: Balls) -> Balls:
     """G^(−1/2) of a positive definite G, by Denman and Beavers' iteration, the sign of [[0, G], [I, 0]].
 
-    Its iterates are functions of G, and |z − 1 / √g| ≤ |z² g − 1| / √g, where 1 / √g ≤ z / (1 − |z² g − 1|).
+    Let Z be positive definite, Z G Z = I + N and Y the root. T = Y⁻¹ Z has Tᵀ T = I + N, so Z² = Y (I + N') Y with a
+    turned N'. In Z = Y^½ (I + F) Y^½ that is F Y + Y F = Y^½ N' Y^½ − F Y F, whence f ≤ (ν + κ f²) / 2 of the norms, κ
+    the condition number of Y. Along I + t N' f grows from 0 continuously, so that it stays below the smaller root,
+    which is at most ν where κ ν < 1; and ‖Z − Y‖ ≤ ‖Y‖ ν, ‖Y‖ ≤ ‖Z‖ / (1 − ν).
     """
-    scale = _size(G)
-    G, unit = G / scale, eye(G.nrows())
+    scale = size(G)
+    G, unit = symmetric(G / scale), eye(G.nrows())
 
     def step(pair: tuple[Balls, Balls]) -> tuple[tuple[Balls, Balls], Any]:
         Y, Z = pair
-        Y, Z = (Y + inverse(Z)) / 2, (Z + inverse(Y)) / 2
-        return (Y, Z), frobenius(Z * G * Z - unit)
+        Y, Z = symmetric(Y + inverse(Z)).mid() / 2, symmetric(Z + inverse(Y)).mid() / 2
+        return (Y, Z), frobenius(Z * G.mid() * Z - unit)
 
-    (_, Z), error = _converged(step, (G, unit))
-    return widened(Z, error * frobenius(Z) / (1 - error)) / scale.sqrt()
+    (_, Z), _ = _converged(step, (G.mid(), unit))
+    cholesky(Z)
+    off = frobenius(Z * G * Z - unit)
+    most = frobenius(Z) / (1 - off)
+    if not (off < 1 and most * frobenius(G).sqrt() * off < 1):
+        raise Uncertain("a singular value lies too near its cut for balls of this precision")
+    return widened(Z, most * off) / scale.sqrt()
+
+
+def symmetric(X: Balls) -> Balls:
+    """(X + Xᵀ) / 2."""
+    return (X + X.transpose()) / 2
 
 
 def basis(P: Balls, rank: int) -> Balls:
@@ -198,8 +227,7 @@ def above(X: Balls, cut: float, count: int) -> Balls:
 
 def _shifted(X: Balls, cut: float) -> Balls:
     """X Xᵀ − cut² I, symmetric to the last bit."""
-    H = X * X.transpose() - eye(X.nrows()) * (exactly(cut) * exactly(cut))
-    return (H + H.transpose()) / 2
+    return symmetric(X * X.transpose() - eye(X.nrows()) * (exactly(cut) * exactly(cut)))
 
 
 def how_many_above(X: Balls, cut: float) -> int:
@@ -239,19 +267,16 @@ def leading(X: Balls, k: int, level: float) -> Block | None:
 
 def rotation(L: Balls) -> Balls:
     """The orthogonal polar factor of a square nonsingular L."""
-    G = L * L.transpose()
-    return inverse_root((G + G.transpose()) / 2) * L
+    return inverse_root(L * L.transpose()) * L
 
 
 def polar(X: Balls, cut: float) -> Balls:
     """The polar factor of X (p, K) over its singular values above cut · σ_1."""
     G = X.transpose() * X
-    G = (G + G.transpose()) / 2
     S = singular_values(middle(X))
     support = how_many_above(X.transpose(), cut * float(S[0]))
     W = eye(G.nrows())
     if support < G.nrows():
         W = basis(above(X.transpose(), _between(S, support), support), support)
         G = W.transpose() * G * W
-        G = (G + G.transpose()) / 2
     return X * W * inverse_root(G) * W.transpose()

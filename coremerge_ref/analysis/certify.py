@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from coremerge_ref.analysis import balls
-from coremerge_ref.analysis.verified import Pair, surely_merged
+from coremerge_ref.analysis.verified import Pair, check_rules, surely_merged
 from coremerge_ref.core import arrays
 from coremerge_ref.core.frames import Frames
 from coremerge_ref.core.inputs import as_updates
@@ -79,6 +79,8 @@ def certify(
     except ImportError as error:
         raise ParameterError("certify: python-flint is not installed; pip install python-flint") from error
     present, w, pipeline = _checked(updates, bases, merged, weights, scale, bits, method)
+    if merged is not None:
+        check_rules(pipeline.stages)
     before, ctx.prec = ctx.prec, bits
     try:
         U, V = (_live(*side) for side in ((bases.U, bases.rows), (bases.V, bases.cols)))

@@ -28,7 +28,8 @@ class Weighted(NamedTuple):
 
 
 Leveled = tuple[Balls, float]  # a matrix, and what counts as zero in it
-PATIENCE = (1, 4, 4)  # what the bits are multiplied by, one after the other, until balls can tell
+NARROW = 2.0**-120  # of its size: the root of the square of a distance is half as well known
+PATIENCE = (1, 4, 16)  # what the bits are multiplied by, one after the other, until balls can tell
 
 EPS = 2.0**-52  # zero is what it is in float64 arithmetic
 RTOL = 64 * EPS
@@ -36,17 +37,22 @@ LIVE = 8 * EPS
 
 
 def surely_merged(*merge: Any) -> list[Pair]:
-    """What a pipeline returns for factors, as products X Y; in balls of more bits where they cannot tell at first."""
+    """What a pipeline returns for factors, as products X Y; in balls of more bits where they cannot tell at first, or
+    are too wide for squares of distances."""
     from flint import ctx
 
+    bits = ctx.prec
     for more in PATIENCE:
-        ctx.prec = more * ctx.prec
+        ctx.prec = more * bits
         try:
-            return _exactly_merged(*merge)
+            made = _exactly_merged(*merge)
         except balls.Uncertain:
             if more == PATIENCE[-1]:
                 raise
-    raise AssertionError
+        else:
+            if more == PATIENCE[-1] or all(balls.radius(X) <= NARROW * balls.size(X) for pair in made for X in pair):
+                break
+    return made
 
 
 def _exactly_merged(
@@ -189,7 +195,17 @@ RULES: dict[type[Stage], Callable[..., Leveled]] = {
 
 
 def exact_merge(stages: Sequence[Stage], given: Weighted) -> Balls:
-    """What the stages return. ParameterError for stages that are not orthogonally equivariant, or have no rule here."""
+    """What the stages return."""
+    check_rules(stages)
+    merge, *posts = stages
+    M, level = RULES[type(merge)](merge, given)
+    for _ in posts:
+        M = _iso(M, level)
+    return M
+
+
+def check_rules(stages: Sequence[Stage]) -> None:
+    """ParameterError for stages that are not orthogonally equivariant, or have no rule here."""
     merge, *posts = stages
     if type(merge) not in RULES or any(not isinstance(post, Iso) or post.support != "rank" for post in posts):
         names = "+".join(stage.name for stage in stages)
@@ -198,10 +214,6 @@ def exact_merge(stages: Sequence[Stage], given: Weighted) -> Balls:
             f"nothing, got {names!r}: what a method returns that looks at entries, or at null vectors, hangs on each "
             "vector of its frame, and no ball holds vectors of equal singular values"
         )
-    M, level = RULES[type(merge)](merge, given)
-    for _ in posts:
-        M = _iso(M, level)
-    return M
 
 
 def _rounding_level(B: np.ndarray, A: np.ndarray) -> float:

@@ -122,18 +122,9 @@ class IsoCts(Stage):
         factors = [] if errors.divided or not errors.factors else scaled(errors.factors, before.weights)
         columns_of_sum = joined(factors) if factors else None
         common = leading(
-            self,
-            errors,
-            total,
-            count,
-            level,
-            every,
-            None,
-            "Σ M_t",
-            whole,
-            factors=columns_of_sum,
-            apart=float(apart.sum()),
-        )
+            self, errors, total, count, level, every, None, "Σ M_t", whole,
+            factors=columns_of_sum, apart=float(apart.sum()),
+        )  # fmt: skip
         Sc, columns, sizes = common.S, common.turns, np.asarray(linalg.norm(stack.M))
         kept, turn = len(Sc), min(every * float(columns.max(initial=0.0)), common.multiplied[0], 2.0)
         residual = stack.M - common.P @ (common.P.T @ stack.M)

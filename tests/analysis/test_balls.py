@@ -48,6 +48,47 @@ def test_an_inverse_root_is_one(values: tuple[Any, ...]) -> None:
     assert holds(balls.inverse_root(turned(values)), turned([roots[x] for x in values]))
 
 
+def slightly_turned(values: Sequence[Any], t: F) -> tuple[balls.Balls, balls.Balls]:
+    """Matrices that turn with their first two axes by an angle of about 2 t, in rationals: that of these values, in
+    balls that reach from the unturned one, and what is to be looked for there: a function of both."""
+    c, s = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+    columns = [[c * row[0] + s * row[1], c * row[1] - s * row[0], row[2]] for row in TURN]
+    plain, moved = turned(values), turned(values, columns, columns)
+    return balls.widened(plain, balls.frobenius(plain - moved)), columns
+
+
+@pytest.mark.parametrize("t", [F(1, 2**30), F(1, 2**200)])
+@pytest.mark.parametrize("values", [(3, -2, 1), (1, F(-1, 2**8), 1), (F(1, 16), -1, -1)])
+def test_a_sign_in_balls_holds_those_of_all_matrices_in_them(values: tuple[Any, ...], t: F) -> None:
+    """And is no wider than a few times the ball over the smallest value."""
+    H, columns = slightly_turned(values, t)
+    found = balls.sign(H)
+    signs = [1 if x > 0 else -1 for x in values]
+    for inside in (turned(signs), turned(signs, columns, columns)):
+        assert all(x.contains(y.mid()) for x, y in zip(found.entries(), inside.entries(), strict=True))
+    assert balls.radius(found) < 20 * balls.radius(H) / number(min(map(abs, values)))
+
+
+@pytest.mark.parametrize("t", [F(1, 2**30), F(1, 2**200)])
+@pytest.mark.parametrize("values", [(4, 9, F(1, 4)), (F(1, 4), 4, 1)])
+def test_an_inverse_root_in_balls_holds_those_of_all_matrices_in_them(values: tuple[Any, ...], t: F) -> None:
+    roots = {4: F(1, 2), 9: F(1, 3), F(1, 4): 2, 1: 1}
+    G, columns = slightly_turned(values, t)
+    found = balls.inverse_root(G)
+    expected = [roots[x] for x in values]
+    for inside in (turned(expected), turned(expected, columns, columns)):
+        assert all(x.contains(y.mid()) for x, y in zip(found.entries(), inside.entries(), strict=True))
+    assert balls.radius(found) < 100 * balls.radius(G)
+
+
+def test_balls_that_reach_a_singular_matrix_have_no_sign_and_no_root() -> None:
+    wide = balls.widened(turned((3, 2, F(1, 100))), number(F(1, 50)))
+    with pytest.raises(balls.Uncertain):
+        balls.sign(wide)
+    with pytest.raises(balls.Uncertain):
+        balls.inverse_root(wide)
+
+
 def test_a_polar_factor_is_over_the_singular_values_above_the_cut() -> None:
     other = [TURN[1], TURN[2], TURN[0]]
     """A cut relative to the largest."""
