@@ -64,7 +64,7 @@ def rescaled(stage: Any, errors: Errors, before: Any, after: Any, l1: np.ndarray
         if l1 is not None:
             total, left, rest = float(M.sum()), float(M[after.M[t] != 0].sum()), float(errors.entry[t].sum())
             own, most = (
-                float(l1[t]) / (total or 1.0) + errors.level.formed,
+                float(l1[t]) / (total or 1.0) + errors.level.framed,
                 total + float(l1[t]),
             )  # the norm of the result
             grown = (

@@ -122,7 +122,7 @@ class Karcher(Stage):
         level = np.maximum(before.rounding_level, self.tol)
         counts = ((length > 0) | (errors.delta > 0)) & (alpha > 0)  # one that is zero may be none
         there = (length > level) & counts
-        scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.formed
+        scale, off, formed = float(alpha @ length), float(alpha @ errors.delta), errors.level.framed
         zero = errors.near(length, level, errors.beside(errors.delta, level))
         # what lies below tol is zero by definition, what lies below rounding only counts as that
         open_ = np.where(level > self.tol, zero, np.abs(length - self.tol) <= errors.delta) & counts

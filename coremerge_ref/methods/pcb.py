@@ -136,7 +136,7 @@ class Pcb(Stage):
         all are clamped to one number."""
         size, clamped = sizes
         levels = np.broadcast_to(np.max(stack.entry_level, axis=0), stack.M.shape[1:])
-        level, rounding = levels[: int(stack.rows), : int(stack.cols)].ravel(), max(errors.level.formed, EPS)
+        level, rounding = levels[: int(stack.rows), : int(stack.cols)].ravel(), max(errors.level.framed, EPS)
         S, R = M.sum(axis=0), E.sum(axis=0)
         zero = errors.near(np.abs(S), level, errors.beside(R, level))
         nothing = ~zero & (np.abs(S) <= level)
@@ -165,7 +165,7 @@ class Pcb(Stage):
         """How far each entry of the result v (d) may move."""
         low, high = score
         turned = np.abs(M) <= E  # may have either sign, or none
-        sign, rounding = np.sign(M), errors.level.formed * np.abs(v)
+        sign, rounding = np.sign(M), errors.level.framed * np.abs(v)
         ends = [np.where(turned, -size[1], sign * X) for X in size], [np.where(turned, size[1], sign * X) for X in size]
         least, most = np.minimum(*ends[0]), np.maximum(*ends[1])
         total = low.sum(axis=0)

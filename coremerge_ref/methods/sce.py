@@ -121,7 +121,7 @@ class Sce(Stage):
         T, E = len(M), errors.entry / unit
         if T == 1:
             return np.zeros(M.shape[1:], dtype=bool)
-        D, E = np.abs(M - M.mean(axis=0)), E + E.mean(axis=0) + errors.level.formed * np.abs(M).mean(axis=0)
+        D, E = np.abs(M - M.mean(axis=0)), E + E.mean(axis=0) + errors.level.framed * np.abs(M).mean(axis=0)
         zero = errors.near(D, level, errors.beside(E, level))
         counted = (D > level) | zero | (D + E > level)
         v = np.sum(np.where(level < D, D, 0.0) ** 2, axis=0)
@@ -145,7 +145,7 @@ class Sce(Stage):
         surely selected or may be."""
         size = np.sqrt(np.sum(np.where(sure, M, 0.0) ** 2, axis=(-2, -1)))
         moved = np.sqrt(np.sum(np.where(open_, (np.abs(M) + E) ** 2, E**2), axis=(-2, -1)))
-        energy, off = size**2, moved * (2 * size + moved) + errors.level.formed * size**2
+        energy, off = size**2, moved * (2 * size + moved) + errors.level.framed * size**2
         total, every = float(energy.sum()), float(off.sum())
         least = self.floor * float(stack.rows * stack.cols) / unit / unit
         if self.floor and (errors.uses_size(self) or abs(total - least) <= every):

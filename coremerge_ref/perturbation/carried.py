@@ -40,7 +40,8 @@ class Level:
 
     @property
     def framed(self) -> float:
-        """The relative error of what a frame takes in or gives back: the arithmetic's alone."""
+        """The relative error of what a frame takes in or gives back, and of sums over all entries: the arithmetic's
+        alone."""
         return self.size if self.name == "compute" else 0.0
 
     @property
