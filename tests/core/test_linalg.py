@@ -116,6 +116,20 @@ def test_product_svd_is_that_of_the_product(backend: Backend, m: int, r: int, n:
     assert ratio(S[: len(expected)], expected[: len(S)], size, EPS["float64"]) <= THRESHOLD
 
 
+@pytest.mark.parametrize("r", [2, 5])
+def test_vectors_of_a_product_span_the_long_factor_however_badly_conditioned_the_short_one_is(
+    backend: Backend, r: int
+) -> None:
+    """A square factor of condition 1e6 gives a product of the same column, or row, space as the long one's, to rounding:
+    an SVD of the product itself finds the last of them up to 1e6 eps."""
+    rng = np.random.default_rng(r)
+    long, square = orthonormal(rng, 9, r), orthonormal(rng, r, r) * np.logspace(0, -6, r) @ orthonormal(rng, r, r)
+    P, _, _ = linalg.product_svd(backend.array(long), backend.array(square))
+    _, _, Qh = linalg.product_svd(backend.array(square), backend.array(np.ascontiguousarray(long.T)))
+    for X in (backend.host(P), backend.host(Qh).T):
+        assert np.linalg.norm(X - long @ (long.T @ X)) < THRESHOLD * EPS["float64"]
+
+
 def test_rows_of_a_graded_product_are_as_good_as_products_of_rows(backend: Backend) -> None:
     """Where one row of B is 10⁴ times as large as its product, which the other rows are not to pay for."""
     rng = np.random.default_rng(0)

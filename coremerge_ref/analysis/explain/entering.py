@@ -119,6 +119,10 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
+    counted = int(np.sum(values > cut))
+    if live > counted:  # the merge took rounding for a direction
+        found = open_ = np.arange(counted, live)
+        possible = np.pad(values, (0, live))
     if not len(found) or isinstance(space, Full):  # settings refer to m × n there, whatever frames the merge runs in
         errors.live.append((live, live))
     else:

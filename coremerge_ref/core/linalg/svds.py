@@ -83,7 +83,7 @@ def product_svd(B: Array, A: Array, graded: bool = False) -> tuple[Array, Array,
     """
     xp = array_namespace(B)
     r = B.shape[-1]
-    if not 0 < r < min(B.shape[-2], A.shape[-1]):
+    if not 0 < r <= min(B.shape[-2], A.shape[-1]):
         return svd(B @ A)
     tall, wide = arrays.detached(B), xp.matrix_transpose(arrays.detached(A))
     if graded:

@@ -446,3 +446,18 @@ def test_a_compressed_space_of_updates_that_are_all_zero_has_an_answer_that_noth
     zero = [(np.zeros((4, 1)), np.ones((1, 3))), (np.zeros((4, 0)), np.zeros((0, 3)))]
     found = cm.explain(zero, method, cm.Compressed(2))
     assert (found.verdict, found.bound.relative, found.input_bound.relative) == ("well-posed", 0, 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 99])
+def test_where_the_merge_took_rounding_for_a_direction_relative_settings_are_not_determined(seed: int) -> None:
+    """Three tasks G B A of one B of two rows that differ by 1e-6, G diagonal: all have the two rows of B A, which SVDs
+    of each find up to 1e6 eps. KnOTS counts three."""
+    rng = np.random.default_rng(seed)
+    B, A = rng.standard_normal((2, 3)), rng.standard_normal((3, 8))
+    B[1] = B[0] + 1e-6 * B[1]
+    updates = [(np.diag(scales) @ B, A) for scales in ([1.0, 1.0], [4.0, 1 / 8], [-1 / 4, 2.0])]
+    space = cm.Knots(transposed=True)
+    assert int(cm.reference_bases(updates, space).cols) == 3
+    found = cm.explain(updates, "trim+ta", space)
+    assert found.verdict == "ill-posed"
+    assert "the live size that its setting refers to is not determined" in found.reason
