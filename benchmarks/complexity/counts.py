@@ -215,7 +215,7 @@ def triplets(sizes: Sizes, changed: bool) -> tuple[Count, int]:
 
 
 def _product_svd(p: int, q: int, r: int, T: int) -> Count:
-    if r >= min(p, q):
+    if r > min(p, q) or p == q == r:
         return calls(("matmul", (p, r, q), T), ("svd", tall(p, q), T))
     return calls(
         ("qr", (p, r), T), ("qr", (q, r), T), ("matmul", (r, r, r), T), ("svd", (r, r), T),

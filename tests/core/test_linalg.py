@@ -120,8 +120,8 @@ def test_product_svd_is_that_of_the_product(backend: Backend, m: int, r: int, n:
 def test_vectors_of_a_product_span_the_long_factor_however_badly_conditioned_the_short_one_is(
     backend: Backend, r: int
 ) -> None:
-    """A square factor of condition 1e6 gives a product of the same column, or row, space as the long one's, to rounding:
-    an SVD of the product itself finds the last of them up to 1e6 eps."""
+    """A square factor of condition 1e6 gives a product of the same column, or row, space as the long one's, to
+    rounding: an SVD of the product itself finds the last of them up to 1e6 eps."""
     rng = np.random.default_rng(r)
     long, square = orthonormal(rng, 9, r), orthonormal(rng, r, r) * np.logspace(0, -6, r) @ orthonormal(rng, r, r)
     P, _, _ = linalg.product_svd(backend.array(long), backend.array(square))

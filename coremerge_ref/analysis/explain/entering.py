@@ -97,7 +97,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         errors.delta, errors.apart = errors.delta + beyond, errors.apart + beyond
         errors.entry = errors.entry + beyond[:, None, None]
     if live:
-        gap = (values[min(live, len(values)) - 1] - dropped) / (values[0] or 1.0)
+        last = values[min(live, len(values)) - 1]
+        gap = (last - dropped) / (values[0] or 1.0)
         errors.margin(space, f"gap between kept and dropped singular values of {what}", gap)
     # errors raise the rank to the number of columns that are not zero, and no further
     most = min(frame.size, int(columns))
@@ -119,9 +120,8 @@ def sized(errors: Errors, space: Any, frame: Frame, M: np.ndarray, levels: np.nd
         # what the factors' own frame took for zero, relative to their columns, counts more beside small singular values
         if 0 < live < min(frame.size, distinct):
             found, possible = np.asarray([live]), np.pad(values, (0, live + 1))  # the merge may have counted more
-    counted = int(np.sum(values > cut))
-    if live > counted:  # the merge took rounding for a direction
-        found = open_ = np.arange(counted, live)
+    if live and not last > cut:  # the merge took rounding for a direction
+        found = open_ = np.arange(int(np.sum(values > cut)), live)
         possible = np.pad(values, (0, live))
     if not len(found) or isinstance(space, Full):  # settings refer to m × n there, whatever frames the merge runs in
         errors.live.append((live, live))

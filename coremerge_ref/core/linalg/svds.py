@@ -82,8 +82,8 @@ def product_svd(B: Array, A: Array, graded: bool = False) -> tuple[Array, Array,
     B A: A's QR alone, and one SVD of m × r.
     """
     xp = array_namespace(B)
-    r = B.shape[-1]
-    if not 0 < r <= min(B.shape[-2], A.shape[-1]):
+    m, r, n = B.shape[-2], B.shape[-1], A.shape[-1]
+    if not 0 < r <= min(m, n) or m == n == r:  # of r long columns, or rows, B A has the space, to rounding
         return svd(B @ A)
     tall, wide = arrays.detached(B), xp.matrix_transpose(arrays.detached(A))
     if graded:

@@ -534,20 +534,23 @@ def test_the_spectrum_of_columns_of_norm_1_and_its_gap_are_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "value", "doubted"),
+    ("level", "value", "live", "doubted"),
     [
         # nine columns are off by three times the level
-        (INPUT, 2.9 * INPUT.size, True),
-        (INPUT, 3.1 * INPUT.size, False),
+        (INPUT, 2.9 * INPUT.size, 3, True),
+        (INPUT, 3.1 * INPUT.size, 3, False),
         # arithmetic by 1.5 eps, so that 64 eps and 1.5 beside it are not told from zero, nor what is more than it makes
-        (FINE, 65.4 * EPS, True),
-        (FINE, 65.6 * EPS, False),
-        (FINE, 1.6 * EPS, True),
-        (FINE, 1.4 * EPS, False),
+        (FINE, 65.4 * EPS, 3, True),
+        (FINE, 65.6 * EPS, 3, False),
+        (FINE, 1.6 * EPS, 2, True),
+        (FINE, 1.4 * EPS, 2, False),
+        (FINE, 1.4 * EPS, 3, True),  # which the merge took for a direction
     ],
 )
-def test_a_live_size_is_in_doubt_where_errors_reach_the_cut(level: Level, value: float, doubted: bool) -> None:
-    errors = judged_by([1.0, 0.5, value], 3, level)
+def test_a_live_size_is_in_doubt_where_errors_reach_the_cut(
+    level: Level, value: float, live: int, doubted: bool
+) -> None:
+    errors = judged_by([1.0, 0.5, value], live, level)
     assert bool(errors.size_doubt) == doubted
     if doubted:
         assert re.search(parts(f"singular value 3 of B is {value:.1e} of the largest, … live size"), errors.size_doubt)
