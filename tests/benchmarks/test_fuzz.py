@@ -172,6 +172,7 @@ BROKEN = {
     10723795322: "compressed rank=50 beta=0.99",
     10723797354: KNOTS,
     9194528351: FULL,
+    9485305856: TUCKER,
     9194524090: "compressed rank=2 beta=1.0",
     10418280783: PAPER,  # which is refused: a task whose product underflows was none, and counted elsewhere
 }

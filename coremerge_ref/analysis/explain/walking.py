@@ -81,11 +81,13 @@ def _start(layer: Layer, level: Level, seen: set[str], space: Space) -> Errors:
         again = bool(level.formed) * (2 * level.eps * within + level.tiny)  # divided, and multiplied back
         e.undivided = e.delta + [norm(x) for x in again], e.entry + again
     e.closed = all(f.identity or side in seen for side, f in (("left", layer.left), ("right", layer.right)))
+    twice: Any = 0.0
     for side, X, frame in (("left", M, layer.left), ("right", M.mT, layer.right)):
         sized(e, space, frame, X, layer.levels)
         if side not in seen:
             continue
-        change, most = frame.turned(e, X)
+        change, most = frame.turned(e, np.abs(X) + twice)
+        twice = change.mT  # what one side has turned the other turns as well
         if norm(M) and not most < norm(M):
             _no_basis(e, space, frame.name, *frame.closest())
         if layer.rescaled is not None:
