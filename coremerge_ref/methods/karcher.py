@@ -161,9 +161,8 @@ class Karcher(Stage):
         entry = scale * (entry + (moves @ np.abs(turns)).reshape(after.M.shape)) + (off / scale) * np.abs(after.M)
         rounding = formed * (self.steps + 1)
         entry = entry + rounding * scale * np.sum(own * np.abs(before.M), axis=0)
-        bound, factors = off + scale * moved + rounding * norm(after.M), None
-        apart = 0.0
-        if errors.factors is not None:  # of Σ k_t M_t, errors move k_t by κ_t: κ_t L_t R_tᵀ is one
+        bound, factors, apart = off + scale * moved + rounding * norm(after.M), None, 0.0
+        if errors.factors is not None:  # of Σ k_t M_t, where errors move k_t by κ_t: κ_t L_t R_tᵀ is one of columns
             k = scale * np.where(there, np.abs(c) / size, 0.0)
             kappa = scale * np.where(there, moves @ np.abs(slopes) / size, 0.0) + k * (eps + off / scale)
             apart = float((k + kappa) @ (errors.apart + rounding * np.asarray(linalg.norm(before.M))))

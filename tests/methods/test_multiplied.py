@@ -115,7 +115,9 @@ def test_where_values_may_meet_nothing_is_known(relative: float, apart: float) -
 @pytest.mark.parametrize("seed", range(3))
 def test_both_together_move_spans_and_values_by_no_more(seed: int, k: int) -> None:
     """Of (I + X) M (I + Y)ᵀ + F, M of rank 4 and of spectra over five decades: X, Y and F at random, and each turning
-    the last vectors that are kept into the first that are not. What a cut leaves of rank 4 is F alone."""
+    the last vectors that are kept into the first that are not, or along themselves. What a cut leaves of rank 4 is F
+    alone. Values move by all that is allowed; spans by the larger of x and y, two thirds of their sum, and by half of
+    what is allowed to F for values that move towards each other, each less where the ratio of values counts twice."""
     rng = np.random.default_rng(seed)
     S = np.asarray([1.0, 1e-2, 2e-4, 1e-5])
     P, Q = orthonormal(rng, 8, 4), orthonormal(rng, 6, 4)
@@ -124,18 +126,21 @@ def test_both_together_move_spans_and_values_by_no_more(seed: int, k: int) -> No
     bounds = multiplied_span(x, y, after / S[k - 1]), *multiplied(x, y)
     span, pairing, relative = beside(bounds, float(S[k - 1]), after, f)
     most = np.zeros(3)
-    beyond = np.linalg.svd(P)[0][:, 4]
-    other = P[:, k] if k < 4 else beyond
-    worst = np.outer(other, P[:, k - 1])
+    beyond = [np.linalg.svd(Z)[0][:, 4] for Z in (P, Q)]
+    others = [P[:, k], Q[:, k]] if k < 4 else beyond
+    p, q = P[:, k - 1], Q[:, k - 1]
+    ways = [(*others, np.outer(others[0], q)), (p, q, np.outer(p, q))]
     for trial in range(60):
         X, Y, F = (rng.standard_normal(shape) for shape in ((8, 8), (6, 6), (8, 6)))
-        if trial % 2:
-            X, F = worst, np.outer(other, Q[:, k - 1])
+        if trial < 4:
+            a, b, F = ways[trial // 2]
+            X, Y = np.outer(a, p), np.outer(b, q) * (1 - 2 * (trial % 2))
         X, Y, F = (Z * (size / np.linalg.norm(Z)) for Z, size in ((X, x), (Y, y), (F, f)))
         U, s, Vh = np.linalg.svd((np.eye(8) + X) @ M @ (np.eye(6) + Y).T + F)
         U, V = U[:, :k], Vh[:k].T
         turned = max(np.linalg.norm(P[:, :k] - U @ (U.T @ P[:, :k])), np.linalg.norm(Q[:, :k] - V @ (V.T @ Q[:, :k])))
         paired = np.linalg.norm(P[:, :k].T @ U @ V.T @ Q[:, :k] - np.eye(k))
         most = np.maximum(most, [turned, paired, np.max(np.abs(s[:k] / S[:k] - 1))])
-    assert (most <= [span, pairing, relative]).all()
-    assert (most >= np.asarray([span, pairing, relative]) / 20).all()
+    assert (most <= np.asarray([span, pairing, relative]) * (1 + 1e-9)).all()  # of rounding beside 1e-5
+    assert most[0] >= 0.4 * span
+    assert most[2] >= 0.99 * relative
